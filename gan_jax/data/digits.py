@@ -1,0 +1,24 @@
+"""digits: the 1,797 handwritten digits that come with scikit-learn."""
+
+import numpy as np
+from sklearn import datasets
+
+from gan_jax.data import picture
+from gan_jax.data.arrays import ArraySource
+from gan_jax.data.source import Source
+from gan_jax.errors import UserError
+
+
+def open_digits(name: str, where: str, config, form: picture.Form) -> Source:
+  """The source 'digits': 8x8 grey, stored 0..16, scaled to 0..255."""
+  del config  # one split, nothing to choose
+  if where:
+    raise UserError(
+        f"config.data.source is '{name}', but digits takes nothing after it;"
+        " write 'digits'.")
+  digits = datasets.load_digits()
+  images = np.round(digits.images * (255 / 16)).astype(np.uint8)
+  return ArraySource(
+      name, images, digits.target.astype(np.int32),
+      tuple(str(k) for k in range(10)), form,
+      'scikit-learn, 0..16 scaled to 0..255')

@@ -1,0 +1,165 @@
+"""folder:PATH: picture files in a folder or a zip archive."""
+
+import collections
+import os
+
+import numpy as np
+
+from gan_jax.data import picture
+from gan_jax.data.files import Folder, Zip, open_files, printable
+from gan_jax.data.scan import Scan, first_few, scan
+from gan_jax.data.source import (
+    DecodedSource,
+    Source,
+    class_counts,
+    report_text,
+)
+from gan_jax.errors import UserError
+
+
+class FolderSource(DecodedSource):
+  """The readable pictures of a folder or archive.
+
+  Pictures that fit the device budget were kept by the scan; others are decoded
+  each time they are read.
+  """
+
+  dtype = np.dtype(np.uint8)
+
+  def __init__(
+      self,
+      name: str,
+      files: Folder | Zip,
+      names: list[str],
+      found: Scan,
+      form: picture.Form,
+  ):
+    self.name = name
+    self.shape = found.shape
+    self.in_memory = found.pixels is not None
+    self._files = files
+    self._names = [names[i] for i in found.good]
+    self._form = form
+    self._pixels = found.pixels
+    self.classes, self._labels = _classes(self._names)
+
+  @property
+  def labels(self) -> np.ndarray:
+    """The class of each picture, int32 [n]."""
+    return self._labels
+
+  def __len__(self):
+    return len(self._names)
+
+  def __getitem__(self, i):
+    if self._pixels is not None:
+      return self._pixels[i], int(self._labels[i])
+    return super().__getitem__(i)
+
+  def _decode(self, i):
+    image = self._form(picture.read(self._files.read(self._names[i])).image)
+    if image.shape != self.shape:
+      raise picture.BadPictureError(
+          f'its size has changed to {image.shape[1]}x{image.shape[0]}')
+    return image, int(self._labels[i])
+
+  def _title(self, i):
+    return printable(self._names[i])
+
+  def arrays(self):
+    """As in Source; no copy of what the scan has kept."""
+    if self._pixels is not None:
+      return self._pixels, self._labels
+    return super().arrays()
+
+
+def open_folder(name: str, where: str, config, form: picture.Form) -> Source:
+  """The source 'folder:PATH', PATH being a folder or a zip archive.
+
+  Each folder directly under PATH that holds pictures, at any depth, is a class.
+  If some pictures lie beside those folders there are no classes. A single
+  folder that wraps everything (as archives often have) is looked through.
+
+  Raises:
+    UserError: nothing there, no pictures, or too many unreadable ones.
+  """
+  files = open_files(name, where)
+  names, others = [], collections.Counter()
+  for file in files.names():
+    suffix = os.path.splitext(file)[1].lower()
+    if suffix in picture.SUFFIXES:
+      names.append(file)
+    else:
+      others[suffix or 'no suffix'] += 1
+  other = ', '.join(f'{printable(s)} {k:,}' for s, k in others.most_common(10))
+  if not names:
+    raise UserError(
+        f'{name}: there are no pictures in it'
+        f' ({"other files: " + other if other else "it is empty"}); pictures'
+        f' are files named {", ".join(sorted(picture.SUFFIXES))}.')
+  found = scan(files, names, form, config.device_budget_mb * 2**20, name)
+  bad = len(found.skipped) / len(names)
+  if bad > config.max_bad:
+    raise UserError(
+        f'{name}: {len(found.skipped)} of {len(names)} picture files'
+        f' ({bad:.1%}) cannot be read, more than config.data.max_bad='
+        f'{config.max_bad} tolerates; repair or remove them, or raise'
+        f' config.data.max_bad:\n{first_few(found.skipped)}')
+  source = FolderSource(name, files, names, found, form)
+  source.report = _report(source, found, form, config.max_bad, other)
+  return source
+
+
+def _classes(names):
+  """Class names and the label of each picture, from the folders they are in."""
+  parts = [name.split('/') for name in names]
+  depth = 0
+  while all(len(p) > depth + 2 and p[depth] == parts[0][depth] for p in parts):
+    depth += 1  # a single folder that wraps folders
+  tops = [p[depth] if len(p) > depth + 1 else None for p in parts]
+  if None in tops or len(set(tops)) == 1:
+    return (), np.zeros(len(names), np.int32)
+  classes = tuple(sorted(set(tops)))
+  number = {c: k for k, c in enumerate(classes)}
+  labels = np.array([number[t] for t in tops], np.int32)
+  return tuple(map(printable, classes)), labels
+
+
+def _report(source, found, form, max_bad, other):
+  n, bad = len(found.good), len(found.skipped)
+  rows = [('found', f'{n + bad:,} picture files: {n:,} used, {bad:,} skipped'
+                    f' ({bad / (n + bad):.1%}; up to {max_bad:.1%} are'
+                    ' tolerated)')]
+  if other:
+    rows.append(('besides', f'other files, ignored: {other}'))
+  rows.append(('sizes', _sizes(found, form)))
+  modes = []
+  for stored, count in sorted(found.modes.items(), key=lambda m: (-m[1], m[0])):
+    done = form.of_mode(stored)
+    modes.append(f'{stored} {count:,}' + (f': {done}' if done else ''))
+  rows.append(('modes', '\n'.join(modes)))
+  if found.turned:
+    rows.append(('turned', f'{found.turned:,} as their EXIF data say'))
+  rows.append(('classes', class_counts(source.classes, source.labels)))
+  if found.skipped:
+    rows.append(('skipped', first_few(found.skipped, bad)))
+  return report_text(source, rows)
+
+
+def _sizes(found, form):
+  if len(found.sizes) == 1:
+    (width, height), = found.sizes
+    text = f'all {width}x{height}'
+    if width == height == form.resolution:
+      return text
+  else:
+    widths, heights = zip(*found.sizes, strict=True)
+    (w, h), count = min(
+        found.sizes.items(), key=lambda item: (-item[1], item[0]))
+    text = (f'width {min(widths)} to {max(widths)}, height {min(heights)} to'
+            f' {max(heights)}, most common {w}x{h} ({count:,})')
+  small = sum(k for size, k in found.sizes.items()
+              if min(size) < form.resolution)
+  if small:
+    text += f'; {small:,} are smaller than {form.resolution} and are enlarged'
+  return f'{text}\n{form.of_size()}'

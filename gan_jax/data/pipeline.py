@@ -1,0 +1,220 @@
+"""From a source to batches on the devices.
+
+A set that fits the budget lies on every device as uint8, and a step gathers its
+rows there: the host sends only indices. A larger one is read by grain's
+threads or worker processes and sent picture by picture. Both ways give the
+same bits. Nothing here has state that a checkpoint would have to keep: step t
+uses the positions t*K*N ... (t+1)*K*N - 1 of the run (order.py).
+"""
+
+import os
+import signal
+from collections.abc import Iterator
+from typing import Any
+
+import flax
+import grain.python as grain
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.sharding import NamedSharding
+from jax.sharding import PartitionSpec as P
+
+from gan_jax.data import order
+from gan_jax.data.source import Source
+
+_PREFETCH_BYTES = 2**30  # of host memory, for batches read ahead
+_FOREVER = 2**40  # steps
+
+
+@flax.struct.dataclass
+class Batch:
+  """What a step trains on: K draws of N samples.
+
+  Attributes:
+    image: float32 [K, N, H, W, C] in [-1, 1]; points [K, N, 2] as they are.
+    label: int32 [K, N]; 0 if the source has no classes.
+  """
+
+  image: jax.Array
+  label: jax.Array
+
+
+def decode(table: dict[str, jax.Array], raw: dict[str, jax.Array]) -> Batch:
+  """What `Feed` sends, as a batch; a pure function for use inside the step.
+
+  Args:
+    table: `Feed.table`.
+    raw: an element of `Feed.batches`.
+  """
+  if 'index' in raw:
+    # Indices come from a permutation of the rows, so none needs clipping.
+    image, label = (
+        table[name].at[raw['index']].get(mode='promise_in_bounds')
+        for name in ('image', 'label'))
+  else:
+    image, label = raw['image'], raw['label']
+  if image.dtype != jnp.uint8:
+    return Batch(image, label)
+  flip = raw['mirror'][..., None, None, None]
+  image = jnp.where(flip, image[..., ::-1, :], image)
+  # Not x / 127.5 - 1: XLA may turn that into a fused multiply-add, whose 255
+  # becomes 1.0000001. Here no step can be fused or rewritten.
+  image = (image.astype(jnp.float32) - 127.5) * np.float32(1 / 127.5)
+  return Batch(image, label)
+
+
+class Feed:
+  """The batches of a run, as arrays on the devices of a mesh.
+
+  Attributes:
+    table: passed to every step; {'image': uint8 (points: float32) [n, ...],
+      'label': int32 [n]} on each device, or {} when the set streams.
+  """
+
+  decode = staticmethod(decode)
+
+  def __init__(
+      self,
+      source: Source,
+      *,
+      draws: int,
+      batch: int,
+      seed: int,
+      mirror: bool,
+      mesh: jax.sharding.Mesh,
+      device_budget_mb: float,
+      workers: int,
+  ):
+    """Puts a small set onto the devices.
+
+    Args:
+      source: the pictures.
+      draws: K, batches that one step uses.
+      batch: N, samples of one of them, over all devices; a multiple of the
+        mesh's size along 'data'.
+      seed: of the order and the mirroring, >= 0.
+      mirror: flip each sample left to right with probability one half.
+      mesh: with an axis 'data'.
+      device_budget_mb: sets up to this many MiB live on the devices.
+      workers: processes that read a streamed set; 0 reads in threads.
+    """
+    self._mesh = mesh
+    self._sharding = NamedSharding(mesh, P(None, 'data'))
+    rows = _local_rows(self._sharding, draws, batch)
+    self._resident = source.nbytes() <= device_budget_mb * 2**20
+    self._load = _Loader(source, draws, batch, rows, seed, mirror,
+                         self._resident)
+    # Worker processes would only copy a set that lies in memory.
+    self._workers = 0 if source.in_memory else workers
+    self._step_bytes = draws * len(rows) * source.nbytes() // len(source)
+    self._shape = (draws, batch)
+    self.table = {}
+    if self._resident:
+      images, labels = source.arrays()
+      everywhere = NamedSharding(mesh, P())
+      self.table = {
+          name: jax.make_array_from_process_local_data(everywhere, x, x.shape)
+          for name, x in (('image', images), ('label', labels))}
+      self._load.source = None  # rows are looked up on the device
+
+  def batches(self, start_step: int) -> Iterator[dict[str, Any]]:
+    """What steps start_step, start_step + 1, ... get, without end.
+
+    Close the iterator (or drop it) to stop its threads and processes.
+
+    Args:
+      start_step: >= 0; a resumed run passes the number of steps done.
+
+    Yields:
+      Arrays sharded over 'data' along their second axis: {'index': int32
+      [K, N], 'mirror': bool [K, N]} for a set on the devices, {'image': uint8
+      [K, N, ...], 'label': int32 [K, N], 'mirror': bool [K, N]} for one that
+      streams.
+    """
+    steps = grain.MapDataset.range(start_step, start_step + _FOREVER)
+    steps = steps.map(self._load)
+    if self._resident:
+      threads = ahead = 0  # looking up a few integers is not worth a thread
+    else:
+      ahead = max(1, min(16, _PREFETCH_BYTES // max(1, self._step_bytes)))
+      threads = min(ahead, os.cpu_count() or 1)
+    dataset = steps.to_iter_dataset(
+        grain.ReadOptions(num_threads=threads, prefetch_buffer_size=ahead))
+    if not self._resident and self._workers:
+      dataset = dataset.mp_prefetch(
+          grain.MultiprocessingOptions(num_workers=self._workers),
+          worker_init_fn=_ignore_interrupt)
+    iterator = iter(dataset)
+    try:
+      for raw in iterator:
+        yield {name: self._put(rows) for name, rows in raw.items()}
+    finally:
+      iterator.close()
+
+  def _put(self, rows):
+    return jax.make_array_from_process_local_data(
+        self._sharding, rows, self._shape + rows.shape[2:])
+
+
+class _Loader:
+  """Step number to the rows that this process feeds; goes to the workers."""
+
+  def __init__(self, source, draws, batch, rows, seed, mirror, resident):
+    self.source = source
+    self._n = len(source)
+    self._draws = draws
+    self._batch = batch
+    self._rows = rows
+    self._seed = seed
+    self._mirror = mirror
+    self._resident = resident
+
+  def __call__(self, step):
+    first = np.int64(step) * self._draws * self._batch
+    draw = np.arange(self._draws)[:, None] * self._batch
+    positions = first + draw + self._rows  # [K, local N]
+    index = order.indices(self._seed, positions, self._n)
+    raw = {'mirror': order.mirrored(self._seed, positions) & self._mirror}
+    if self._resident:
+      return raw | {'index': index.astype(np.int32)}
+    samples = [self.source[int(i)] for i in index.ravel()]
+    image = np.stack([image for image, _ in samples])
+    label = np.array([label for _, label in samples], np.int32)
+    return raw | {
+        'image': image.reshape(*index.shape, *image.shape[1:]),
+        'label': label.reshape(index.shape),
+    }
+
+
+def _local_rows(sharding, draws, batch):
+  """Which of the N rows lie on this process's devices, ascending, int64."""
+  slices = sharding.addressable_devices_indices_map((draws, batch)).values()
+  return np.unique(np.concatenate([np.arange(batch)[s[1]] for s in slices]))
+
+
+def _ignore_interrupt(index, count):
+  """Ctrl-C reaches every process of a terminal; the main one decides."""
+  del index, count
+  signal.signal(signal.SIGINT, signal.SIG_IGN)
+
+
+def samples_at(
+    source: Source, seed: int, count: int
+) -> tuple[np.ndarray, np.ndarray]:
+  """The first samples of a run's order, not mirrored, for people and metrics.
+
+  Args:
+    source: the pictures.
+    seed: the run's.
+    count: how many; more than there are begin the second epoch.
+
+  Returns:
+    Samples [count, ...] as in `Batch` and labels int32 [count].
+  """
+  indices = order.indices(seed, np.arange(count), len(source))
+  samples, labels = zip(*(source[int(i)] for i in indices), strict=True)
+  samples = np.stack(samples)
+  if samples.dtype == np.uint8:
+    samples = (samples.astype(np.float32) - 127.5) * np.float32(1 / 127.5)
+  return samples, np.array(labels, np.int32)

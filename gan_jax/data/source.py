@@ -1,0 +1,191 @@
+"""What every data source is: pictures (or points) at random access."""
+
+import concurrent.futures
+import logging
+import os
+import sys
+import time
+
+import numpy as np
+
+from gan_jax.data.picture import BadPictureError
+from gan_jax.errors import UserError
+
+_QUIET_SECONDS = 2.0  # work shorter than this shows no progress
+_TRIES = 100  # pictures in a row that may turn out to be unreadable
+
+
+class Source:
+  """Samples by number. A source can be pickled and read by many threads.
+
+  Attributes:
+    name: what the config said, such as 'folder:/data/shoes'.
+    shape: of one sample, (H, W, C), or (2,) for points in the plane.
+    dtype: uint8 for pictures, float32 for points.
+    classes: names of the classes; label k is classes[k]. () if there are none.
+    report: text for people: what was found, converted and skipped.
+    in_memory: reading a sample decodes no file, so worker processes would only
+      copy the set.
+  """
+
+  name: str
+  shape: tuple[int, ...]
+  dtype: np.dtype
+  classes: tuple[str, ...] = ()
+  report: str = ''
+  in_memory: bool = True
+
+  def __len__(self) -> int:
+    raise NotImplementedError
+
+  def __getitem__(self, i: int) -> tuple[np.ndarray, int]:
+    """Sample i: an array of `shape` and `dtype`, and its label (0 if none)."""
+    raise NotImplementedError
+
+  def nbytes(self) -> int:
+    """Size of the whole set, decoded, in bytes."""
+    return len(self) * int(np.prod(self.shape)) * np.dtype(self.dtype).itemsize
+
+  def arrays(self) -> tuple[np.ndarray, np.ndarray]:
+    """The whole set: samples [n, *shape] and labels int32 [n]."""
+    images = np.empty((len(self), *self.shape), self.dtype)
+    labels = np.empty(len(self), np.int32)
+
+    def load(i):
+      images[i], labels[i] = self[i]
+
+    in_threads(load, len(self), f'reading {self.name}')
+    return images, labels
+
+
+class DecodedSource(Source):
+  """A source that decodes a picture each time it is read.
+
+  One that cannot be read must not end a run of days: it is named once in the
+  log and the next good one takes its place.
+  """
+
+  def _decode(self, i: int) -> tuple[np.ndarray, int]:
+    """Sample i, or BadPictureError."""
+    raise NotImplementedError
+
+  def _title(self, i: int) -> str:
+    """What to call picture i in messages."""
+    raise NotImplementedError
+
+  def __getitem__(self, i):
+    n = len(self)
+    tries = min(_TRIES, n)
+    for j in range(i, i + tries):
+      try:
+        return self._decode(j % n)
+      except BadPictureError as e:
+        self._warn(j % n, e)
+    raise UserError(
+        f'{self.name}: {tries} pictures in a row cannot be read, from'
+        f' {self._title(i)} on; check that the files are still there, then run'
+        ' the same command again to go on.')
+
+  def _warn(self, i, reason):
+    warned = self.__dict__.setdefault('_warned', set())
+    if i not in warned:
+      warned.add(i)
+      logging.warning(
+          '%s cannot be read (%s); the next good picture takes its place',
+          self._title(i), reason)
+
+
+def in_threads(work, n: int, what: str) -> None:
+  """Calls work(0) ... work(n - 1) in threads, with progress on stderr.
+
+  Pillow and the archive readers release the interpreter lock while they
+  decode, so threads use all cores.
+
+  Args:
+    work: function of the index; its result is dropped, its error is raised.
+    n: number of calls.
+    what: shown as '<what>: 1200 of 5000'; short work shows nothing.
+  """
+  start = shown = time.monotonic()
+  # Threads take runs of indices: a future for each of a million small
+  # pictures would cost more than reading them.
+  chunk = max(1, min(256, n // 64))
+
+  def run(first):
+    for i in range(first, min(first + chunk, n)):
+      work(i)
+
+  threads = min(32, os.cpu_count() or 1)
+  pool = concurrent.futures.ThreadPoolExecutor(threads)
+  try:
+    futures = [pool.submit(run, first) for first in range(0, n, chunk)]
+    for done, future in enumerate(futures, 1):
+      future.result()
+      now = time.monotonic()
+      if now - start > _QUIET_SECONDS and now - shown > 0.5:
+        shown = now
+        print(f'\r{what}: {min(done * chunk, n)} of {n}', end='',
+              file=sys.stderr, flush=True)
+    if shown != start:
+      print(f'\r{what}: {n} of {n}', file=sys.stderr, flush=True)
+  finally:
+    # After an error or Ctrl-C the calls not yet begun are dropped.
+    pool.shutdown(wait=True, cancel_futures=True)
+
+
+def class_counts(classes: tuple[str, ...], labels: np.ndarray) -> str:
+  """One line for the report: '3: cat (120), dog (80), owl (75)'."""
+  if not classes:
+    return 'none'
+  counts = np.bincount(labels, minlength=len(classes))
+  shown = [f'{name} ({counts[k]:,})' for k, name in enumerate(classes[:20])]
+  rest = [f'... and {len(classes) - 20} more'] if len(classes) > 20 else []
+  return f'{len(classes)}: ' + ', '.join(shown + rest)
+
+
+def report_text(source: Source, rows: list[tuple[str, str]]) -> str:
+  """The report: a headline, then rows of (word, text) under each other."""
+  shape = 'x'.join(str(s) for s in source.shape)
+  what = 'pictures' if len(source.shape) == 3 else 'points'
+  size = source.nbytes() / 2**20
+  dtype = np.dtype(source.dtype).name
+  lines = [f'{source.name}: {len(source):,} {what}, {shape} {dtype}, '
+           f'{size:,.1f} MiB']
+  for word, text in rows:
+    first, *more = text.split('\n')
+    lines.append(f'  {word:<10} {first}')
+    lines.extend(f'  {"":<10} {line}' for line in more)
+  return '\n'.join(lines)
+
+
+def integer_labels(
+    labels: np.ndarray, n: int, name: str
+) -> tuple[np.ndarray, tuple[str, ...]]:
+  """Checks class numbers from a file and names the classes '0', '1', ...
+
+  Args:
+    labels: as read, [n] or [n, 1].
+    n: number of pictures.
+    name: the source, for messages.
+
+  Returns:
+    int32 [n] and the names.
+
+  Raises:
+    UserError: not one whole number >= 0 for each picture.
+  """
+  if labels.shape not in ((n,), (n, 1)):
+    raise UserError(
+        f'{name}: the labels have shape {list(labels.shape)} but there are {n}'
+        f' pictures; give one class number per picture, shape [{n}].')
+  labels = labels.reshape(n)
+  if labels.dtype.kind not in 'iub':
+    raise UserError(
+        f'{name}: the labels are of type {labels.dtype}; give whole numbers'
+        ' 0, 1, 2, ...')
+  if labels.min() < 0 or labels.max() >= 100_000:
+    raise UserError(
+        f'{name}: the labels run from {labels.min()} to {labels.max()}; number'
+        ' the classes 0, 1, 2, ... (at most 100,000).')
+  classes = tuple(str(k) for k in range(int(labels.max()) + 1))
+  return labels.astype(np.int32), classes

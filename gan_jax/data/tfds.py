@@ -1,0 +1,198 @@
+"""tfds:NAME: a TensorFlow Datasets set, stored as ArrayRecord.
+
+Reading needs no TensorFlow; only the first preparation of a set does.
+"""
+
+import contextlib
+import difflib
+import importlib.util
+import os
+
+import numpy as np
+from absl import logging
+
+from gan_jax.data import picture
+from gan_jax.data.source import DecodedSource, Source, report_text
+from gan_jax.errors import UserError
+
+
+class TfdsSource(DecodedSource):
+  """A split of a prepared set; records are decoded when they are read."""
+
+  dtype = np.dtype(np.uint8)
+  in_memory = False
+
+  def __init__(
+      self,
+      name: str,
+      records,
+      image: str,
+      label: str | None,
+      classes: tuple[str, ...],
+      form: picture.Form,
+      shape: tuple[int, int, int],
+  ):
+    """Wraps a data source of TFDS.
+
+    Args:
+      name: the config's source string.
+      records: what `as_data_source` gives, the image feature undecoded.
+      image: name of the image feature.
+      label: name of the label feature, or None.
+      classes: names; () if there is no label feature.
+      form: what to turn each picture into.
+      shape: (H, W, C) of the result.
+    """
+    self.name = name
+    self.shape = shape
+    self.classes = classes
+    self._records = records
+    self._image = image
+    self._label = label
+    self._form = form
+
+  def __len__(self):
+    return len(self._records)
+
+  def _decode(self, i):
+    record = self._records[i]
+    image = self._form(picture.read(record[self._image]).image)
+    return image, 0 if self._label is None else int(record[self._label])
+
+  def _title(self, i):
+    return f'record {i} of {self.name}'
+
+
+def open_tfds(name: str, where: str, config, form: picture.Form) -> Source:
+  """The source 'tfds:NAME'; NAME may have a config and a version, as in TFDS.
+
+  The set is read from config.data.data_dir, or from TFDS's default folder. If
+  it is not there it is downloaded and prepared, which needs TensorFlow. The
+  picture is the feature 'image' or else the first image; the class is the
+  feature 'label' or else the first class label.
+
+  Raises:
+    UserError: no such set or split, a set that cannot be prepared here or is
+      not stored as ArrayRecord, or one without pictures.
+  """
+  with _quietly():
+    import tensorflow_datasets as tfds
+    builder = _builder(tfds, name, where, config.data_dir)
+    if not builder.is_prepared():
+      builder = _prepare(tfds, name, where, config.data_dir, builder)
+    formats = {f.value for f in builder.info.available_file_formats()}
+    if 'array_record' not in formats:
+      raise UserError(
+          f'{name} is stored in {builder.data_dir} as {", ".join(formats)},'
+          ' which cannot be read at random; prepare it again in another folder:'
+          f' {_by_hand(where)}')
+    features = builder.info.features
+    image = _feature(features, tfds.features.Image, 'image')
+    label = _feature(features, tfds.features.ClassLabel, 'label')
+    if image is None:
+      raise UserError(
+          f'{name} has no pictures; its features are'
+          f' {", ".join(features) or "none"}. Give an image data set.')
+    try:
+      records = builder.as_data_source(
+          split=config.split, decoders={image: tfds.decode.SkipDecoding()})
+    except Exception as e:  # bad names and bad slices raise many types
+      raise UserError(
+          f"config.data.split is '{config.split}', but the splits of {name} are"
+          f' {", ".join(builder.info.splits)} ({_first_line(e)}).') from None
+  if not len(records):
+    raise UserError(f'{name}: the split {config.split} is empty.')
+  stored = features[image].shape
+  if not form.resolution and None in stored[:2]:
+    raise UserError(
+        f'{name}: its pictures differ in size; set config.data.resolution to'
+        ' the side you want, in pixels.')
+  side = (form.resolution,) * 2 if form.resolution else stored[:2]
+  classes = () if label is None else tuple(features[label].names)
+  source = TfdsSource(name, records, image, label, classes, form,
+                      (*side, form.channels))
+  source.report = report_text(source, [
+      ('from', f'{builder.info.full_name}, split {config.split}, in'
+               f' {builder.data_dir}'),
+      ('sizes', _sizes(stored, form)),
+      ('classes', f'{len(classes)}: {", ".join(classes[:20])}'
+                  + (', ...' if len(classes) > 20 else '')
+                  if classes else 'none'),
+  ])
+  return source
+
+
+def _sizes(stored, form):
+  if None in stored[:2]:
+    return f'several, {form.of_size()}'
+  text = f'all {stored[1]}x{stored[0]}'
+  if stored[:2] == (form.resolution,) * 2:
+    return text
+  return f'{text}, {form.of_size()}'
+
+
+@contextlib.contextmanager
+def _quietly():
+  """TFDS and TensorFlow tell much that is of no use to a user."""
+  before = logging.get_verbosity()
+  logging.set_verbosity(logging.ERROR)
+  try:
+    yield
+  finally:
+    logging.set_verbosity(before)
+
+
+def _builder(tfds, name, where, data_dir, **kwargs):
+  data_dir = os.path.expanduser(data_dir) or None
+  try:
+    return tfds.builder(where, data_dir=data_dir, **kwargs)
+  except tfds.core.DatasetNotFoundError:
+    folder = data_dir or tfds.core.constants.DATA_DIR
+    known = tfds.list_builders(with_community_datasets=False)
+    if os.path.isdir(folder):
+      known = known + sorted(os.listdir(folder))
+    near = difflib.get_close_matches(where, known, 1)
+    hint = f' Did you mean tfds:{near[0]}?' if near else ''
+    raise UserError(
+        f"config.data.source is '{name}', but TFDS knows no such set and none"
+        f' is stored in {folder}; see https://www.tensorflow.org/datasets or'
+        f' set config.data.data_dir.{hint}') from None
+  except Exception as e:  # unknown config, version, malformed name
+    raise UserError(
+        f"config.data.source is '{name}', which TFDS refuses:"
+        f' {_first_line(e)}') from None
+
+
+def _prepare(tfds, name, where, data_dir, builder):
+  missing = f'{name} is not prepared in {builder.data_dir}'
+  if importlib.util.find_spec('tensorflow') is None:
+    raise UserError(
+        f"{missing}, and preparing it needs TensorFlow: pip install"
+        f" 'gan_jax[tf]', then run this again; or prepare it on another"
+        f' machine: {_by_hand(where)}')
+  os.environ.setdefault('TF_CPP_MIN_LOG_LEVEL', '3')
+  try:
+    import tensorflow as tf
+    tf.config.set_visible_devices([], 'GPU')  # the GPU's memory is JAX's
+    builder = _builder(tfds, name, where, data_dir, file_format='array_record')
+    builder.download_and_prepare()
+  except Exception as e:  # network, checksums, disk, manual downloads, ...
+    raise UserError(
+        f'{missing}, and preparing it failed ({type(e).__name__}:'
+        f' {_first_line(e)}); if this machine cannot download, prepare it on'
+        f' another: {_by_hand(where)}') from None
+  return builder
+
+
+def _by_hand(where):
+  return (f'tfds build {where} --data_dir=DIR --file_format=array_record, copy'
+          ' DIR here and set config.data.data_dir to it.')
+
+
+def _feature(features, kind, preferred):
+  names = [n for n, feature in features.items() if isinstance(feature, kind)]
+  return preferred if preferred in names else next(iter(names), None)
+
+
+def _first_line(error):
+  return str(error).strip().split('\n')[0][:300]

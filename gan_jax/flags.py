@@ -1,0 +1,58 @@
+"""The command line's flags and their help."""
+
+import argparse
+import sys
+
+HELP = """\
+Trains generative adversarial networks; a run is a config and a folder.
+
+usage: python -m gan_jax.main --config=FILE[:options] [--workdir=DIR] [...]
+
+What to do
+  --mode=train      train, or go on with, the run in --workdir (the default)
+  --mode=sample     write one PNG a seed, and a grid, to DIR/samples
+  --mode=evaluate   score a checkpoint; adds a line to DIR/evaluate.jsonl
+  --mode=plan       parameters, memory and FLOPs of a config; trains nothing
+Which run
+  --config=FILE     a file of configs/; what follows a colon goes to it,
+                    :test shrinks any config to seconds on a CPU
+  --config.A.B=X    changes one setting, e.g. --config.train.batch=32
+  --workdir=DIR     the run's folder; default runs/<config>
+Of --mode=sample and --mode=evaluate (the config is the run's own)
+  --step=N          the checkpoint of step N; default the newest
+  --seeds=0-63      which samples: 0-63, or 1,5,7-9
+  --label=K         class of the samples; default all in turn
+
+Stop with Ctrl-C: the run is saved, and the same command goes on with it.
+
+Examples
+  python -m gan_jax.main --config=configs/quickstart.py
+  python -m gan_jax.main --config=configs/dcgan_cifar.py --config.train.batch=32
+  python -m gan_jax.main --config=configs/dcgan_folder.py \\
+      --config.data.source=folder:my/pictures --workdir=runs/mine
+  python -m gan_jax.main --mode=sample --workdir=runs/quickstart --seeds=0-99
+  python -m gan_jax.main --mode=plan --config=configs/dcgan_cifar.py"""
+
+MODES = ('train', 'sample', 'evaluate', 'plan')
+
+
+def parse(argv):
+  """The known flags, and the `--config.A.B=X` among the others."""
+  parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
+  parser.error = lambda message: sys.exit(f'gan_jax: {message}; see --help.')
+  parser.add_argument('-h', '--help', action='store_true')
+  parser.add_argument('--mode', choices=MODES, default='train')
+  parser.add_argument('--config')
+  parser.add_argument('--workdir')
+  parser.add_argument('--step', type=int)
+  parser.add_argument('--seeds', default='0-63')
+  parser.add_argument('--label', type=int)
+  flags, rest = parser.parse_known_args(argv)
+  for word in rest:
+    if not (word.startswith('--config.') and '=' in word):
+      parser.error(f'{word} is not a flag (settings: --config.A.B=X)')
+  overrides = [word.removeprefix('--config.').split('=', 1) for word in rest]
+  if not flags.help and not flags.config:
+    if flags.mode in ('train', 'plan') or not flags.workdir:
+      parser.error(f'--mode={flags.mode} needs --config=configs/<name>.py')
+  return flags, overrides

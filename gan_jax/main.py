@@ -1,0 +1,56 @@
+"""The command line: one job per --mode. `--help` prints flags.HELP."""
+
+import logging
+import os
+import pathlib
+import sys
+
+from gan_jax import flags as flags_lib
+from gan_jax.errors import UserError
+
+
+def run(flags, overrides) -> None:
+  """Does the job of `flags.mode`. Raises UserError for a user's mistake."""
+  from gan_jax import config as config_lib  # imports JAX: not for --help
+
+  config = None
+  if flags.config:
+    config = config_lib.load(flags.config, overrides)
+  workdir = flags.workdir or f'runs/{config_lib.name_of(flags.config)}'
+  if flags.mode == 'train':
+    from gan_jax.train import train
+
+    train(config, workdir)
+  elif flags.mode == 'sample':
+    from gan_jax.sample import sample
+
+    sample(workdir, flags.seeds, flags.step, flags.label)
+  elif flags.mode == 'evaluate':
+    from gan_jax.evaluate import evaluate
+
+    evaluate(workdir, flags.step)
+  else:
+    from gan_jax.plan import plan
+
+    print(plan(config))
+
+
+def main() -> None:
+  """Parses, sets up what every mode shares, runs, and words the mistakes."""
+  flags, overrides = flags_lib.parse(sys.argv[1:])
+  if flags.help:
+    print(flags_lib.HELP)
+    return
+  # Compiled steps are kept between runs: a resumed run starts in seconds.
+  cache = pathlib.Path.home() / '.cache' / 'gan_jax' / 'xla'
+  os.environ.setdefault('JAX_COMPILATION_CACHE_DIR', str(cache))
+  logging.basicConfig(format='%(message)s', level=logging.WARNING)
+  logging.getLogger('gan_jax').setLevel(logging.INFO)
+  try:
+    run(flags, overrides)
+  except UserError as error:
+    sys.exit(f'gan_jax: {error}')
+
+
+if __name__ == '__main__':
+  main()

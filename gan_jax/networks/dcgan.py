@@ -1,0 +1,126 @@
+"""DCGAN (Radford et al. 2016) for pictures of 28, 32 and 64 pixels.
+
+The widths are those of OSGAN's released networks (width 128) and of SGAN's
+(width 64, no bias): each layer nearer the picture halves the channels. At 32
+and 28 pixels the widest layer is left out (SGAN section 4.2).
+"""
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+
+from gan_jax.networks.judgement import Judgement
+from gan_jax.nn.conv import Conv, ConvTranspose
+from gan_jax.nn.norm import CROSS_SAMPLE, normalise
+
+# Kernel sizes of the stride-2 layers, from the 4x4 map to the picture, each
+# with padding 1: a kernel of 4 doubles the map, a kernel of 3 takes 4 to 7.
+KERNELS = {28: (3, 4, 4), 32: (4, 4, 4), 64: (4, 4, 4, 4)}
+RESOLUTIONS = tuple(KERNELS)
+
+
+def _spectral(layer, spectral: bool, train: bool):
+  """The layer, its kernel divided by its largest singular value if asked."""
+  if not spectral:
+    return layer
+  wrapped = nn.SpectralNorm(layer, collection_name='spectral')
+  return lambda x: wrapped(x, update_stats=train)
+
+
+class Generator(nn.Module):
+  """Latent vectors to pictures.
+
+  Attributes:
+    shape: (H, W, C) of a picture; H = W in `RESOLUTIONS`.
+    classes: number of classes if labels are given, else 0. The label enters
+      as a one-hot vector behind the latent one (Mirza and Osindero 2014).
+    width: channels of the map nearest the picture.
+    norm: 'batch', 'group' or 'none', after every layer but the last.
+    spectral: spectral norm on every kernel (Miyato et al. 2018).
+    bias: whether convolutions have a bias.
+  """
+
+  resolutions = RESOLUTIONS
+
+  shape: tuple[int, int, int]
+  classes: int = 0
+  width: int = 64
+  norm: str = 'batch'
+  spectral: bool = False
+  bias: bool = True
+
+  @nn.compact
+  def __call__(self, z, labels=None, *, train: bool):
+    """[N, Z] and labels [N] -> pictures [N, H, W, C] in [-1, 1]."""
+    kernels = KERNELS[self.shape[0]]
+    x = z
+    if self.classes:
+      x = jnp.concatenate([x, jax.nn.one_hot(labels, self.classes)], -1)
+    x = x[:, None, None, :]  # [N, 1, 1, Z]
+    width = self.width * 2 ** (len(kernels) - 1)
+
+    def up(x, features, kernel, stride, padding):
+      layer = ConvTranspose(
+          features, kernel, stride, padding, use_bias=self.bias
+      )
+      return _spectral(layer, self.spectral, train)(x)
+
+    x = up(x, width, 4, 1, 0)  # [N, 4, 4, width]
+    for kernel in kernels:
+      x = nn.relu(normalise(x, self.norm, train=train))
+      width //= 2
+      last = x.shape[1] * 2 >= self.shape[0]
+      x = up(x, self.shape[-1] if last else width, kernel, 2, 1)
+    return jnp.tanh(x)
+
+
+class Discriminator(nn.Module):
+  """Pictures to one logit each.
+
+  Attributes:
+    shape: (H, W, C) of a picture; H = W in `RESOLUTIONS`.
+    classes: number of classes if labels are given, else 0. The label enters
+      as constant one-hot maps behind the picture's channels.
+    width: channels of the map nearest the picture.
+    norm: 'batch', 'group' or 'none', after every layer but first and last.
+    spectral: spectral norm on every kernel (Miyato et al. 2018).
+    bias: whether convolutions have a bias.
+  """
+
+  resolutions = RESOLUTIONS
+
+  shape: tuple[int, int, int]
+  classes: int = 0
+  width: int = 64
+  norm: str = 'batch'
+  spectral: bool = False
+  bias: bool = True
+
+  @property
+  def per_sample(self) -> bool:
+    """Whether a logit depends on its own picture only."""
+    return self.norm not in CROSS_SAMPLE
+
+  @nn.compact
+  def __call__(self, images, labels=None, *, train: bool) -> Judgement:
+    """[N, H, W, C] and labels [N] -> logits [N], features by resolution."""
+    x = images
+    if self.classes:
+      planes = jax.nn.one_hot(labels, self.classes)[:, None, None, :]
+      planes = jnp.broadcast_to(planes, x.shape[:3] + (self.classes,))
+      x = jnp.concatenate([x, planes], -1)
+
+    def down(x, features, kernel, stride, padding):
+      layer = Conv(features, kernel, stride, padding, use_bias=self.bias)
+      return _spectral(layer, self.spectral, train)(x)
+
+    width, features = self.width, {}
+    for i, kernel in enumerate(reversed(KERNELS[self.shape[0]])):
+      x = down(x, width, kernel, 2, 1)
+      if i:
+        x = normalise(x, self.norm, train=train)
+      x = nn.leaky_relu(x, 0.2)
+      features[str(x.shape[1])] = x
+      width *= 2
+    x = down(x, 1, 4, 1, 0)  # [N, 1, 1, 1]
+    return Judgement(x[:, 0, 0, 0], features)

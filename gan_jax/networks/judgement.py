@@ -1,0 +1,19 @@
+"""What every discriminator returns."""
+
+from collections.abc import Mapping
+from typing import NamedTuple
+
+import jax
+
+
+class Judgement(NamedTuple):
+  """A discriminator's answer to a batch of images.
+
+  Attributes:
+    logits: [N], or [N, P] for P judgements an image (patches); larger is
+      more real; no activation applied.
+    features: inner maps by name, for tasks, metrics and attention pictures.
+  """
+
+  logits: jax.Array
+  features: Mapping[str, jax.Array]

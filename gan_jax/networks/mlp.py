@@ -1,0 +1,76 @@
+"""Fully connected networks: SGAN's for toy data and MNIST.
+
+Four linear layers of 512 units, LeakyReLU with slope 0.01 (SGAN appendix; at
+two dimensions 578,050 parameters in G and 527,361 in D).
+"""
+
+import math
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+
+from gan_jax.networks.judgement import Judgement
+
+
+def _hidden(x, depth: int, width: int, slope: float):
+  """All layers but the last. Returns the last map and all maps by name."""
+  features = {}
+  for i in range(depth - 1):
+    x = nn.leaky_relu(nn.Dense(width)(x), slope)
+    features[str(i)] = x
+  return x, features
+
+
+def _with_label(x, labels, classes: int):
+  if not classes:
+    return x
+  return jnp.concatenate([x, jax.nn.one_hot(labels, classes)], -1)
+
+
+class Generator(nn.Module):
+  """Latent vectors to points or pictures.
+
+  Attributes:
+    shape: of a sample; (2,) for points in the plane, (H, W, C) for pictures.
+      Pictures end in tanh, points are not bounded.
+    classes: number of classes if labels are given, else 0.
+    width: units of a hidden layer.
+    depth: number of linear layers.
+    slope: of LeakyReLU.
+  """
+
+  shape: tuple[int, ...]
+  classes: int = 0
+  width: int = 512
+  depth: int = 4
+  slope: float = 0.01
+
+  @nn.compact
+  def __call__(self, z, labels=None, *, train: bool):
+    """[N, Z] and labels [N] -> [N, *shape]."""
+    del train  # the same function in training and use
+    x = _with_label(z, labels, self.classes)
+    x, _ = _hidden(x, self.depth, self.width, self.slope)
+    x = nn.Dense(math.prod(self.shape))(x).reshape(-1, *self.shape)
+    return jnp.tanh(x) if len(self.shape) == 3 else x
+
+
+class Discriminator(nn.Module):
+  """Points or pictures to one logit each; attributes as in `Generator`."""
+
+  shape: tuple[int, ...]
+  classes: int = 0
+  width: int = 512
+  depth: int = 4
+  slope: float = 0.01
+
+  per_sample = True
+
+  @nn.compact
+  def __call__(self, images, labels=None, *, train: bool) -> Judgement:
+    """[N, *shape] and labels [N] -> logits [N], features by layer."""
+    del train
+    x = _with_label(images.reshape(len(images), -1), labels, self.classes)
+    x, features = _hidden(x, self.depth, self.width, self.slope)
+    return Judgement(nn.Dense(1)(x)[:, 0], features)

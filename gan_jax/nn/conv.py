@@ -1,0 +1,305 @@
+"""Convolutions that are exact and fast on every backend.
+
+The three maps of a convolution, x and kernel to output, output and kernel to
+input, x and output to kernel, are the gradients of one trilinear form
+
+  T(x, k, y) = sum over (positions, taps, channels) of x * k * y
+
+by y, by x and by k. So one primitive with a parameter that says which of the
+three is meant closes under differentiation of every order: the derivatives of
+each map are the other two. It also closes under `vmap`, because every operand
+carries a leading dimension of members. What a map compiles to is chosen per
+platform when it is lowered: XLA's own convolution everywhere, except on the
+CPU, where `conv_cpu` has forms that measure faster.
+"""
+
+from collections.abc import Callable
+import functools
+from typing import Any, NamedTuple
+
+from flax import linen as nn
+import jax
+from jax import lax
+from jax.extend import core as jex_core
+from jax.interpreters import ad
+from jax.interpreters import batching
+from jax.interpreters import mlir
+import jax.numpy as jnp
+
+from gan_jax.nn import conv_cpu
+
+Array = jax.Array
+Pads = tuple[tuple[int, int], tuple[int, int]]
+Padding = str | int | Pads
+
+
+class Geometry(NamedTuple):
+  """The static sizes of a strided convolution.
+
+  Attributes:
+    size: height and width of the input.
+    window: height and width of the kernel.
+    stride: step of the window, the same in both directions.
+    pads: zeros added ((top, bottom), (left, right)); negative pads crop.
+    precision: of the products, as `jax.default_matmul_precision` names it.
+  """
+
+  size: tuple[int, int]
+  window: tuple[int, int]
+  stride: int
+  pads: Pads
+  precision: str | None
+
+  @property
+  def out(self) -> tuple[int, int]:
+    """Height and width of the output."""
+    return tuple(
+        (n + sum(p) - k) // self.stride + 1
+        for n, k, p in zip(self.size, self.window, self.pads, strict=True))
+
+
+# For each map, the operands it takes, in the order in which it takes them.
+_OPERANDS = {'y': ('x', 'k'), 'x': ('y', 'k'), 'k': ('x', 'y')}
+
+
+def _form_shape(kind: str, a: Any, b: Any, geo: Geometry) -> tuple[int, ...]:
+  """The shape of the map `kind` of operands shaped like `a` and `b`."""
+  m = a.shape[0]
+  if kind == 'y':
+    return (m, a.shape[1], *geo.out, b.shape[-1])
+  if kind == 'x':
+    return (m, a.shape[1], *geo.size, b.shape[-2])
+  return (m, *geo.window, a.shape[-1], b.shape[-1])
+
+
+def _plain(a: Array, b: Array, *, kind: str, geo: Geometry) -> Array:
+  """The map `kind` by XLA's own convolution and its own derivatives."""
+  conv_ = functools.partial(
+      lax.conv_general_dilated, window_strides=(geo.stride,) * 2,
+      padding=geo.pads, dimension_numbers=('NHWC', 'HWIO', 'NHWC'),
+      precision=geo.precision)
+  shape = jax.ShapeDtypeStruct(_form_shape(kind, a, b, geo)[1:], a.dtype)
+
+  def member(a: Array, b: Array) -> Array:
+    if kind == 'y':
+      return conv_(a, b)
+    if kind == 'x':
+      return jax.linear_transpose(lambda x: conv_(x, b), shape)(a)[0]
+    return jax.linear_transpose(lambda k: conv_(a, k), shape)(b)[0]
+
+  if a.shape[0] == 1:
+    return member(a[0], b[0])[None]
+  return jax.vmap(member)(a, b)
+
+
+form_p = jex_core.Primitive('gan_conv')
+
+
+@functools.partial(jax.jit, static_argnames=('kind', 'geo'))
+def _form(a: Array, b: Array, *, kind: str, geo: Geometry) -> Array:
+  return form_p.bind(a, b, kind=kind, geo=geo)
+
+
+form_p.def_impl(_form)
+
+
+@form_p.def_abstract_eval
+def _abstract(a: Any, b: Any, *, kind: str, geo: Geometry) -> Any:
+  return a.update(shape=_form_shape(kind, a, b, geo), weak_type=False)
+
+
+def _transpose(side: int, cotangent: Any, a: Any, b: Any, *, kind: str,
+               geo: Geometry) -> Any:
+  """The cotangent of one operand: the map of the other two."""
+  wanted = _OPERANDS[kind][side]
+  known = {kind: cotangent, _OPERANDS[kind][1 - side]: (b, a)[side]}
+  first, second = (known[name] for name in _OPERANDS[wanted])
+  return form_p.bind(first, second, kind=wanted, geo=geo)
+
+
+ad.defbilinear(form_p, functools.partial(_transpose, 0),
+               functools.partial(_transpose, 1))
+
+
+def _batch(args: Any, dims: Any, *, kind: str, geo: Geometry) -> Any:
+  """`vmap`: into the batch where the kernel is shared, else into members."""
+  size = next(a.shape[d] for a, d in zip(args, dims, strict=True)
+              if d is not None)
+  moved = [a if d is None else jnp.moveaxis(a, d, 1)
+           for a, d in zip(args, dims, strict=True)]
+  if dims[1] is None and kind != 'k':
+    a, b = moved
+    m, _, n = a.shape[:3]
+    out = form_p.bind(a.reshape(m, size * n, *a.shape[3:]), b,
+                      kind=kind, geo=geo)
+    return out.reshape(m, size, n, *out.shape[2:]), 1
+  wide = []
+  for a, d in zip(moved, dims, strict=True):
+    if d is None:
+      a = jnp.broadcast_to(a[:, None], (a.shape[0], size, *a.shape[1:]))
+    wide.append(a.reshape(-1, *a.shape[2:]))
+  out = form_p.bind(*wide, kind=kind, geo=geo)
+  return out.reshape(-1, size, *out.shape[1:]), 1
+
+
+batching.primitive_batchers[form_p] = _batch
+mlir.register_lowering(form_p, mlir.lower_fun(_plain, multiple_results=False))
+mlir.register_lowering(
+    form_p, mlir.lower_fun(conv_cpu.form, multiple_results=False),
+    platform='cpu')
+
+
+def _apply(kind: str, a: Array, b: Array, geo: Geometry) -> Array:
+  """The map `kind` of one pair of operands without members."""
+  if a.dtype != b.dtype:
+    raise TypeError(f'a convolution needs one dtype, got {a.dtype} and '
+                    f'{b.dtype}: cast the operands')
+  if a.ndim != 4 or b.ndim != 4:
+    raise TypeError('a convolution takes [N, H, W, C] and [kh, kw, in, out], '
+                    f'got shapes {a.shape} and {b.shape}')
+  return form_p.bind(a[None], b[None], kind=kind, geo=geo)[0]
+
+
+def _pads(padding: Padding, size: tuple[int, int], window: tuple[int, int],
+          stride: int) -> Pads:
+  """Zeros per side, ((top, bottom), (left, right))."""
+  if isinstance(padding, str):
+    return tuple(lax.padtype_to_pads(size, window, (stride,) * 2, padding))
+  if isinstance(padding, int):
+    return ((padding, padding),) * 2
+  return tuple(tuple(p) for p in padding)
+
+
+def conv(x: Array, kernel: Array, stride: int = 1,
+         padding: Padding = 'SAME') -> Array:
+  """A convolution, the same as `lax.conv_general_dilated`.
+
+  Args:
+    x: images [N, H, W, in].
+    kernel: [kh, kw, in, out], of the dtype of `x`.
+    stride: step of the window in both directions.
+    padding: 'SAME', 'VALID', zeros on every side, or
+      ((top, bottom), (left, right)).
+
+  Returns:
+    [N, H', W', out], H' = (H + top + bottom - kh) // stride + 1.
+  """
+  if x.shape[-1] != kernel.shape[-2]:
+    raise TypeError(f'x {x.shape} and kernel {kernel.shape} differ in their '
+                    'input channels')
+  size, window = x.shape[1:3], kernel.shape[:2]
+  geo = Geometry(size, window, stride, _pads(padding, size, window, stride),
+                 jax.config.jax_default_matmul_precision)
+  return _apply('y', x, kernel, geo)
+
+
+def conv_transpose(x: Array, kernel: Array, stride: int = 2,
+                   padding: int = 1) -> Array:
+  """The adjoint of a strided convolution, as PyTorch's ConvTranspose2d.
+
+  Args:
+    x: [N, H, W, in].
+    kernel: [kh, kw, in, out], of the dtype of `x`; PyTorch's
+      [in, out, kh, kw] transposed, not flipped.
+    stride: step of the adjoint convolution.
+    padding: zeros that the adjoint convolution adds on every side.
+
+  Returns:
+    [N, H', W', out], H' = (H - 1) * stride - 2 * padding + kh.
+  """
+  if x.shape[-1] != kernel.shape[-2]:
+    raise TypeError(f'x {x.shape} and kernel {kernel.shape} differ in their '
+                    'input channels')
+  window = kernel.shape[:2]
+  size = tuple((n - 1) * stride - 2 * padding + k
+               for n, k in zip(x.shape[1:3], window, strict=True))
+  geo = Geometry(size, window, stride, ((padding, padding),) * 2,
+                 jax.config.jax_default_matmul_precision)
+  return _apply('x', x, jnp.swapaxes(kernel, 2, 3), geo)
+
+
+def upsample_conv(x: Array, kernel: Array) -> Array:
+  """Nearest-neighbour doubling, then a 3x3 SAME convolution.
+
+  Args:
+    x: [N, H, W, in].
+    kernel: [3, 3, in, out].
+
+  Returns:
+    [N, 2H, 2W, out].
+  """
+  n, h, w, c = x.shape
+  x = jnp.broadcast_to(x[:, :, None, :, None], (n, h, 2, w, 2, c))
+  return conv(x.reshape(n, 2 * h, 2 * w, c), kernel)
+
+
+def downsample_conv(x: Array, kernel: Array) -> Array:
+  """A 3x3 SAME convolution, then the mean of each 2x2 block.
+
+  Args:
+    x: [N, H, W, in], H and W even.
+    kernel: [3, 3, in, out].
+
+  Returns:
+    [N, H/2, W/2, out].
+  """
+  y = conv(x, kernel)
+  n, h, w, c = y.shape
+  return y.reshape(n, h // 2, 2, w // 2, 2, c).mean((2, 4))
+
+
+class Conv(nn.Module):
+  """A convolution with learned `kernel` and `bias`; see `conv`.
+
+  Attributes:
+    features: output channels.
+    kernel_size: (kh, kw), or one number for both.
+    stride: step of the window.
+    padding: as in `conv`.
+    use_bias: adds a learned bias per channel, at first zero.
+    kernel_init: initialiser of the kernel.
+    dtype: of the computation; parameters are float32.
+  """
+
+  features: int
+  kernel_size: int | tuple[int, int] = 3
+  stride: int = 1
+  padding: Padding = 'SAME'
+  use_bias: bool = True
+  kernel_init: Callable[..., Array] = nn.initializers.normal(0.02)
+  dtype: Any = None
+
+  def product(self, x: Array, kernel: Array) -> Array:
+    """The layer without its bias."""
+    return conv(x, kernel, self.stride, self.padding)
+
+  @nn.compact
+  def __call__(self, x: Array) -> Array:
+    """[N, H, W, C] to [N, H', W', features]."""
+    window = self.kernel_size
+    if isinstance(window, int):
+      window = (window, window)
+    kernel = self.param('kernel', self.kernel_init,
+                        (*window, x.shape[-1], self.features))
+    bias = None
+    if self.use_bias:
+      bias = self.param('bias', nn.initializers.zeros, (self.features,))
+    x, kernel, bias = nn.dtypes.promote_dtype(x, kernel, bias,
+                                              dtype=self.dtype)
+    y = self.product(x, kernel)
+    return y if bias is None else y + bias
+
+
+class ConvTranspose(Conv):
+  """A transposed convolution with learned parameters; see `conv_transpose`.
+
+  Attributes are those of `Conv`, with the defaults of DCGAN.
+  """
+
+  kernel_size: int | tuple[int, int] = 4
+  stride: int = 2
+  padding: int = 1
+
+  def product(self, x: Array, kernel: Array) -> Array:
+    """The layer without its bias."""
+    return conv_transpose(x, kernel, self.stride, self.padding)

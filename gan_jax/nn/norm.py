@@ -1,0 +1,71 @@
+"""Normalisation layers by the names that configs use."""
+
+import math
+
+import flax.linen as nn
+import jax.numpy as jnp
+
+NORMS = ('batch', 'group', 'none')
+
+# Norms that mix the samples of a batch: a discriminator with one of these is
+# not a per-sample function.
+CROSS_SAMPLE = ('batch',)
+
+
+class BatchNorm(nn.Module):
+  """Batch normalisation (Ioffe and Szegedy 2015) as PyTorch counts it.
+
+  Normalises with the biased variance and averages the unbiased one, which is
+  what the released networks do; Flax's own layer averages the biased one.
+  Under `jit` with a sharded batch the statistics are those of the whole batch.
+  """
+
+  epsilon: float = 1e-5
+  momentum: float = 0.1  # weight of the new value in the running average
+
+  @nn.compact
+  def __call__(self, x, *, train):
+    """Normalises over all axes but the last. [N, ..., C] -> [N, ..., C]."""
+    channels = x.shape[-1]
+    scale = self.param('scale', nn.initializers.ones, (channels,))
+    bias = self.param('bias', nn.initializers.zeros, (channels,))
+    running = {
+        'mean': self.variable('batch_stats', 'mean', jnp.zeros, (channels,)),
+        'var': self.variable('batch_stats', 'var', jnp.ones, (channels,)),
+    }
+    if train:
+      axes = tuple(range(x.ndim - 1))
+      mean, var = jnp.mean(x, axes), jnp.var(x, axes)
+      count = x.size // channels
+      if not self.is_initializing():
+        unbiased = var * (count / max(count - 1, 1))
+        for name, value in (('mean', mean), ('var', unbiased)):
+          old = running[name].value
+          running[name].value = old + self.momentum * (value - old)
+    else:
+      mean, var = running['mean'].value, running['var'].value
+    inverse = scale / jnp.sqrt(var + self.epsilon)
+    return (x - mean) * inverse + bias
+
+
+def normalise(x, norm: str, *, train: bool, groups: int = 32):
+  """Applies the layer of a name inside a compact module.
+
+  Args:
+    x: [N, ..., C].
+    norm: one of `NORMS`.
+    train: batch statistics if true, running averages if false.
+    groups: the number of groups wanted by 'group' (32 as in OSGAN's released
+      networks); where it does not divide C, their greatest common divisor.
+
+  Returns:
+    [N, ..., C].
+  """
+  if norm == 'batch':
+    return BatchNorm()(x, train=train)
+  if norm == 'group':
+    # The slow variance is a mean of squares of differences: no cancellation.
+    return nn.GroupNorm(
+        math.gcd(groups, x.shape[-1]), epsilon=1e-5, use_fast_variance=False
+    )(x)
+  return x

@@ -1,0 +1,187 @@
+"""What the two players of a pair minimise, as pure functions.
+
+Networks, adversarial loss, penalties and latent distribution come together
+here; how their gradients are turned into updates is a scheme's business.
+"""
+
+import functools
+from collections.abc import Callable, Mapping
+from typing import NamedTuple
+
+import flax
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+
+from gan_jax import latent
+from gan_jax.losses import LOSSES, PENALTIES, AdversarialLoss
+from gan_jax.networks import DISCRIMINATORS, GENERATORS, Judgement
+from gan_jax.state import Player, stream
+
+
+class Penalty(NamedTuple):
+  """A weighted term of D's loss; `function` as in losses/penalties.py."""
+
+  weight: float
+  function: Callable
+
+
+class Objective(NamedTuple):
+  """The game: who plays and what for.
+
+  Attributes:
+    generator: a Linen module, (z, labels, train) -> samples.
+    discriminator: a Linen module, (samples, labels, train) -> Judgement.
+    loss: the adversarial loss.
+    penalties: of the discriminator, by name.
+    latents: (key, count) -> latent vectors [count, Z].
+  """
+
+  generator: nn.Module
+  discriminator: nn.Module
+  loss: AdversarialLoss
+  penalties: Mapping[str, Penalty]
+  latents: Callable[[jax.Array, int], jax.Array]
+
+  def generate(self, params, stats, z, labels, key):
+    """A training pass of G.
+
+    Args:
+      params: of G.
+      stats: G's other collections.
+      z: [N, Z].
+      labels: int32 [N]; ignored by a generator without classes.
+      key: for noise inside G.
+
+    Returns:
+      Samples [N, ...] and G's new stats.
+    """
+    return self.generator.apply(
+        {'params': params, **stats},
+        z,
+        labels,
+        train=True,
+        mutable=list(stats),
+        rngs={'noise': stream(key, 'noise')},
+    )
+
+  def judge(self, params, stats, samples, labels) -> tuple[Judgement, dict]:
+    """A training pass of D: its judgement and its new stats."""
+    return self.discriminator.apply(
+        {'params': params, **stats},
+        samples,
+        labels,
+        train=True,
+        mutable=list(stats),
+    )
+
+  def d_loss(self, params, stats, real, fake, labels, key):
+    """What D minimises.
+
+    Real and fake samples pass in two batches of their own, as in the released
+    code of all five methods but one: batch norm sees them apart, and on a
+    mesh nothing is re-sharded.
+
+    Args:
+      params: of D.
+      stats: D's other collections.
+      real: [N, ...].
+      fake: [N, ...], taken as given: no gradient flows into it.
+      labels: int32 [N], of both.
+      key: for the penalties' draws.
+
+    Returns:
+      The loss, and (D's new stats, metrics).
+    """
+    fake = jax.lax.stop_gradient(fake)
+    on_real, stats = self.judge(params, stats, real, labels)
+    on_fake, stats = self.judge(params, stats, fake, labels)
+    loss = self.loss.d_loss(on_real.logits, on_fake.logits)
+    metrics = {
+        'd_loss': loss,
+        'd_real': jnp.mean(on_real.logits),
+        'd_fake': jnp.mean(on_fake.logits),
+    }
+
+    def scores(samples):
+      judgement, _ = self.judge(params, stats, samples, labels)
+      return _per_sample(judgement.logits)
+
+    for name, (weight, function) in self.penalties.items():
+      value = function(
+          scores, real, fake, _per_sample(on_real.logits), stream(key, name)
+      )
+      metrics[name] = value
+      loss += weight * value
+    return loss, (stats, metrics)
+
+  def g_loss(self, fake, d_params, d_stats, labels):
+    """What G minimises, as a function of its samples.
+
+    Args:
+      fake: [N, ...].
+      d_params: of the opponent, which stays as it is; so do its stats.
+      d_stats: the opponent's other collections.
+      labels: int32 [N].
+
+    Returns:
+      The loss and metrics.
+    """
+    judgement, _ = self.judge(d_params, d_stats, fake, labels)
+    loss = self.loss.g_loss(judgement.logits)
+    return loss, {'g_loss': loss}
+
+
+def _per_sample(logits):
+  """[N] or [N, P] -> [N]: the mean of a sample's judgements."""
+  return logits.reshape(len(logits), -1).mean(axis=1)
+
+
+def initial_player(network: nn.Module, sample, optimizer, key) -> Player:
+  """A network's first parameters, statistics and optimiser state.
+
+  Args:
+    network: a Linen module.
+    sample: what it takes beside labels, with a batch axis.
+    optimizer: has `init(params)`.
+    key: a typed key.
+  """
+  labels = jnp.zeros(len(sample), jnp.int32)
+  keys = {'params': key, 'noise': stream(key, 'noise')}
+  variables = network.init(keys, sample, labels, train=True)
+  stats, params = flax.core.pop(variables, 'params')
+  return Player(params, stats, optimizer.init(params))
+
+
+def build(config, shape, classes: int) -> Objective:
+  """The objective that a validated config describes.
+
+  Args:
+    config: the whole run's config.
+    shape: of one sample.
+    classes: number of classes given to the networks, 0 for none.
+  """
+  penalties = {}
+  for name, section in config.penalties.items():
+    settings = dict(section)
+    weight = settings.pop('weight', 0.0)
+    if name in PENALTIES and weight:
+      function = functools.partial(PENALTIES[name], **settings)
+      penalties[name] = Penalty(weight, function)
+
+  def network(registry, section):
+    settings = dict(section)
+    module = registry[settings.pop('name')]
+    return module(shape=tuple(shape), classes=classes, **settings)
+
+  return Objective(
+      generator=network(GENERATORS, config.generator),
+      discriminator=network(DISCRIMINATORS, config.discriminator),
+      loss=LOSSES[config.loss.name],
+      penalties=penalties,
+      latents=functools.partial(
+          latent.draw,
+          size=config.latent.size,
+          distribution=config.latent.distribution,
+      ),
+  )

@@ -1,0 +1,114 @@
+"""Samples and curves as PNG files."""
+
+import math
+import os
+import pathlib
+
+import numpy as np
+from PIL import Image
+
+
+def to_uint8(samples) -> np.ndarray:
+  """[-1, 1] float to 0..255, rounded, values outside clipped; same shape."""
+  samples = np.asarray(samples, np.float32)
+  return np.clip(np.rint(samples * 127.5 + 127.5), 0, 255).astype(np.uint8)
+
+
+def grid(samples, columns: int | None = None, gap: int = 1) -> np.ndarray:
+  """Pictures side by side on a white ground.
+
+  Args:
+    samples: [N, H, W, C] in [-1, 1], C in {1, 3}.
+    columns: pictures in a row; the default makes the grid about square.
+    gap: pixels between pictures.
+
+  Returns:
+    uint8 [rows * (H + gap) + gap, columns * (W + gap) + gap, C].
+  """
+  count, height, width, channels = samples.shape
+  columns = columns or math.ceil(math.sqrt(count))
+  rows = math.ceil(count / columns)
+  out = np.full(
+      (rows * (height + gap) + gap, columns * (width + gap) + gap, channels),
+      255,
+      np.uint8,
+  )
+  for k, picture in enumerate(to_uint8(samples)):
+    top = k // columns * (height + gap) + gap
+    left = k % columns * (width + gap) + gap
+    out[top : top + height, left : left + width] = picture
+  return out
+
+
+def save(file: pathlib.Path, array: np.ndarray) -> None:
+  """Writes a uint8 picture [H, W, C], C in {1, 3}, whole or not at all."""
+  picture = array[..., 0] if array.shape[-1] == 1 else array
+  scratch = file.with_name(f'.{file.name}')
+  Image.fromarray(picture).save(scratch, format='PNG')
+  os.replace(scratch, file)
+
+
+def save_grid(file: pathlib.Path, samples) -> None:
+  """Writes a grid of pictures, or a scatter plot of points [N, 2].
+
+  Pictures under 64 pixels are enlarged to whole multiples of their pixels, so
+  that they can be judged on a screen.
+  """
+  samples = np.asarray(samples)
+  if samples.ndim == 2:
+    _save_scatter(file, samples)
+    return
+  zoom = max(1, 64 // samples.shape[1])
+  samples = samples.repeat(zoom, 1).repeat(zoom, 2)
+  save(file, grid(samples, gap=2))
+
+
+def _figure(**kwargs):
+  # The object interface: no global state, no display, no window system.
+  from matplotlib.figure import Figure
+
+  return Figure(layout='constrained', **kwargs)
+
+
+def _save_scatter(file, points) -> None:
+  figure = _figure(figsize=(5, 5))
+  axes = figure.subplots()
+  axes.scatter(points[:, 0], points[:, 1], s=4, alpha=0.6)
+  reach = max(1.5, 1.05 * float(np.abs(points).max()))
+  axes.set(xlim=(-reach, reach), ylim=(-reach, reach), aspect='equal')
+  figure.savefig(file, dpi=100)
+
+
+def save_curves(file: pathlib.Path, lines: list[dict]) -> None:
+  """Draws losses, scores and other metrics of a run against images.
+
+  Args:
+    file: the PNG to write.
+    lines: of metrics.jsonl; each has 'images'.
+  """
+  names = [
+      name
+      for name in (lines[-1] if lines else {})
+      if name not in ('step', 'images', 'images_per_second', 'memory_gb')
+  ]
+  groups = {
+      'losses': [n for n in names if n.endswith('_loss')],
+      "D's mean scores": [n for n in names if n in ('d_real', 'd_fake')],
+  }
+  taken = sum(groups.values(), [])
+  groups |= {n: [n] for n in names if n not in taken}
+  groups = {title: group for title, group in groups.items() if group}
+  if not groups:
+    return
+  figure = _figure(figsize=(7, 2.6 * len(groups)))
+  panels = figure.subplots(len(groups), sharex=True, squeeze=False)[:, 0]
+  for axes, (title, group) in zip(panels, groups.items(), strict=True):
+    for name in group:
+      points = [(ln['images'], ln[name]) for ln in lines if name in ln]
+      axes.plot(*zip(*points, strict=True), label=name, linewidth=1)
+    axes.set_title(title, fontsize=10)
+    axes.grid(alpha=0.3)
+    if len(group) > 1:
+      axes.legend(fontsize=8)
+  panels[-1].set_xlabel('real images shown')
+  figure.savefig(file, dpi=100)

@@ -1,0 +1,125 @@
+"""What a config will cost, without running it."""
+
+import jax
+from clu import parameter_overview
+
+from gan_jax import config as config_lib
+from gan_jax import experiment as experiment_lib
+from gan_jax.data import open_source
+from gan_jax.data.pipeline import Feed
+from gan_jax.mesh import check_batch, make_mesh
+from gan_jax.restore import like
+
+
+def size(tree) -> int:
+  """Bytes of all arrays of a tree; abstract ones count as real."""
+  return sum(
+      x.size * x.dtype.itemsize
+      for x in jax.tree.leaves(tree)
+      if not jax.dtypes.issubdtype(x.dtype, jax.dtypes.prng_key)
+  )
+
+
+def human(count: float, unit: str) -> str:
+  """1.23 GFLOP, 45.6 MB, ..."""
+  for factor, prefix in ((1e12, 'T'), (1e9, 'G'), (1e6, 'M'), (1e3, 'k')):
+    if count >= factor:
+      return f'{count / factor:.3g} {prefix}{unit}'
+  return f'{count:.0f} {unit}'
+
+
+def plan(config) -> str:
+  """A report on parameters, batch, cost of a step, and checkpoints.
+
+  FLOPs, bytes and memory are the compiler's own count of the compiled step on
+  the devices at hand, one device's share.
+
+  Args:
+    config: as a config file's `get_config` gives it.
+
+  Raises:
+    UserError: for whatever the user can put right.
+  """
+  config_lib.validate(config)
+  mesh = make_mesh(config.mesh)
+  check_batch(mesh, config.train.batch)
+  source = open_source(config.data)
+  experiment = experiment_lib.build(config, source.shape, len(source.classes))
+  feed = Feed(
+      source,
+      draws=experiment.draws,
+      batch=config.train.batch,
+      seed=config.train.seed,
+      mirror=config.augment.mirror,
+      mesh=mesh,
+      device_budget_mb=config.data.device_budget_mb,
+      workers=config.data.workers,
+  )
+  batches = feed.batches(0)
+  raw = next(batches)
+  batches.close()
+  state = like(experiment, mesh)
+  step = experiment_lib.compile_step(experiment, feed.decode, mesh)
+  compiled = step.lower(state, feed.table, raw).compile()
+  return '\n\n'.join([
+      source.report,
+      _networks(state),
+      _batch(config, experiment, mesh, source, feed),
+      _cost(compiled, state),
+  ])
+
+
+def _networks(state) -> str:
+  """Parameter tables of both networks."""
+  parts = []
+  for name, player in (
+      ('Generator', state.pair.g),
+      ('Discriminator', state.pair.d),
+  ):
+    table = parameter_overview.get_parameter_overview(
+        player.params, include_stats=False
+    )
+    parts.append(f'{name}\n{table}')
+  return '\n\n'.join(parts)
+
+
+def _batch(config, experiment, mesh, source, feed) -> str:
+  """How the data go through a step."""
+  parts = mesh.shape['data']
+  epoch = len(source)
+  steps = config.train.steps
+  images = steps * experiment.images_per_step
+  where = 'on the device' if feed.table else 'streamed from the host'
+  return '\n'.join([
+      f'Batch       {experiment.draws} x {config.train.batch} real images a'
+      f' step, {config.train.batch // parts} of each {config.train.batch} on'
+      f' each of {parts} device(s); the data are {where}',
+      f'Run         {steps:,} steps = {images:,} images ='
+      f' {images / epoch:.1f} passes over {epoch:,}',
+      f'Devices     {mesh.size} x {mesh.devices.flat[0].device_kind}, data'
+      f' {parts} x pair {mesh.shape["pair"]}',
+  ])
+
+
+def _cost(compiled, state) -> str:
+  """The compiled step's cost, and the checkpoints'."""
+  cost = compiled.cost_analysis() or {}
+  lines = [
+      f'Step        {human(cost.get("flops", 0), "FLOP")},'
+      f' {human(cost.get("bytes accessed", 0), "B")} read and written',
+  ]
+  memory = compiled.memory_analysis()
+  if memory:
+    # Donated arguments share their memory with the outputs.
+    peak = (
+        memory.argument_size_in_bytes
+        + memory.output_size_in_bytes
+        - memory.alias_size_in_bytes
+        + memory.temp_size_in_bytes
+    )
+    lines.append(
+        f'Memory      {human(peak, "B")} at the peak of a step, of which'
+        f' {human(memory.temp_size_in_bytes, "B")} are intermediate values'
+    )
+  lines.append(f'Checkpoint  {human(size(state), "B")} each, uncompressed')
+  return '\n'.join(lines)

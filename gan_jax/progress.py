@@ -1,0 +1,101 @@
+"""The clock, the progress line and the signals of a run."""
+
+import contextlib
+import resource
+import signal
+import sys
+import time
+
+import jax
+
+
+class Clock:
+  """Speed and remaining time, with pauses (grids, checkpoints) left out.
+
+  Args:
+    total: steps of the whole run.
+    images_per_step: real images that one step uses up.
+  """
+
+  def __init__(self, total: int, images_per_step: int):
+    self.total = total
+    self._images = images_per_step
+    self._last = None  # (step, time) of the last log point
+    self._paused = 0.0
+
+  @contextlib.contextmanager
+  def pause(self):
+    """What runs inside does not count as training time."""
+    start = time.monotonic()
+    yield
+    self._paused += time.monotonic() - start
+
+  def lap(self, step: int) -> float:
+    """Images a second since the last call; 0.0 at the first one.
+
+    The first lap begins after the first call, so that compilation, which
+    happens once, does not count.
+    """
+    now = time.monotonic()
+    speed = 0.0
+    if self._last and step > self._last[0]:
+      steps = step - self._last[0]
+      seconds = max(now - self._last[1] - self._paused, 1e-9)
+      speed = steps * self._images / seconds
+    self._last, self._paused = (step, now), 0.0
+    return speed
+
+  def remaining(self, step: int, speed: float) -> str:
+    """Time to the end at this speed, such as '2h05m', or '?'."""
+    if not speed:
+      return '?'
+    seconds = int((self.total - step) * self._images / speed)
+    minutes, seconds = divmod(seconds, 60)
+    hours, minutes = divmod(minutes, 60)
+    if hours:
+      return f'{hours}h{minutes:02d}m'
+    return f'{minutes}m{seconds:02d}s'
+
+
+def memory_gb() -> float:
+  """Peak memory in GB: of the first device, or of the process on a CPU."""
+  stats = jax.local_devices()[0].memory_stats()
+  if stats and 'peak_bytes_in_use' in stats:
+    return stats['peak_bytes_in_use'] / 1e9
+  peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+  return peak * (1 if sys.platform == 'darwin' else 1024) / 1e9
+
+
+def short(count: float) -> str:
+  """A count as people say it: 950, 12.8k, 1.20M."""
+  for size, unit in ((1e6, 'M'), (1e3, 'k')):
+    if count >= size:
+      return f'{count / size:.2f}{unit}'
+  return f'{count:.0f}'
+
+
+class StopSignals:
+  """Turns SIGTERM and Ctrl-C into a request to stop after this step.
+
+  Without `jax.distributed.initialize` Orbax does not watch for preemption, so
+  the loop asks here at every step boundary. A second Ctrl-C ends at once.
+  """
+
+  def __init__(self):
+    self.received: str | None = None
+    self._old = {}
+
+  def __enter__(self):
+    for number in (signal.SIGTERM, signal.SIGINT):
+      self._old[number] = signal.signal(number, self._receive)
+    return self
+
+  def _receive(self, number, frame):
+    del frame
+    if self.received and number == signal.SIGINT:
+      raise KeyboardInterrupt
+    self.received = signal.Signals(number).name
+
+  def __exit__(self, *error):
+    for number, handler in self._old.items():
+      signal.signal(number, handler)

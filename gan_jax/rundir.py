@@ -1,0 +1,169 @@
+"""What a run leaves on disk.
+
+  config.json     the config it ran with
+  data.txt        the report on its data; data.json: shape and classes
+  log.txt         what the console showed
+  metrics.jsonl   one line a log point: step, images, losses, speed
+  curves.png      those lines as curves
+  images/         reals.png, fakes_<step>.png
+  checkpoints/    <step>/ in Orbax's format
+  samples/        of --mode=sample
+  evaluate.jsonl  one line an evaluation
+"""
+
+import importlib.util
+import json
+import logging
+import os
+import pathlib
+
+import jax
+
+from gan_jax import config as config_lib
+from gan_jax import pictures
+from gan_jax.errors import UserError
+
+log = logging.getLogger('gan_jax')
+
+
+class RunDir:
+  """The folder of one run. Only process 0 writes.
+
+  Args:
+    path: the folder; made if absent.
+
+  Raises:
+    UserError: if it cannot be made or written to.
+  """
+
+  def __init__(self, path):
+    self.path = pathlib.Path(path)
+    self._writer = None
+    self._writes = jax.process_index() == 0
+    try:
+      (self.path / 'images').mkdir(parents=True, exist_ok=True)
+      (self.path / 'log.txt').touch()
+    except OSError as error:
+      raise UserError(
+          f'--workdir={self.path} cannot be written to'
+          f' ({error.strerror.lower()}): choose another folder.'
+      ) from None
+
+  @property
+  def checkpoints(self) -> pathlib.Path:
+    """Where the checkpoints lie."""
+    return self.path / 'checkpoints'
+
+  def log_to_file(self) -> None:
+    """Sends the program's log to log.txt as well as to the console."""
+    if self._writes:
+      handler = logging.FileHandler(self.path / 'log.txt')
+      handler.setFormatter(logging.Formatter('%(asctime)s %(message)s'))
+      log.addHandler(handler)
+
+  def load_config(self):
+    """The config that the folder's run was last started with, or None."""
+    file = self.path / 'config.json'
+    if not file.exists():
+      return None
+    try:
+      return config_lib.from_json(file.read_text())
+    except ValueError:
+      raise UserError(
+          f'{file} is not readable as JSON: restore it, or delete it and name'
+          ' the config with --config again.'
+      ) from None
+
+  def save_config(self, config) -> None:
+    """Writes config.json, whole or not at all."""
+    self._write('config.json', config_lib.to_json(config))
+
+  def save_data(self, source) -> None:
+    """Writes what the data are like: data.txt and data.json."""
+    self._write('data.txt', source.report + '\n')
+    facts = {
+        'source': source.name,
+        'count': len(source),
+        'shape': list(source.shape),
+        'classes': list(source.classes),
+    }
+    self._write('data.json', json.dumps(facts) + '\n')
+
+  def load_data(self) -> dict | None:
+    """The content of data.json, or None."""
+    file = self.path / 'data.json'
+    return json.loads(file.read_text()) if file.exists() else None
+
+  def _write(self, name: str, text: str) -> None:
+    if self._writes:
+      scratch = self.path / f'.{name}.{os.getpid()}'
+      scratch.write_text(text)
+      scratch.replace(self.path / name)  # atomic: never half a file
+
+  def append(self, name: str, values: dict) -> None:
+    """Adds one JSON line to a file."""
+    if self._writes:
+      with open(self.path / name, 'a') as file:
+        file.write(json.dumps(values) + '\n')
+
+  def metrics(self, step: int, values: dict) -> None:
+    """Adds a line to metrics.jsonl, and to TensorBoard if it is on."""
+    self.append('metrics.jsonl', {'step': step, **values})
+    if self._writer:
+      self._writer.write_scalars(step, values)
+
+  def lines(self) -> list[dict]:
+    """The lines of metrics.jsonl, a half-written last one left out."""
+    file = self.path / 'metrics.jsonl'
+    lines = []
+    for line in file.read_text().splitlines() if file.exists() else []:
+      try:
+        lines.append(json.loads(line))
+      except ValueError:
+        break  # the process was killed while it wrote
+    return lines
+
+  def rewind(self, step: int) -> None:
+    """Drops metrics of later steps: they will be taken, and logged, again."""
+    kept = [line for line in self.lines() if line['step'] <= step]
+    text = ''.join(json.dumps(line) + '\n' for line in kept)
+    self._write('metrics.jsonl', text)
+
+  def open_tensorboard(self) -> None:
+    """Writes TensorBoard files from now on, if the tf extra is installed."""
+    found = all(
+        importlib.util.find_spec(name) for name in ('tensorflow', 'tensorboard')
+    )
+    if not found or not self._writes:
+      return
+    os.environ.setdefault('TF_CPP_MIN_LOG_LEVEL', '3')
+    from clu import metric_writers  # imports TensorFlow: seconds
+
+    self._writer = metric_writers.SummaryWriter(str(self.path))
+
+  def images(self, name: str, samples, step: int | None = None) -> None:
+    """Writes a grid of samples (points: a scatter plot) to images/<name>.png.
+
+    Args:
+      name: file name without ending; `_<step>` is added if there is a step.
+      samples: [N, H, W, C] in [-1, 1], or [N, 2].
+      step: of training.
+    """
+    if self._writes:
+      suffix = '' if step is None else f'_{step:09d}'
+      file = self.path / 'images' / f'{name}{suffix}.png'
+      pictures.save_grid(file, samples)
+      if self._writer and samples.ndim == 4 and step is not None:
+        grid = pictures.grid(samples)
+        self._writer.write_images(step, {name: grid[None]})
+
+  def curves(self) -> None:
+    """Draws metrics.jsonl as curves.png."""
+    if self._writes:
+      pictures.save_curves(self.path / 'curves.png', self.lines())
+
+  def close(self) -> None:
+    """Flushes what is buffered."""
+    if self._writer:
+      self._writer.flush()
+      self._writer.close()

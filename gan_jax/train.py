@@ -1,0 +1,195 @@
+"""The training loop, to be read from top to bottom."""
+
+import logging
+import math
+
+import jax
+import jax.numpy as jnp
+
+from gan_jax import config as config_lib
+from gan_jax import experiment as experiment_lib
+from gan_jax.checkpoint import Checkpoints
+from gan_jax.data import open_source
+from gan_jax.data.pipeline import Feed, samples_at
+from gan_jax.errors import UserError
+from gan_jax.mesh import check_batch, make_mesh
+from gan_jax.progress import Clock, StopSignals, memory_gb, short
+from gan_jax.restore import like
+from gan_jax.rundir import RunDir
+from gan_jax.sample import Preview
+
+log = logging.getLogger('gan_jax')
+
+
+def train(config, workdir) -> None:
+  """Trains, or goes on training, the run in a folder.
+
+  Args:
+    config: as a config file's `get_config` gives it.
+    workdir: the run's folder; what it holds is continued.
+
+  Raises:
+    UserError: for whatever the user can put right.
+  """
+  config_lib.validate(config)
+  run = RunDir(workdir)
+  run.log_to_file()
+
+  # Devices and data.
+  mesh = make_mesh(config.mesh)
+  check_batch(mesh, config.train.batch)
+  source = open_source(config.data)
+  log.info(source.report)
+  run.save_data(source)
+
+  # The functions of this config.
+  experiment = experiment_lib.build(config, source.shape, len(source.classes))
+  feed = Feed(
+      source,
+      draws=experiment.draws,
+      batch=config.train.batch,
+      seed=config.train.seed,
+      mirror=config.augment.mirror,
+      mesh=mesh,
+      device_budget_mb=config.data.device_budget_mb,
+      workers=config.data.workers,
+  )
+  train_step = experiment_lib.compile_step(experiment, feed.decode, mesh)
+  preview = Preview(config, experiment)
+
+  # The state: the newest whole checkpoint, or step 0.
+  checkpoints = Checkpoints(
+      run.checkpoints, config.train.keep, config.train.milestone_every
+  )
+  state = start(config, run, checkpoints, experiment, mesh)
+  first, total = int(state.step), config.train.steps
+  if first >= total:
+    log.info('Nothing to do: step %d of %d is reached.', first, total)
+  run.save_config(config)
+  run.rewind(first)
+  if config.train.tensorboard:
+    run.open_tensorboard()
+  if first == 0:
+    reals, _ = samples_at(source, config.train.seed, preview.count)
+    run.images('reals', reals)
+
+  # The loop.
+  clock = Clock(total, experiment.images_per_step)
+  batches = feed.batches(first)
+  before = None
+  with StopSignals() as signals:
+    for step in range(first + 1, total + 1):
+      state, metrics = train_step(state, feed.table, next(batches))
+
+      # The host may run one step ahead of the devices, not a hundred.
+      jax.block_until_ready(before)
+      before = metrics
+
+      last = step == total or signals.received
+      if step % config.train.log_every == 0 or step == first + 1 or last:
+        report(run, clock, step, experiment.images_per_step, state, metrics)
+      if step % config.train.image_every == 0 or last:
+        with clock.pause():
+          run.images('fakes', preview(state), step)
+          run.curves()
+      if step % config.train.checkpoint_every == 0 or last:
+        with clock.pause():
+          stop_if_diverged(run, step, state, metrics)
+          checkpoints.save(step, state)
+      if signals.received:
+        log.info(
+            '%s: saved at step %d; the same command goes on from there.',
+            signals.received,
+            step,
+        )
+        break
+  batches.close()
+  checkpoints.close()
+  run.close()
+
+
+def start(config, run: RunDir, checkpoints: Checkpoints, experiment, mesh):
+  """The state to go on from.
+
+  Raises:
+    UserError: if the folder's checkpoints are of other networks; the message
+      has the settings that changed.
+  """
+  before = run.load_config()
+  changed = config_lib.differences(before, config) if before else []
+  try:
+    restored = checkpoints.restore(like(experiment, mesh))
+  except UserError as error:
+    if not changed:
+      raise
+    raise UserError(
+        f'{error} Changed since that run: {"; ".join(changed)}. Take the old'
+        ' settings back or choose another --workdir.'
+    ) from None
+  if restored is None:
+    return experiment_lib.initial_state(experiment, config.train.seed, mesh)
+  for change in changed:
+    log.info('Changed since the last start: %s', change)
+  step, state = restored
+  log.info('Going on from step %d.', step)
+  return state
+
+
+def report(run, clock, step, images_per_step, state, metrics) -> None:
+  """Fetches the metrics of a step; writes the line that people watch.
+
+  Raises:
+    UserError: if one of them is not finite.
+  """
+  values = {name: float(x) for name, x in jax.device_get(metrics).items()}
+  speed, images = clock.lap(step), step * images_per_step
+  log.info(
+      'step %d/%d  img %s  %s img/s  %s  ETA %s  mem %.1f GB',
+      step,
+      clock.total,
+      short(images),
+      short(speed) if speed else '-',
+      '  '.join(f'{name} {x:.3f}' for name, x in values.items()),
+      clock.remaining(step, speed),
+      memory_gb(),
+  )
+  line = {'images': images, **values}
+  if speed:
+    line |= {'images_per_second': speed, 'memory_gb': memory_gb()}
+  run.metrics(step, line)
+  if not all(map(math.isfinite, values.values())):
+    stop_if_diverged(run, step, state, metrics)
+
+
+@jax.jit
+def finite(tree) -> jax.Array:
+  """Whether every float of a tree is finite, a bool scalar."""
+  floats = [
+      x for x in jax.tree.leaves(tree) if jnp.issubdtype(x.dtype, jnp.floating)
+  ]
+  return jnp.all(jnp.stack([jnp.all(jnp.isfinite(x)) for x in floats]))
+
+
+def stop_if_diverged(run: RunDir, step: int, state, metrics) -> None:
+  """Ends a run whose losses or parameters are no longer finite.
+
+  The broken state is kept apart from the checkpoints, which are all from
+  before and which the same command goes on from.
+
+  Raises:
+    UserError: if the run has diverged.
+  """
+  if finite((state.pair, metrics)):
+    return
+  apart = Checkpoints(run.path / 'diverged', keep=1)
+  apart.save(step, state)
+  apart.close()
+  losses = {name: float(x) for name, x in jax.device_get(metrics).items()}
+  bad = [name for name, x in losses.items() if not math.isfinite(x)]
+  raise UserError(
+      f'Training has diverged: {", ".join(bad) or "a weight"} is not finite at'
+      f' step {step}. That state is saved in {run.path / "diverged"}; the'
+      f' checkpoints in {run.checkpoints} are from before. Lower the learning'
+      ' rates (--config.optimizer.discriminator.lr=...) and run the command'
+      ' again to go on from the newest.'
+  )
