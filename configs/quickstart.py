@@ -15,16 +15,17 @@ def get_config(arg=''):
   c.data.source = 'digits'
   c.data.resolution = 32
   c.data.channels = 1
+  c.data.conditional = True
   c.generator = dict(
-      name='dcgan', width=16, norm='batch', spectral=False, bias=False
+      name='dcgan', width=24, norm='batch', spectral=False, bias=False
   )
   c.discriminator = dict(
-      name='dcgan', width=16, norm='batch', spectral=False, bias=False
+      name='dcgan', width=24, norm='batch', spectral=False, bias=False
   )
   c.latent.size = 64
   c.optimizer.generator.lr = 5e-4
   c.optimizer.discriminator.lr = 5e-4
-  c.train.steps = 1500
+  c.train.steps = 2000
   c.train.log_every = 50
   c.train.image_every = 500
   c.train.checkpoint_every = 500

@@ -63,6 +63,7 @@ class Checkpoints:
     self._directory = pathlib.Path(directory).absolute()
     self._manager = ocp.CheckpointManager(
         self._directory,
+        item_handlers=ocp.StandardCheckpointHandler(),
         options=ocp.CheckpointManagerOptions(
             max_to_keep=keep,
             keep_period=milestone_every or None,
@@ -106,12 +107,8 @@ class Checkpoints:
     for candidate in wanted:
       state = self._read(candidate, like)
       if state is not None:
-        self._drop_after(candidate)
         return candidate, state
-      log.warning(
-          'The checkpoint of step %d is damaged; trying the one before.',
-          candidate,
-      )
+      log.warning('Trying the checkpoint before.')
     if wanted:
       raise UserError(
           f'No checkpoint in {self._directory} can be read (tried'
@@ -129,12 +126,16 @@ class Checkpoints:
         content = self._manager.restore(
             step, args=ocp.args.StandardRestore(target)
         )
-        whole = digest(content['state']) == content['digest']
-      return content['state'] if whole else None
+        if digest(content['state']) != content['digest']:
+          raise ValueError('its bits are not those that were saved')
+      return content['state']
     except UserError:
       raise
     except Exception as error:  # Orbax and TensorStore raise many kinds
-      log.debug('step %d: %s', step, error)
+      first_line = str(error).partition('\n')[0][:120]
+      log.warning(
+          'The checkpoint of step %d is damaged (%s).', step, first_line
+      )
       return None
 
   def _check_fits(self, step: int, like) -> None:
@@ -149,8 +150,11 @@ class Checkpoints:
             f' {here.get(name, "(absent)")} here.'
         )
 
-  def _drop_after(self, step: int) -> None:
-    """Removes damaged checkpoints newer than `step`: they will be remade."""
+  def drop_after(self, step: int) -> None:
+    """Removes the checkpoints after `step`, the newest whole one.
+
+    Only for the run that goes on from there: it will save them anew.
+    """
     for newer in self.steps():
       if newer > step:
         shutil.rmtree(self._directory / str(newer))

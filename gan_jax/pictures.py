@@ -48,7 +48,9 @@ def save(file: pathlib.Path, array: np.ndarray) -> None:
   os.replace(scratch, file)
 
 
-def save_grid(file: pathlib.Path, samples) -> None:
+def save_grid(
+    file: pathlib.Path, samples, columns: int | None = None
+) -> None:
   """Writes a grid of pictures, or a scatter plot of points [N, 2].
 
   Pictures under 64 pixels are enlarged to whole multiples of their pixels, so
@@ -60,7 +62,7 @@ def save_grid(file: pathlib.Path, samples) -> None:
     return
   zoom = max(1, 64 // samples.shape[1])
   samples = samples.repeat(zoom, 1).repeat(zoom, 2)
-  save(file, grid(samples, gap=2))
+  save(file, grid(samples, columns, gap=2))
 
 
 def _figure(**kwargs):

@@ -141,20 +141,21 @@ class RunDir:
 
     self._writer = metric_writers.SummaryWriter(str(self.path))
 
-  def images(self, name: str, samples, step: int | None = None) -> None:
+  def images(self, name: str, samples, columns: int, step: int | None = None) -> None:
     """Writes a grid of samples (points: a scatter plot) to images/<name>.png.
 
     Args:
       name: file name without ending; `_<step>` is added if there is a step.
       samples: [N, H, W, C] in [-1, 1], or [N, 2].
+      columns: of the grid.
       step: of training.
     """
     if self._writes:
       suffix = '' if step is None else f'_{step:09d}'
       file = self.path / 'images' / f'{name}{suffix}.png'
-      pictures.save_grid(file, samples)
+      pictures.save_grid(file, samples, columns)
       if self._writer and samples.ndim == 4 and step is not None:
-        grid = pictures.grid(samples)
+        grid = pictures.grid(samples, columns)
         self._writer.write_images(step, {name: grid[None]})
 
   def curves(self) -> None:

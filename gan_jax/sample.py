@@ -40,11 +40,13 @@ class Preview:
   """
 
   def __init__(self, config, experiment: experiment_lib.Experiment):
-    points = len(experiment.objective.generator.shape) == 1
-    self.count = 2000 if points else 64
+    generator = experiment.objective.generator
+    # One column a class, where there are classes and room for them.
+    self.columns = generator.classes if 0 < generator.classes <= 16 else 8
+    self.count = 8 * self.columns if len(generator.shape) == 3 else 2000
     self._config = config.latent
     self._sampler = experiment_lib.make_sampler(experiment)
-    self._classes = experiment.objective.generator.classes
+    self._classes = generator.classes
 
   def __call__(self, state: TrainState) -> np.ndarray:
     """Samples [count, ...] as they are at this state."""

@@ -71,7 +71,7 @@ def train(config, workdir) -> None:
     run.open_tensorboard()
   if first == 0:
     reals, _ = samples_at(source, config.train.seed, preview.count)
-    run.images('reals', reals)
+    run.images('reals', reals, preview.columns)
 
   # The loop.
   clock = Clock(total, experiment.images_per_step)
@@ -86,11 +86,14 @@ def train(config, workdir) -> None:
       before = metrics
 
       last = step == total or signals.received
-      if step % config.train.log_every == 0 or step == first + 1 or last:
+      if step % config.train.log_every == 0 or last:
         report(run, clock, step, experiment.images_per_step, state, metrics)
+      elif step == first + 1:
+        log.info('The training step is compiled; the first is done.')
+        clock.lap(step)
       if step % config.train.image_every == 0 or last:
         with clock.pause():
-          run.images('fakes', preview(state), step)
+          run.images('fakes', preview(state), preview.columns, step)
           run.curves()
       if step % config.train.checkpoint_every == 0 or last:
         with clock.pause():
@@ -131,6 +134,7 @@ def start(config, run: RunDir, checkpoints: Checkpoints, experiment, mesh):
   for change in changed:
     log.info('Changed since the last start: %s', change)
   step, state = restored
+  checkpoints.drop_after(step)
   log.info('Going on from step %d.', step)
   return state
 

@@ -44,6 +44,11 @@ class FolderSource(DecodedSource):
     self.classes, self._labels = _classes(self._names)
 
   @property
+  def names(self) -> list[str]:
+    """Paths of the pictures below the folder."""
+    return self._names
+
+  @property
   def labels(self) -> np.ndarray:
     """The class of each picture, int32 [n]."""
     return self._labels
@@ -140,7 +145,10 @@ def _report(source, found, form, max_bad, other):
   rows.append(('modes', '\n'.join(modes)))
   if found.turned:
     rows.append(('turned', f'{found.turned:,} as their EXIF data say'))
-  rows.append(('classes', class_counts(source.classes, source.labels)))
+  classes = class_counts(source.classes, source.labels)
+  if not source.classes and any('/' in name for name in source.names):
+    classes += ': pictures are not sorted into two or more sub-folders'
+  rows.append(('classes', classes))
   if found.skipped:
     rows.append(('skipped', first_few(found.skipped, bad)))
   return report_text(source, rows)

@@ -7,8 +7,13 @@ same bits. Nothing here has state that a checkpoint would have to keep: step t
 uses the positions t*K*N ... (t+1)*K*N - 1 of the run (order.py).
 """
 
+import atexit
+import contextlib
+import dataclasses
+import itertools
 import os
 import signal
+import weakref
 from collections.abc import Iterator
 from typing import Any
 
@@ -17,14 +22,21 @@ import grain.python as grain
 import jax
 import jax.numpy as jnp
 import numpy as np
+from absl import flags
 from jax.sharding import NamedSharding
 from jax.sharding import PartitionSpec as P
 
 from gan_jax.data import order
 from gan_jax.data.source import Source
+from gan_jax.errors import UserError
 
 _PREFETCH_BYTES = 2**30  # of host memory, for batches read ahead
 _FOREVER = 2**40  # steps
+
+# Threads and processes that nobody has stopped by the end of the program are
+# stopped before the interpreter takes itself apart.
+_open = weakref.WeakSet()
+atexit.register(lambda: [batches.close() for batches in list(_open)])
 
 
 @flax.struct.dataclass
@@ -98,17 +110,25 @@ class Feed:
       mesh: with an axis 'data'.
       device_budget_mb: sets up to this many MiB live on the devices.
       workers: processes that read a streamed set; 0 reads in threads.
+
+    Raises:
+      UserError: N is not such a multiple.
     """
-    self._mesh = mesh
+    parts = mesh.shape['data']
+    if batch % parts:
+      raise UserError(
+          f'the batch of {batch} cannot be shared evenly by the {parts} devices'
+          " of the mesh's axis 'data'; make it a multiple of"
+          f' {parts}, or use fewer devices.')
     self._sharding = NamedSharding(mesh, P(None, 'data'))
-    rows = _local_rows(self._sharding, draws, batch)
+    self._shape = (draws, batch)
+    rows = _local_rows(self._sharding, self._shape)
     self._resident = source.nbytes() <= device_budget_mb * 2**20
-    self._load = _Loader(source, draws, batch, rows, seed, mirror,
-                         self._resident)
     # Worker processes would only copy a set that lies in memory.
     self._workers = 0 if source.in_memory else workers
     self._step_bytes = draws * len(rows) * source.nbytes() // len(source)
-    self._shape = (draws, batch)
+    self._load = _Loader(None if self._resident else source, len(source),
+                         self._shape, rows, seed, mirror)
     self.table = {}
     if self._resident:
       images, labels = source.arrays()
@@ -116,7 +136,6 @@ class Feed:
       self.table = {
           name: jax.make_array_from_process_local_data(everywhere, x, x.shape)
           for name, x in (('image', images), ('label', labels))}
-      self._load.source = None  # rows are looked up on the device
 
   def batches(self, start_step: int) -> Iterator[dict[str, Any]]:
     """What steps start_step, start_step + 1, ... get, without end.
@@ -126,59 +145,76 @@ class Feed:
     Args:
       start_step: >= 0; a resumed run passes the number of steps done.
 
-    Yields:
-      Arrays sharded over 'data' along their second axis: {'index': int32
-      [K, N], 'mirror': bool [K, N]} for a set on the devices, {'image': uint8
-      [K, N, ...], 'label': int32 [K, N], 'mirror': bool [K, N]} for one that
-      streams.
+    Returns:
+      Iterator over dictionaries of arrays, sharded over 'data' along their
+      second axis. A set on the devices: 'index' int32 [K, N] and 'mirror' bool
+      [K, N]. One that streams: 'image' uint8 [K, N, ...], 'label' int32 [K, N]
+      and 'mirror' bool [K, N].
     """
-    steps = grain.MapDataset.range(start_step, start_step + _FOREVER)
-    steps = steps.map(self._load)
     if self._resident:
-      threads = ahead = 0  # looking up a few integers is not worth a thread
+      local = (self._load(step) for step in itertools.count(start_step))
     else:
-      ahead = max(1, min(16, _PREFETCH_BYTES // max(1, self._step_bytes)))
-      threads = min(ahead, os.cpu_count() or 1)
-    dataset = steps.to_iter_dataset(
+      local = iter(self._stream(start_step))
+    batches = self._on_devices(local)
+    _open.add(batches)
+    return batches
+
+  def _stream(self, start_step):
+    """A grain data set that reads ahead, this process's rows of each step."""
+    processes = max(1, self._workers)
+    ahead = _PREFETCH_BYTES // max(1, self._step_bytes) // processes
+    ahead = max(1, min(16, ahead))
+    threads = max(1, min(ahead, (os.cpu_count() or 1) // processes))
+    steps = grain.MapDataset.range(start_step, start_step + _FOREVER)
+    dataset = steps.map(self._load).to_iter_dataset(
         grain.ReadOptions(num_threads=threads, prefetch_buffer_size=ahead))
-    if not self._resident and self._workers:
-      dataset = dataset.mp_prefetch(
-          grain.MultiprocessingOptions(num_workers=self._workers),
-          worker_init_fn=_ignore_interrupt)
-    iterator = iter(dataset)
-    try:
-      for raw in iterator:
-        yield {name: self._put(rows) for name, rows in raw.items()}
-    finally:
-      iterator.close()
+    if not self._workers:
+      return dataset
+    if not flags.FLAGS.is_parsed():  # in a notebook or a test
+      flags.FLAGS.mark_as_parsed()  # grain asks for its flags
+    return dataset.mp_prefetch(
+        grain.MultiprocessingOptions(num_workers=self._workers),
+        worker_init_fn=_ignore_interrupt)
 
-  def _put(self, rows):
-    return jax.make_array_from_process_local_data(
-        self._sharding, rows, self._shape + rows.shape[2:])
+  def _on_devices(self, local):
+    with contextlib.closing(local):
+      for raw in local:
+        if self._workers:  # nothing may outlive the workers' shared memory
+          raw = {name: np.array(rows) for name, rows in raw.items()}
+        yield {name: jax.make_array_from_process_local_data(
+            self._sharding, rows, self._shape + rows.shape[2:])
+               for name, rows in raw.items()}
 
 
+@dataclasses.dataclass(frozen=True)
 class _Loader:
-  """Step number to the rows that this process feeds; goes to the workers."""
+  """Step number to the rows that this process feeds; goes to the workers.
 
-  def __init__(self, source, draws, batch, rows, seed, mirror, resident):
-    self.source = source
-    self._n = len(source)
-    self._draws = draws
-    self._batch = batch
-    self._rows = rows
-    self._seed = seed
-    self._mirror = mirror
-    self._resident = resident
+  Attributes:
+    source: read here; None if the devices have it, then indices are given.
+    n: number of samples in the source.
+    shape: (K, N).
+    rows: which of the N are this process's.
+    seed: of order and mirroring.
+    mirror: whether to flip at all.
+  """
+
+  source: Source | None
+  n: int
+  shape: tuple[int, int]
+  rows: np.ndarray
+  seed: int
+  mirror: bool
 
   def __call__(self, step):
-    first = np.int64(step) * self._draws * self._batch
-    draw = np.arange(self._draws)[:, None] * self._batch
-    positions = first + draw + self._rows  # [K, local N]
-    index = order.indices(self._seed, positions, self._n)
-    raw = {'mirror': order.mirrored(self._seed, positions) & self._mirror}
-    if self._resident:
+    draws, batch = self.shape
+    draw = (np.int64(step) * draws + np.arange(draws)[:, None]) * batch
+    positions = draw + self.rows  # [K, local N]
+    index = order.indices(self.seed, positions, self.n)
+    raw = {'mirror': order.mirrored(self.seed, positions) & self.mirror}
+    if self.source is None:
       return raw | {'index': index.astype(np.int32)}
-    samples = [self.source[int(i)] for i in index.ravel()]
+    samples = [self.source[int(i)] for i in index.flat]
     image = np.stack([image for image, _ in samples])
     label = np.array([label for _, label in samples], np.int32)
     return raw | {
@@ -187,10 +223,10 @@ class _Loader:
     }
 
 
-def _local_rows(sharding, draws, batch):
+def _local_rows(sharding, shape):
   """Which of the N rows lie on this process's devices, ascending, int64."""
-  slices = sharding.addressable_devices_indices_map((draws, batch)).values()
-  return np.unique(np.concatenate([np.arange(batch)[s[1]] for s in slices]))
+  slices = sharding.addressable_devices_indices_map(shape).values()
+  return np.unique(np.concatenate([np.arange(shape[1])[s[1]] for s in slices]))
 
 
 def _ignore_interrupt(index, count):

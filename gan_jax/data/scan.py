@@ -63,16 +63,17 @@ def scan(
   pixels = np.empty((len(names) if keep else 0, *shape), np.uint8)
   found = [None] * len(names)  # a list item is set without a lock
 
-  def look(i):
-    try:
-      one = picture.read(files.read(names[i]))
-      array = form(one.image)
-    except picture.BadPictureError as e:
-      found[i] = str(e)
-      return
-    found[i] = (one.stored, one.image.size, one.turned)
-    if keep and array.shape == shape:
-      pixels[i] = array
+  def look(run):
+    for i in run:
+      try:
+        one = picture.read(files.read(names[i]))
+        array = form(one.image)
+      except picture.BadPictureError as e:
+        found[i] = str(e)
+        continue
+      found[i] = (one.stored, one.image.size, one.turned)
+      if keep and array.shape == shape:
+        pixels[i] = array
 
   in_threads(look, len(names), f'scanning {source}')
   good = [i for i, f in enumerate(found) if not isinstance(f, str)]

@@ -5,6 +5,7 @@ import logging
 import os
 import sys
 import time
+from collections.abc import Callable
 
 import numpy as np
 
@@ -51,8 +52,9 @@ class Source:
     images = np.empty((len(self), *self.shape), self.dtype)
     labels = np.empty(len(self), np.int32)
 
-    def load(i):
-      images[i], labels[i] = self[i]
+    def load(run):
+      for i in run:
+        images[i], labels[i] = self[i]
 
     in_threads(load, len(self), f'reading {self.name}')
     return images, labels
@@ -95,41 +97,37 @@ class DecodedSource(Source):
           self._title(i), reason)
 
 
-def in_threads(work, n: int, what: str) -> None:
-  """Calls work(0) ... work(n - 1) in threads, with progress on stderr.
+def in_threads(
+    work: Callable[[range], None], n: int, what: str
+) -> None:
+  """Has threads work through range(n), with progress on stderr.
 
   Pillow and the archive readers release the interpreter lock while they
   decode, so threads use all cores.
 
   Args:
-    work: function of the index; its result is dropped, its error is raised.
-    n: number of calls.
+    work: is called with runs of indices that together cover range(n) once; an
+      error it raises ends the work and is raised here.
+    n: number of indices.
     what: shown as '<what>: 1200 of 5000'; short work shows nothing.
   """
   start = shown = time.monotonic()
-  # Threads take runs of indices: a future for each of a million small
-  # pictures would cost more than reading them.
-  chunk = max(1, min(256, n // 64))
-
-  def run(first):
-    for i in range(first, min(first + chunk, n)):
-      work(i)
-
-  threads = min(32, os.cpu_count() or 1)
-  pool = concurrent.futures.ThreadPoolExecutor(threads)
+  size = max(1, min(256, n // 64))
+  runs = [range(i, min(i + size, n)) for i in range(0, n, size)]
+  pool = concurrent.futures.ThreadPoolExecutor(min(32, os.cpu_count() or 1))
   try:
-    futures = [pool.submit(run, first) for first in range(0, n, chunk)]
-    for done, future in enumerate(futures, 1):
+    futures = [pool.submit(work, run) for run in runs]
+    for run, future in zip(runs, futures, strict=True):
       future.result()
       now = time.monotonic()
-      if now - start > _QUIET_SECONDS and now - shown > 0.5:
+      if now - start > _QUIET_SECONDS and (
+          now - shown > 0.5 or run is runs[-1] and shown != start):
         shown = now
-        print(f'\r{what}: {min(done * chunk, n)} of {n}', end='',
-              file=sys.stderr, flush=True)
-    if shown != start:
-      print(f'\r{what}: {n} of {n}', file=sys.stderr, flush=True)
+        end = '\n' if run is runs[-1] else ''
+        print(f'\r{what}: {run.stop} of {n}', end=end, file=sys.stderr,
+              flush=True)
   finally:
-    # After an error or Ctrl-C the calls not yet begun are dropped.
+    # After an error or Ctrl-C the runs not yet begun are dropped.
     pool.shutdown(wait=True, cancel_futures=True)
 
 

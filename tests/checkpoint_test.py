@@ -1,0 +1,144 @@
+"""Checkpoints: whole ones come back bit for bit, broken ones are noticed."""
+
+import logging
+
+import jax
+import jax.numpy as jnp
+import pytest
+
+from gan_jax import experiment, restore
+from gan_jax.checkpoint import Checkpoints, digest
+from gan_jax.errors import UserError
+from gan_jax.mesh import make_mesh
+from tests import small
+
+CONFIG = small.config()
+MESH = make_mesh(CONFIG.mesh)
+MADE = experiment.build(CONFIG, small.SHAPE, 0)
+LIKE = restore.like(MADE, MESH)
+
+
+def state_at(step):
+  state = experiment.initial_state(MADE, step, MESH)
+  return state.replace(step=state.step + step)
+
+
+@pytest.fixture
+def saved(tmp_path):
+  """A folder with the checkpoints of steps 1, 2 and 3."""
+  checkpoints = Checkpoints(tmp_path)
+  for step in (1, 2, 3):
+    checkpoints.save(step, state_at(step))
+  checkpoints.close()
+  return tmp_path
+
+
+def test_round_trip_is_bit_identical(saved):
+  step, state = Checkpoints(saved).restore(LIKE)
+  assert step == 3 and small.identical(state, state_at(3))
+  key = jax.random.key_data(state.key)
+  assert (key == jax.random.key_data(state_at(3).key)).all()
+  step, state = Checkpoints(saved).restore(LIKE, step=2)
+  assert step == 2 and small.identical(state, state_at(2))
+  assert Checkpoints(saved).steps() == [1, 2, 3]  # reading removes nothing
+
+
+def test_no_checkpoint_is_none_and_a_wrong_step_is_named(saved, tmp_path):
+  assert Checkpoints(tmp_path / 'empty').restore(LIKE) is None
+  with pytest.raises(UserError, match=r'no checkpoint of step 9.*\[1, 2, 3\]'):
+    Checkpoints(saved).restore(LIKE, step=9)
+
+
+def test_newest_and_milestones_are_kept(tmp_path):
+  checkpoints = Checkpoints(tmp_path, keep=2, milestone_every=4)
+  for step in range(1, 8):
+    checkpoints.save(step, state_at(step))
+  checkpoints.close()
+  assert Checkpoints(tmp_path).steps() == [4, 6, 7]
+
+
+def data_files(folder, step):
+  files = [f for f in (folder / str(step)).rglob('*') if f.is_file()]
+  return sorted(files, key=lambda f: f.stat().st_size)
+
+
+def truncate(folder, step):
+  file = data_files(folder, step)[-1]
+  file.write_bytes(file.read_bytes()[: file.stat().st_size // 2])
+
+
+def flip(folder, step):
+  """One bit in the middle of the largest file."""
+  file = data_files(folder, step)[-1]
+  content = bytearray(file.read_bytes())
+  content[len(content) // 2] ^= 1
+  file.write_bytes(bytes(content))
+
+
+def empty_all(folder, step):
+  for file in data_files(folder, step):
+    file.write_bytes(b'')
+
+
+def remove_largest(folder, step):
+  data_files(folder, step)[-1].unlink()
+
+
+@pytest.mark.parametrize(
+    'damage', [truncate, flip, empty_all, remove_largest]
+)
+def test_a_damaged_newest_falls_back_with_a_warning(saved, damage, caplog):
+  damage(saved, 3)
+  with caplog.at_level(logging.WARNING):
+    step, state = Checkpoints(saved).restore(LIKE)
+  assert step == 2 and small.identical(state, state_at(2))
+  assert 'step 3 is damaged' in caplog.text
+  # The run that goes on from there can write step 3 anew.
+  checkpoints = Checkpoints(saved)
+  checkpoints.drop_after(2)
+  assert checkpoints.steps() == [1, 2]
+  checkpoints.save(3, state_at(3))
+  checkpoints.close()
+  assert Checkpoints(saved).restore(LIKE)[0] == 3
+
+
+def test_all_damaged_is_an_error_not_a_fresh_start(saved):
+  for step in (1, 2, 3):
+    empty_all(saved, step)
+  with pytest.raises(UserError, match='No checkpoint .* can be read'):
+    Checkpoints(saved).restore(LIKE)
+
+
+def test_other_networks_are_refused_and_nothing_is_removed(saved):
+  wider = small.config().unlock()
+  wider.generator.width = 16
+  other = restore.like(experiment.build(wider, small.SHAPE, 0), MESH)
+  with pytest.raises(UserError, match='belong to other networks'):
+    Checkpoints(saved).restore(other)
+  assert Checkpoints(saved).steps() == [1, 2, 3]
+
+
+def test_saving_survives_donation(tmp_path):
+  """The next step may overwrite the buffers while they are being written."""
+  checkpoints = Checkpoints(tmp_path, keep=20)
+  change = jax.jit(lambda x: x + 1, donate_argnums=0)
+  x = jnp.zeros(1_000_000)
+  for step in range(1, 9):
+    checkpoints.save(step, {'x': x})
+    for _ in range(3):
+      x = change(x)
+  checkpoints.close()
+  like = {'x': jax.ShapeDtypeStruct(x.shape, x.dtype)}
+  for step in range(1, 9):
+    _, state = Checkpoints(tmp_path, keep=20).restore(like, step)
+    assert (state['x'] == 3 * (step - 1)).all()
+
+
+def test_digest_sees_every_bit_and_the_order():
+  tree = {'a': jnp.arange(6, dtype=jnp.float32), 'n': jnp.int32(4)}
+  words = tree['a'].view(jnp.uint32)
+  flipped = [words.at[i].set(words[i] ^ 1) for i in range(6)]
+  changed = [tree | {'a': bits.view(jnp.float32)} for bits in flipped]
+  changed += [tree | {'a': tree['a'][::-1]}, tree | {'n': jnp.int32(5)}]
+  assert digest(tree) == digest(dict(tree))
+  assert all(digest(tree) != digest(other) for other in changed)

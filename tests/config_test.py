@@ -1,0 +1,207 @@
+"""Configs: every file builds; every mistake ends in one sentence."""
+
+import json
+import pathlib
+import re
+
+import jax
+import numpy as np
+import pytest
+
+from gan_jax import config as config_lib
+from gan_jax import experiment, flags
+from gan_jax.data import open_source
+from gan_jax.data.pipeline import Feed
+from gan_jax.errors import UserError
+from gan_jax.mesh import make_mesh
+from tests import small
+
+FILES = sorted(
+    (pathlib.Path(__file__).parent.parent / 'configs').glob('*.py')
+)
+SECTIONS = set(
+    'data generator discriminator latent loss penalties tasks augment scheme'
+    ' ensemble growth optimizer ema train metrics mesh'.split()
+)
+
+
+@pytest.mark.parametrize('file', FILES, ids=lambda f: f.stem)
+def test_config_builds_and_takes_a_step(file):
+  full = config_lib.load(str(file))
+  assert set(full) == SECTIONS and full.is_locked
+  config_lib.validate(full)
+  doc = file.read_text().partition('"""')[2].partition('"""')[0]
+  assert f'--config=configs/{file.name}' in doc
+
+  config = config_lib.load(f'{file}:test')
+  config_lib.validate(config)
+  source = open_source(config.data)
+  made = experiment.build(config, source.shape, len(source.classes))
+  mesh = make_mesh(config.mesh)
+  feed = Feed(
+      source,
+      draws=made.draws,
+      batch=config.train.batch,
+      seed=0,
+      mirror=config.augment.mirror,
+      mesh=mesh,
+      device_budget_mb=config.data.device_budget_mb,
+      workers=0,
+  )
+  state = experiment.initial_state(made, 0, mesh)
+  before = small.flat(state.pair)
+  step = experiment.compile_step(made, feed.decode, mesh)
+  state, metrics = step(state, feed.table, next(feed.batches(0)))
+  assert np.isfinite(small.flat(metrics)).all()
+  assert int(state.step) == 1
+  assert not np.array_equal(small.flat(state.pair), before)
+
+
+def message(call, *args, **kwargs):
+  with pytest.raises(UserError) as error:
+    call(*args, **kwargs)
+  text = str(error.value)
+  assert '\n' not in text and text.endswith('.') or text.endswith('?')
+  return text
+
+
+def test_a_missing_file_is_named_with_its_neighbours():
+  text = message(config_lib.load, str(FILES[0].parent / 'dcgan_cifer.py'))
+  assert 'did you mean' in text and 'dcgan_cifar.py' in text
+
+
+def test_a_broken_file_says_what_broke(tmp_path):
+  (tmp_path / 'a.py').write_text('def get_config(arg):\n  return 1 / 0\n')
+  assert 'ZeroDivisionError' in message(
+      config_lib.load, str(tmp_path / 'a.py')
+  )
+  (tmp_path / 'b.py').write_text('x = 1\n')
+  assert 'get_config' in message(config_lib.load, str(tmp_path / 'b.py'))
+
+
+@pytest.mark.parametrize(
+    'path, text, words',
+    [
+        ('train.bach', '3', "no 'bach'; did you mean 'batch'"),
+        ('trian.batch', '3', "did you mean 'train'"),
+        ('train.batch', 'many', 'of type int'),
+        ('train.batch', '2.5', 'of type int'),
+        ('train.batch.x', '2', "config.train.batch has no 'x'"),
+        ('augment.mirror', 'perhaps', 'of type bool'),
+        ('train', '3', 'is a section'),
+    ],
+)
+def test_a_wrong_override_is_explained(path, text, words):
+  file = str(FILES[0].parent / 'quickstart.py')
+  assert words in message(config_lib.load, file, [(path, text)])
+
+
+def test_overrides_keep_the_type_of_what_they_replace():
+  config = config_lib.load(
+      str(FILES[0].parent / 'quickstart.py'),
+      [
+          ('train.batch', '32'),
+          ('optimizer.generator.lr', '1'),
+          ('augment.mirror', 'true'),
+          ('metrics.names', 'scores'),
+          ('data.source', 'folder:a=b'),
+      ],
+  )
+  assert config.train.batch == 32
+  assert config.optimizer.generator.lr == 1.0
+  assert isinstance(config.optimizer.generator.lr, float)
+  assert config.augment.mirror is True
+  assert config.metrics.names == ('scores',)
+  assert config.data.source == 'folder:a=b'
+
+
+@pytest.mark.parametrize(
+    'section, values, words',
+    [
+        ('loss', dict(name='hing'), "did you mean 'hinge'"),
+        ('loss', dict(name='x'), "'wasserstein'"),
+        ('scheme', dict(d_steps=0), 'config.scheme.d_steps = 0'),
+        ('scheme', dict(fakes='old'), "'fresh', 'shared'"),
+        ('train', dict(batch=-1), 'at least 1'),
+        ('ema', dict(decay=1.5), 'at most 1.0'),
+        ('metrics', dict(names=('fid',)), 'config.metrics.names'),
+        ('penalties', dict(r1=dict(weight=-1.0)), 'at least 0.0'),
+        ('latent', dict(distribution='gauss'), "'normal'"),
+        (
+            'penalties',
+            dict(wgan_gp=dict(weight=10.0), clip=dict(limit=0.1)),
+            'two ways',
+        ),
+    ],
+)
+def test_a_choice_that_cannot_work_is_refused(section, values, words):
+  config = small.config().unlock()
+  config[section].update(values)
+  assert words in message(config_lib.validate, config)
+
+
+def test_a_networks_settings_are_its_own():
+  config = small.config().unlock()
+  config.generator = dict(name='dcgan', width=8, slope=0.1)
+  text = message(config_lib.validate, config)
+  assert "'dcgan' has no such setting" in text and 'norm' in text
+
+
+def test_networks_that_cannot_make_the_datas_shape_are_refused():
+  config = small.config().unlock()
+  config.generator = dict(name='dcgan')
+  text = message(config_lib.validate_shape, config, (48, 48, 3))
+  assert '28, 32, 64' in text and '48x48x3' in text
+  message(config_lib.validate_shape, config, (2,))
+  config_lib.validate_shape(config, (64, 64, 1))
+
+
+def test_options_after_the_colon():
+  got = config_lib.options('n=10,loss=wgan_gp,fast', n=5, loss='x', fast=False)
+  assert (got.n, got.loss, got.fast, got.test) == (10, 'wgan_gp', True, False)
+  assert "no option 'm'" in message(config_lib.options, 'm=3', n=5)
+  assert 'type int' in message(config_lib.options, 'n=x', n=5)
+  assert config_lib.options(None).test is False
+
+
+def test_json_round_trip_and_differences():
+  config = small.config()
+  again = config_lib.from_json(config_lib.to_json(config))
+  assert config_lib.differences(config, again) == []
+  other = small.config(train=dict(seed=3), data=dict(source='toy:grid25'))
+  assert config_lib.differences(config, other) == [
+      "data.source: toy:ring8 -> toy:grid25",
+      'train.seed: 0 -> 3',
+  ]
+
+
+def exits(argv):
+  with pytest.raises(SystemExit) as stop:
+    flags.parse(argv)
+  return str(stop.value)
+
+
+def test_flags():
+  parsed, overrides = flags.parse(
+      ['--config=a.py:test', '--config.x.y=a=b', '--mode=plan']
+  )
+  assert (parsed.config, parsed.mode) == ('a.py:test', 'plan')
+  assert overrides == [['x.y', 'a=b']]
+  assert '--bogus is not a flag' in exits(['--config=a', '--bogus'])
+  assert '--mode=train needs --config' in exits([])
+  assert 'invalid choice' in exits(['--mode=fly'])
+  assert flags.parse(['--mode=sample', '--workdir=x'])[0].workdir == 'x'
+
+
+def test_help_names_every_flag_and_mode():
+  for word in re.findall(r"add_argument\('(--\w+)'", open(flags.__file__).read()):
+    assert word in flags.HELP
+  for mode in flags.MODES:
+    assert f'--mode={mode}' in flags.HELP
+  assert all(len(line) <= 80 for line in flags.HELP.splitlines())
+  assert len(flags.HELP.splitlines()) < 40
+
+
+def test_json_of_a_config_is_plain():
+  json.loads(config_lib.to_json(small.config()))
+  assert jax.device_count() == 8  # the suite's fake devices are on

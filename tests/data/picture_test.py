@@ -1,0 +1,250 @@
+"""Any picture file becomes uint8 of one size, by known formulas."""
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from PIL import ExifTags, Image
+
+from gan_jax.data import picture
+
+FORM = picture.Form(0, 3, 'lanczos', 'white')
+
+
+def load(data, channels=3, background='white'):
+  """A file's bytes at their own size, int [h, w, channels]."""
+  form = picture.Form(0, channels, 'lanczos', background)
+  return form(picture.read(data).image).astype(int)
+
+
+def compose(colour, alpha, ground):
+  """The `over` operator on values 0..255."""
+  alpha = alpha[..., None] / 255
+  return np.round(colour * alpha + ground * (1 - alpha))
+
+
+# Sizes.
+
+
+@given(
+    width=st.integers(1, 90), height=st.integers(1, 90),
+    resolution=st.integers(1, 40), filter=st.sampled_from(
+        sorted(picture.FILTERS)), value=st.integers(0, 255))
+@settings(deadline=None)
+def test_fit_is_square_and_keeps_a_constant(
+    width, height, resolution, filter, value):
+  got = picture.fit(
+      Image.new('L', (width, height), value), resolution, filter)
+  assert got.size == (resolution, resolution)
+  assert (np.asarray(got) == value).all()
+
+
+@pytest.mark.parametrize('shape', [(48, 96), (96, 48), (48, 49), (48, 48)])
+def test_fit_crops_the_centre(shape, encode):
+  image = np.random.default_rng(0).integers(0, 256, shape).astype(np.uint8)
+  got = np.asarray(picture.fit(Image.fromarray(image), 48, 'lanczos'))
+  top, left = (shape[0] - 48) // 2, (shape[1] - 48) // 2
+  assert (got == image[top:top + 48, left:left + 48]).all()
+
+
+def test_box_filter_is_the_mean_of_blocks():
+  image = np.random.default_rng(1).integers(0, 256, (64, 64)).astype(np.uint8)
+  got = np.asarray(picture.fit(Image.fromarray(image), 16, 'box'))
+  want = image.reshape(16, 4, 16, 4).mean((1, 3))
+  assert np.abs(got - want).max() <= 1  # Pillow rounds after each direction
+
+
+KERNELS = {  # support radius, function
+    'lanczos': (3, lambda x: np.sinc(x) * np.sinc(x / 3) * (np.abs(x) < 3)),
+    'bilinear': (1, lambda x: np.maximum(0, 1 - np.abs(x))),
+    'bicubic': (2, lambda x: np.where(
+        np.abs(x) < 1, 1.5 * np.abs(x)**3 - 2.5 * x**2 + 1,
+        np.where(np.abs(x) < 2, -0.5 * np.abs(x)**3 + 2.5 * x**2
+                 - 4 * np.abs(x) + 2, 0))),
+}
+
+
+@pytest.mark.parametrize('filter', sorted(KERNELS))
+@pytest.mark.parametrize('size', [(50, 17), (13, 32)])  # shrinks, enlarges
+def test_resize_is_the_antialiased_filter(filter, size):
+  n, m = size
+  image = np.random.default_rng(2).integers(0, 256, (n, n)).astype(np.uint8)
+  # Textbook: kernel widened by the factor when shrinking, rows normalised.
+  scale = max(n / m, 1)
+  radius, kernel = KERNELS[filter]
+  centre = (np.arange(m) + 0.5) * n / m
+  offset = (np.arange(n)[None] + 0.5 - centre[:, None]) / scale
+  weights = np.where(np.abs(offset) < radius, kernel(offset), 0)
+  weights /= weights.sum(1, keepdims=True)
+  # Pillow clips and rounds between the two directions.
+  across = np.clip(np.round(image @ weights.T), 0, 255)
+  want = np.clip(weights @ across, 0, 255)
+  got = np.asarray(picture.fit(Image.fromarray(image), m, filter))
+  assert np.abs(got - want).max() <= 2
+
+
+def test_resolution_0_leaves_the_size(photo, encode):
+  assert (load(encode(photo)) == photo).all()
+
+
+# Modes.
+
+
+def test_grey_and_one_bit(photo, encode):
+  grey = photo[..., 0]
+  assert (load(encode(grey)) == grey[..., None]).all()
+  assert (load(encode(grey), channels=1)[..., 0] == grey).all()
+  bits = Image.fromarray(grey > 100)
+  assert bits.mode == '1'
+  assert (load(encode(bits)) == 255 * (grey > 100)[..., None]).all()
+
+
+def test_colour_to_grey_is_luma(photo, encode):
+  got = load(encode(photo), channels=1)[..., 0]
+  assert np.abs(got - photo @ [0.299, 0.587, 0.114]).max() <= 1
+
+
+def test_palette(photo, encode):
+  few = photo // 128 * 127  # at most 8 colours: the palette holds them exactly
+  image = Image.fromarray(few).quantize(8)
+  assert image.mode == 'P'
+  assert (load(encode(image)) == few).all()
+  assert (load(encode(image, 'GIF')) == few).all()
+
+
+@pytest.mark.parametrize('background, ground', [('white', 255), ('black', 0)])
+def test_palette_with_a_transparent_colour(background, ground, encode):
+  index = np.arange(12, dtype=np.uint8).reshape(3, 4) % 3
+  image = Image.fromarray(index).convert('P')
+  image.putpalette([10, 20, 30, 40, 50, 60, 70, 80, 90])
+  colours = np.array([[10, 20, 30], [ground] * 3, [70, 80, 90]])
+  got = load(encode(image, transparency=1), background=background)
+  assert (got == colours[index]).all()
+
+
+@pytest.mark.parametrize('background, ground', [('white', 255), ('black', 0)])
+@pytest.mark.parametrize('kind', ['PNG', 'WEBP'])
+def test_rgba_is_composed(photo, background, ground, kind, encode):
+  alpha = np.linspace(0, 255, 64).astype(np.uint8)[None].repeat(48, 0)
+  rgba = np.dstack([photo, alpha])
+  options = dict(lossless=True, exact=True) if kind == 'WEBP' else {}
+  got = load(encode(rgba, kind, **options), background=background)
+  assert np.abs(got - compose(photo, alpha, ground)).max() <= 1
+
+
+def test_grey_with_alpha_is_composed(photo, encode):
+  la = photo[..., :2].copy()
+  assert picture.read(encode(la)).image.mode == 'LA'
+  want = compose(la[..., :1], la[..., 1], 255)
+  assert np.abs(load(encode(la)) - want).max() <= 1
+  assert np.abs(load(encode(la), channels=1) - want).max() <= 1
+
+
+def test_rgb_with_one_transparent_colour(encode):
+  image = np.full((2, 2, 3), 9, np.uint8)
+  image[0, 1] = [1, 2, 3]
+  got = load(encode(image, transparency=(1, 2, 3)))
+  assert got[0, 1].tolist() == [255] * 3 and got[0, 0].tolist() == [9] * 3
+
+
+def test_sixteen_bits_are_scaled_not_clipped(encode):
+  values = np.linspace(0, 65535, 4096).astype(np.uint16).reshape(64, 64)
+  want = np.floor(values / 257 + 0.5)
+  for kind in ('PNG', 'TIFF'):
+    got = load(encode(values, kind))
+    assert (got == want[..., None]).all()
+  # 32-bit integers hold what older Pillow gives for 16-bit files.
+  got = load(encode(values.astype(np.int32), 'TIFF'))
+  assert (got == want[..., None]).all()
+
+
+def test_cmyk(photo, encode):
+  cmyk = np.dstack([photo, photo[..., 0] // 2])
+  image = Image.fromarray(cmyk, 'CMYK')
+  want = (255 - cmyk[..., :3].astype(int)) * (255 - cmyk[..., 3:].astype(int))
+  assert np.abs(load(encode(image, 'TIFF')) - want / 255).max() <= 1
+  got = load(encode(image, 'JPEG', quality=100))
+  assert np.abs(got - want / 255).mean() < 6
+
+
+@pytest.mark.parametrize('kind, error', [
+    ('PNG', 0), ('BMP', 0), ('TIFF', 0), ('JPEG', 4), ('WEBP', 5)])
+def test_formats(kind, error, photo, encode):
+  got = load(encode(photo, kind))
+  assert np.abs(got - photo).mean() <= error
+
+
+def test_float_pictures_are_refused(encode):
+  data = encode(np.ones((4, 4), np.float32), 'TIFF')
+  with pytest.raises(picture.BadPictureError, match='no fixed range'):
+    load(data)
+  data = encode(np.full((4, 4), 10**6, np.int32), 'TIFF')
+  with pytest.raises(picture.BadPictureError, match='1000000'):
+    load(data)
+
+
+# EXIF. The value says where the stored row 0 and column 0 belong.
+UPRIGHT = {
+    1: lambda x: x,
+    2: lambda x: x[:, ::-1],
+    3: lambda x: x[::-1, ::-1],
+    4: lambda x: x[::-1],
+    5: lambda x: x.swapaxes(0, 1),
+    6: lambda x: x.swapaxes(0, 1)[:, ::-1],
+    7: lambda x: x.swapaxes(0, 1)[::-1, ::-1],
+    8: lambda x: x.swapaxes(0, 1)[::-1],
+}
+
+
+@pytest.mark.parametrize('orientation', UPRIGHT)
+def test_exif_rotation(orientation, photo, encode):
+  exif = Image.Exif()
+  exif[ExifTags.Base.Orientation] = orientation
+  want = UPRIGHT[orientation](photo)
+  png = picture.read(encode(photo, exif=exif))
+  assert (np.asarray(png.image) == want).all()
+  assert png.turned == (orientation != 1)
+  jpeg = load(encode(photo, 'JPEG', exif=exif))
+  assert jpeg.shape == want.shape and np.abs(jpeg - want).mean() < 4
+
+
+def test_broken_exif_does_not_cost_the_picture(photo, encode):
+  data = encode(photo, 'JPEG', exif=b'Exif\0\0II*\0\xff\xff\xff\xff garbage')
+  assert picture.read(data).image.size == (64, 48)
+
+
+# Broken files.
+
+
+@pytest.mark.parametrize('data, reason', [
+    (b'', 'empty'), (b'not a picture\n', 'not a PNG'),
+    (b'%!PS-Adobe-3.0 EPSF-3.0\n', 'not a PNG'),
+    (b'\x89PNG\r\n\x1a\n' + bytes(300), ''),
+    (b'RIFF\0\0\0\0WEBPVP8 ', '')])
+def test_what_is_not_a_picture(data, reason):
+  with pytest.raises(picture.BadPictureError, match=reason):
+    picture.read(data)
+
+
+@pytest.mark.parametrize('kind', ['PNG', 'JPEG', 'WEBP', 'BMP', 'TIFF'])
+def test_truncated_files_are_found(kind, photo, encode):
+  noisy = photo ^ np.random.default_rng(0).integers(
+      0, 64, photo.shape).astype(np.uint8)
+  data = encode(noisy, kind)
+  for part in (0.02, 0.3, 0.6, 0.9):
+    with pytest.raises(picture.BadPictureError):
+      picture.read(data[:int(part * len(data))])
+
+
+@given(data=st.data(), kind=st.sampled_from(
+    ['PNG', 'JPEG', 'WEBP', 'BMP', 'GIF', 'TIFF']))
+@settings(deadline=None, max_examples=150)
+def test_damage_gives_a_picture_or_a_reason(data, kind, encode, photo):
+  file = bytearray(encode(photo, kind))
+  for _ in range(data.draw(st.integers(1, 8))):
+    file[data.draw(st.integers(0, len(file) - 1))] = data.draw(
+        st.integers(0, 255))
+  try:
+    assert load(bytes(file)).ndim == 3
+  except picture.BadPictureError as e:
+    assert str(e)

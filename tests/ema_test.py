@@ -1,0 +1,62 @@
+"""The running average against its recurrence in NumPy."""
+
+import jax
+import jax.numpy as jnp
+import ml_collections
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from gan_jax import ema
+from gan_jax.state import Player
+
+
+def section(name='half_life', half_life=100.0, ramp_up=0.0, decay=0.9):
+  return ml_collections.ConfigDict(
+      dict(name=name, half_life=half_life, ramp_up=ramp_up, decay=decay)
+  )
+
+
+@settings(max_examples=30, deadline=None)
+@given(half_life=st.floats(64, 1e5), per_step=st.integers(1, 64))
+def test_an_image_counts_half_after_the_half_life(half_life, per_step):
+  weight = ema.decay(section(half_life=half_life), per_step, jnp.int32(0))
+  steps = half_life / per_step
+  assert float(weight) ** steps == pytest.approx(0.5, rel=2e-3)
+
+
+def test_ramp_up_shortens_the_half_life_early_on():
+  s = section(half_life=1000.0, ramp_up=0.1)
+  # At step 9 (10 steps of 32 seen) the half-life is 0.1 x 320 = 32 images.
+  assert float(ema.decay(s, 32, jnp.int32(9))) == pytest.approx(0.5)
+  late = ema.decay(s, 32, jnp.int32(10_000))
+  assert float(late) == pytest.approx(0.5 ** (32 / 1000))
+
+
+def test_plain_decay_is_the_number_given():
+  weight = ema.decay(section('decay', decay=0.875), 64, jnp.int32(3))
+  assert float(weight) == 0.875
+
+
+def test_average_follows_weights_and_statistics():
+  players = [
+      Player({'w': jnp.float32([k, 2 * k])}, {'s': {'m': jnp.float32(-k)}}, ())
+      for k in range(4)
+  ]
+  average = ema.start(players[0])
+  w, m = np.zeros(2), 0.0
+  for k in (1, 2, 3):
+    average = ema.update(average, players[k], jnp.float32(0.75))
+    w = 0.75 * w + 0.25 * np.array([k, 2 * k])
+    m = 0.75 * m - 0.25 * k
+  np.testing.assert_allclose(average.params['w'], w, rtol=1e-6)
+  np.testing.assert_allclose(average.stats['s']['m'], m, rtol=1e-6)
+
+
+def test_the_first_average_shares_no_buffer_with_the_network():
+  player = Player({'w': jnp.ones(3)}, {}, ())
+  average = ema.start(player)
+  pointer = lambda x: x.unsafe_buffer_pointer()
+  assert pointer(average.params['w']) != pointer(player.params['w'])
+  jax.block_until_ready(average)

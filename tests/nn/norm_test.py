@@ -1,0 +1,61 @@
+"""Normalisation against NumPy formulas."""
+
+import flax.linen as nn
+import jax
+import numpy as np
+import pytest
+
+from gan_jax.nn import norm
+
+X = np.random.default_rng(0).normal(2.0, 3.0, (4, 3, 5, 48)).astype('f')
+
+
+class Layer(nn.Module):
+  norm: str
+
+  @nn.compact
+  def __call__(self, x, train):
+    return norm.normalise(x, self.norm, train=train)
+
+
+def run(name, x, train, stats=None):
+  variables = Layer(name).init(jax.random.key(0), x, True)
+  if stats:
+    variables |= {'batch_stats': {'BatchNorm_0': stats}}
+  return Layer(name).apply(variables, x, train, mutable=['batch_stats'])
+
+
+def test_batch_norm_in_training():
+  y, new = run('batch', X, True)
+  flat = X.reshape(-1, 48).astype('d')
+  expected = (X - flat.mean(0)) / np.sqrt(flat.var(0) + 1e-5)
+  np.testing.assert_allclose(y, expected, atol=1e-5)
+  stats = new['batch_stats']['BatchNorm_0']
+  np.testing.assert_allclose(stats['mean'], 0.1 * flat.mean(0), rtol=1e-5)
+  unbiased = flat.var(0, ddof=1)
+  np.testing.assert_allclose(stats['var'], 0.9 + 0.1 * unbiased, rtol=1e-5)
+
+
+def test_batch_norm_in_use_takes_the_running_averages():
+  stats = {'mean': np.full(48, 2.0, 'f'), 'var': np.full(48, 9.0, 'f')}
+  y, new = run('batch', X, False, stats)
+  np.testing.assert_allclose(y, (X - 2) / np.sqrt(9 + 1e-5), atol=1e-5)
+  assert np.all(new['batch_stats']['BatchNorm_0']['mean'] == 2.0)
+
+
+def test_group_norm_takes_the_largest_count_that_divides():
+  y, _ = run('group', X, True)  # 48 channels: 16 groups of 3
+  groups = X.reshape(4, 15, 16, 3).astype('d')
+  mean = groups.mean((1, 3), keepdims=True)
+  var = groups.var((1, 3), keepdims=True)
+  expected = ((groups - mean) / np.sqrt(var + 1e-5)).reshape(X.shape)
+  np.testing.assert_allclose(y, expected, atol=1e-5)
+
+
+@pytest.mark.parametrize('name', norm.NORMS)
+def test_what_counts_as_cross_sample_is(name):
+  """Changing one sample changes the others just if the norm says so."""
+  other = X.copy()
+  other[0] += 1.0
+  a, b = run(name, X, True)[0][1:], run(name, other, True)[0][1:]
+  assert np.array_equal(a, b) == (name not in norm.CROSS_SAMPLE)

@@ -1,0 +1,42 @@
+"""The smallest game that has every part: shared by tests, compiled once."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from gan_jax.config import defaults, finish
+from gan_jax.data.pipeline import Batch
+
+SHAPE = (2,)
+N = 8
+
+
+def config(**sections):
+  """A shrunken config of MLPs on points; sections are updated by keyword."""
+  c = defaults()
+  c.data.source = 'toy:ring8'
+  c.generator = dict(name='mlp', width=8, depth=3, slope=0.01)
+  c.discriminator = dict(name='mlp', width=8, depth=3, slope=0.01)
+  for name, values in sections.items():
+    c[name].update(values)
+  return finish(c, test=True)
+
+
+def batch(draws, n=N, seed=0, shape=SHAPE):
+  """A batch of normal samples."""
+  image = np.random.default_rng(seed).normal(size=(draws, n, *shape))
+  return Batch(jnp.float32(image), jnp.zeros((draws, n), jnp.int32))
+
+
+def flat(tree):
+  """All numbers of a tree in one vector; typed keys left out."""
+  return np.concatenate([
+      np.ravel(x)
+      for x in jax.tree.leaves(tree)
+      if not jax.dtypes.issubdtype(x.dtype, jax.dtypes.prng_key)
+  ])
+
+
+def identical(a, b):
+  """Whether two trees have the same bits everywhere."""
+  return flat(a).tobytes() == flat(b).tobytes()
