@@ -119,29 +119,31 @@ class Checkpoints:
 
   def _read(self, step: int, like):
     """The state at a step, or None if it cannot be read as it was written."""
-    target = {'state': like, 'digest': jax.ShapeDtypeStruct((), jnp.uint32)}
+    where = jax.tree.leaves(like)[0].sharding
+    target = {
+        'state': like,
+        'digest': jax.ShapeDtypeStruct((), jnp.uint32, sharding=where),
+    }
     try:
       with _quiet():
-        self._check_fits(step, like)
+        saved = _shapes(self._manager.item_metadata(step).tree['state'])
+        self._check_fits(saved, _shapes(like))
         content = self._manager.restore(
             step, args=ocp.args.StandardRestore(target)
         )
-        if digest(content['state']) != content['digest']:
-          raise ValueError('its bits are not those that were saved')
-      return content['state']
     except UserError:
       raise
     except Exception as error:  # Orbax and TensorStore raise many kinds
-      first_line = str(error).partition('\n')[0][:120]
-      log.warning(
-          'The checkpoint of step %d is damaged (%s).', step, first_line
-      )
-      return None
+      reason = str(error).partition('\n')[0][:120]
+    else:
+      if digest(content['state']) == content['digest']:
+        return content['state']
+      reason = 'its bits are not those that were saved'
+    log.warning('The checkpoint of step %d is damaged: %s.', step, reason)
+    return None
 
-  def _check_fits(self, step: int, like) -> None:
+  def _check_fits(self, saved: dict, here: dict) -> None:
     """Raises UserError if a checkpoint holds arrays of other shapes."""
-    saved = _shapes(self._manager.item_metadata(step).tree['state'])
-    here = _shapes(like)
     for name in sorted(saved | here):
       if saved.get(name) != here.get(name):
         raise UserError(

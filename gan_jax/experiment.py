@@ -8,6 +8,7 @@ import jax.numpy as jnp
 
 from gan_jax import config as config_lib
 from gan_jax import ema, mesh, objective, optimizer, state
+from gan_jax.data.pipeline import Feed
 from gan_jax.schemes import SCHEMES
 
 
@@ -78,6 +79,20 @@ def build(config, shape, classes: int) -> Experiment:
 
   return Experiment(
       game, scheme.draws(config.scheme), images_per_step, init, step
+  )
+
+
+def make_feed(config, experiment: Experiment, source, on) -> Feed:
+  """The batches of a run: see `data.pipeline.Feed`."""
+  return Feed(
+      source,
+      draws=experiment.draws,
+      batch=config.train.batch,
+      seed=config.train.seed,
+      mirror=config.augment.mirror,
+      mesh=on,
+      device_budget_mb=config.data.device_budget_mb,
+      workers=config.data.workers,
   )
 
 

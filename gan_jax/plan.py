@@ -6,7 +6,6 @@ from clu import parameter_overview
 from gan_jax import config as config_lib
 from gan_jax import experiment as experiment_lib
 from gan_jax.data import open_source
-from gan_jax.data.pipeline import Feed
 from gan_jax.mesh import check_batch, make_mesh
 from gan_jax.restore import like
 
@@ -45,16 +44,7 @@ def plan(config) -> str:
   check_batch(mesh, config.train.batch)
   source = open_source(config.data)
   experiment = experiment_lib.build(config, source.shape, len(source.classes))
-  feed = Feed(
-      source,
-      draws=experiment.draws,
-      batch=config.train.batch,
-      seed=config.train.seed,
-      mirror=config.augment.mirror,
-      mesh=mesh,
-      device_budget_mb=config.data.device_budget_mb,
-      workers=config.data.workers,
-  )
+  feed = experiment_lib.make_feed(config, experiment, source, mesh)
   batches = feed.batches(0)
   raw = next(batches)
   batches.close()

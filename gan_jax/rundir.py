@@ -54,12 +54,23 @@ class RunDir:
     """Where the checkpoints lie."""
     return self.path / 'checkpoints'
 
-  def log_to_file(self) -> None:
-    """Sends the program's log to log.txt as well as to the console."""
+  def __enter__(self):
+    """From now on the program's log goes to log.txt too."""
     if self._writes:
-      handler = logging.FileHandler(self.path / 'log.txt')
-      handler.setFormatter(logging.Formatter('%(asctime)s %(message)s'))
-      log.addHandler(handler)
+      self._handler = logging.FileHandler(self.path / 'log.txt')
+      self._handler.setFormatter(logging.Formatter('%(asctime)s %(message)s'))
+      log.addHandler(self._handler)
+    if log.level == logging.NOTSET:
+      log.setLevel(logging.INFO)  # called from a notebook or a test
+    return self
+
+  def __exit__(self, *error):
+    if self._writer:
+      self._writer.flush()
+      self._writer.close()
+    if self._writes:
+      log.removeHandler(self._handler)
+      self._handler.close()
 
   def load_config(self):
     """The config that the folder's run was last started with, or None."""
@@ -162,9 +173,3 @@ class RunDir:
     """Draws metrics.jsonl as curves.png."""
     if self._writes:
       pictures.save_curves(self.path / 'curves.png', self.lines())
-
-  def close(self) -> None:
-    """Flushes what is buffered."""
-    if self._writer:
-      self._writer.flush()
-      self._writer.close()

@@ -10,7 +10,7 @@ from gan_jax import config as config_lib
 from gan_jax import experiment as experiment_lib
 from gan_jax.checkpoint import Checkpoints
 from gan_jax.data import open_source
-from gan_jax.data.pipeline import Feed, samples_at
+from gan_jax.data.pipeline import samples_at
 from gan_jax.errors import UserError
 from gan_jax.mesh import check_batch, make_mesh
 from gan_jax.progress import Clock, StopSignals, memory_gb, short
@@ -32,52 +32,40 @@ def train(config, workdir) -> None:
     UserError: for whatever the user can put right.
   """
   config_lib.validate(config)
-  run = RunDir(workdir)
-  run.log_to_file()
+  with RunDir(workdir) as run, StopSignals() as signals:
+    # Devices and data.
+    mesh = make_mesh(config.mesh)
+    check_batch(mesh, config.train.batch)
+    source = open_source(config.data)
+    log.info(source.report)
+    run.save_data(source)
 
-  # Devices and data.
-  mesh = make_mesh(config.mesh)
-  check_batch(mesh, config.train.batch)
-  source = open_source(config.data)
-  log.info(source.report)
-  run.save_data(source)
+    # The functions of this config.
+    experiment = experiment_lib.build(config, source.shape, len(source.classes))
+    feed = experiment_lib.make_feed(config, experiment, source, mesh)
+    train_step = experiment_lib.compile_step(experiment, feed.decode, mesh)
+    preview = Preview(config, experiment)
 
-  # The functions of this config.
-  experiment = experiment_lib.build(config, source.shape, len(source.classes))
-  feed = Feed(
-      source,
-      draws=experiment.draws,
-      batch=config.train.batch,
-      seed=config.train.seed,
-      mirror=config.augment.mirror,
-      mesh=mesh,
-      device_budget_mb=config.data.device_budget_mb,
-      workers=config.data.workers,
-  )
-  train_step = experiment_lib.compile_step(experiment, feed.decode, mesh)
-  preview = Preview(config, experiment)
+    # The state: the newest whole checkpoint, or step 0.
+    checkpoints = Checkpoints(
+        run.checkpoints, config.train.keep, config.train.milestone_every
+    )
+    state = start(config, run, checkpoints, experiment, mesh)
+    first, total = int(state.step), config.train.steps
+    if first >= total:
+      log.info('Nothing to do: step %d of %d is reached.', first, total)
+    run.save_config(config)
+    run.rewind(first)
+    if config.train.tensorboard:
+      run.open_tensorboard()
+    if first == 0:
+      reals, _ = samples_at(source, config.train.seed, preview.count)
+      run.images('reals', reals, preview.columns)
 
-  # The state: the newest whole checkpoint, or step 0.
-  checkpoints = Checkpoints(
-      run.checkpoints, config.train.keep, config.train.milestone_every
-  )
-  state = start(config, run, checkpoints, experiment, mesh)
-  first, total = int(state.step), config.train.steps
-  if first >= total:
-    log.info('Nothing to do: step %d of %d is reached.', first, total)
-  run.save_config(config)
-  run.rewind(first)
-  if config.train.tensorboard:
-    run.open_tensorboard()
-  if first == 0:
-    reals, _ = samples_at(source, config.train.seed, preview.count)
-    run.images('reals', reals, preview.columns)
-
-  # The loop.
-  clock = Clock(total, experiment.images_per_step)
-  batches = feed.batches(first)
-  before = None
-  with StopSignals() as signals:
+    # The loop.
+    clock = Clock(total, experiment.images_per_step)
+    batches = feed.batches(first)
+    before = None
     for step in range(first + 1, total + 1):
       state, metrics = train_step(state, feed.table, next(batches))
 
@@ -85,7 +73,8 @@ def train(config, workdir) -> None:
       jax.block_until_ready(before)
       before = metrics
 
-      last = step == total or signals.received
+      stop = signals.received
+      last = step == total or stop
       if step % config.train.log_every == 0 or last:
         report(run, clock, step, experiment.images_per_step, state, metrics)
       elif step == first + 1:
@@ -99,16 +88,11 @@ def train(config, workdir) -> None:
         with clock.pause():
           stop_if_diverged(run, step, state, metrics)
           checkpoints.save(step, state)
-      if signals.received:
-        log.info(
-            '%s: saved at step %d; the same command goes on from there.',
-            signals.received,
-            step,
-        )
+      if stop:
+        log.info('%s: saved at step %d; the same command goes on.', stop, step)
         break
-  batches.close()
-  checkpoints.close()
-  run.close()
+    batches.close()
+    checkpoints.close()
 
 
 def start(config, run: RunDir, checkpoints: Checkpoints, experiment, mesh):

@@ -11,7 +11,6 @@ import pytest
 from gan_jax import config as config_lib
 from gan_jax import experiment, flags
 from gan_jax.data import open_source
-from gan_jax.data.pipeline import Feed
 from gan_jax.errors import UserError
 from gan_jax.mesh import make_mesh
 from tests import small
@@ -38,16 +37,7 @@ def test_config_builds_and_takes_a_step(file):
   source = open_source(config.data)
   made = experiment.build(config, source.shape, len(source.classes))
   mesh = make_mesh(config.mesh)
-  feed = Feed(
-      source,
-      draws=made.draws,
-      batch=config.train.batch,
-      seed=0,
-      mirror=config.augment.mirror,
-      mesh=mesh,
-      device_budget_mb=config.data.device_budget_mb,
-      workers=0,
-  )
+  feed = experiment.make_feed(config, made, source, mesh)
   state = experiment.initial_state(made, 0, mesh)
   before = small.flat(state.pair)
   step = experiment.compile_step(made, feed.decode, mesh)

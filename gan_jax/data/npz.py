@@ -38,9 +38,10 @@ def open_npz(name: str, where: str, config, form: picture.Form) -> Source:
         f"config.data.source is '{name}', but there is no file {path}; give"
         ' npz:PATH with the path of a .npz file.')
   try:
-    with np.load(path, allow_pickle=False) as archive:
-      if not isinstance(archive, np.lib.npyio.NpzFile):
-        raise ValueError('it holds a single array')
+    archive = np.load(path, allow_pickle=False)
+    if isinstance(archive, np.ndarray):
+      raise ValueError('it holds a single array')
+    with archive:
       image_key = _find(archive.files, _IMAGE_KEYS, config.split)
       label_key = _find(archive.files, _LABEL_KEYS, config.split)
       if image_key is None:
@@ -50,8 +51,7 @@ def open_npz(name: str, where: str, config, form: picture.Form) -> Source:
             ' with numpy.savez(PATH, image=..., label=...).')
       images = archive[image_key]
       labels = None if label_key is None else archive[label_key]
-  except (ValueError, OSError, EOFError, zipfile.BadZipFile, zlib.error,
-          AttributeError) as e:
+  except (ValueError, OSError, EOFError, zipfile.BadZipFile, zlib.error) as e:
     raise UserError(
         f'{name}: {path} cannot be read as a NumPy archive ({e}); save it'
         ' again with numpy.savez(PATH, image=..., label=...).') from e

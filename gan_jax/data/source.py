@@ -13,6 +13,7 @@ from gan_jax.data.picture import BadPictureError
 from gan_jax.errors import UserError
 
 _QUIET_SECONDS = 2.0  # work shorter than this shows no progress
+_EVERY_SECONDS = 0.5  # between two lines of progress
 _TRIES = 100  # pictures in a row that may turn out to be unreadable
 
 
@@ -121,7 +122,7 @@ def in_threads(
       future.result()
       now = time.monotonic()
       if now - start > _QUIET_SECONDS and (
-          now - shown > 0.5 or run is runs[-1] and shown != start):
+          now - shown > _EVERY_SECONDS or run is runs[-1] and shown != start):
         shown = now
         end = '\n' if run is runs[-1] else ''
         print(f'\r{what}: {run.stop} of {n}', end=end, file=sys.stderr,

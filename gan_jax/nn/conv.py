@@ -157,6 +157,10 @@ def _apply(kind: str, a: Array, b: Array, geo: Geometry) -> Array:
   if a.ndim != 4 or b.ndim != 4:
     raise TypeError('a convolution takes [N, H, W, C] and [kh, kw, in, out], '
                     f'got shapes {a.shape} and {b.shape}')
+  axes = [jax.typeof(v).manual_axis_type.varying for v in (a, b)]
+  a, b = (lax.pcast(v, tuple(sorted(set().union(*axes) - own)), to='varying')
+          if set().union(*axes) - own else v
+          for v, own in zip((a, b), axes, strict=True))  # In `shard_map`.
   return form_p.bind(a[None], b[None], kind=kind, geo=geo)[0]
 
 

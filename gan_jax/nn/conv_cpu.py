@@ -117,7 +117,7 @@ def _output(x: Array, k: Array, geo: Any) -> Array:
     part = _dot(patches(i), k, (1, 0), geo).reshape(n, rows, ow, co)
     return lax.dynamic_update_slice_in_dim(y, part, i * rows, 1)
 
-  y = jnp.zeros((n, chunks * rows, ow, co), x.dtype)
+  y = lax.full_like(x, 0, shape=(n, chunks * rows, ow, co))
   return lax.fori_loop(0, chunks, put, y)[:, :oh]
 
 
@@ -139,7 +139,7 @@ def _kernel(x: Array, y: Array, geo: Any) -> Array:
     pair = (part, patches(i)) if co < depth else (patches(i), part)
     return total + _dot(*pair, (0, 0), geo)
 
-  total = jnp.zeros((min(co, depth), max(co, depth)), x.dtype)
+  total = lax.full_like(x, 0, shape=(min(co, depth), max(co, depth)))
   total = lax.fori_loop(0, chunks, add, total)
   return (total.T if co < depth else total).reshape(kh, kw, ci, co)
 

@@ -174,6 +174,13 @@ def test_formats(kind, error, photo, encode):
   assert np.abs(got - photo).mean() <= error
 
 
+def test_first_frame_of_several(encode):
+  frames = [Image.new('L', (4, 4), v) for v in (10, 200)]
+  for kind in ('GIF', 'TIFF'):
+    data = encode(frames[0], kind, save_all=True, append_images=frames[1:])
+    assert (load(data) == 10).all()
+
+
 def test_float_pictures_are_refused(encode):
   data = encode(np.ones((4, 4), np.float32), 'TIFF')
   with pytest.raises(picture.BadPictureError, match='no fixed range'):
@@ -219,14 +226,14 @@ def test_broken_exif_does_not_cost_the_picture(photo, encode):
 @pytest.mark.parametrize('data, reason', [
     (b'', 'empty'), (b'not a picture\n', 'not a PNG'),
     (b'%!PS-Adobe-3.0 EPSF-3.0\n', 'not a PNG'),
-    (b'\x89PNG\r\n\x1a\n' + bytes(300), ''),
-    (b'RIFF\0\0\0\0WEBPVP8 ', '')])
+    (b'\x89PNG\r\n\x1a\n' + bytes(300), '.'),
+    (b'RIFF\0\0\0\0WEBPVP8 ', '.')])
 def test_what_is_not_a_picture(data, reason):
   with pytest.raises(picture.BadPictureError, match=reason):
     picture.read(data)
 
 
-@pytest.mark.parametrize('kind', ['PNG', 'JPEG', 'WEBP', 'BMP', 'TIFF'])
+@pytest.mark.parametrize('kind', ['PNG', 'JPEG', 'WEBP', 'BMP', 'GIF', 'TIFF'])
 def test_truncated_files_are_found(kind, photo, encode):
   noisy = photo ^ np.random.default_rng(0).integers(
       0, 64, photo.shape).astype(np.uint8)

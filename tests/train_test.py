@@ -1,0 +1,237 @@
+"""The main job end to end: what it leaves, how it resumes, how it ends."""
+
+import json
+import logging
+import pathlib
+import shutil
+
+import jax
+import numpy as np
+import pytest
+from PIL import Image
+
+from gan_jax import config as config_lib
+from gan_jax import experiment as experiment_lib
+from gan_jax.checkpoint import Checkpoints
+from gan_jax.data import open_source
+from gan_jax.errors import UserError
+from gan_jax.evaluate import evaluate
+from gan_jax.mesh import make_mesh, one_device
+from gan_jax.plan import plan
+from gan_jax.restore import restore
+from gan_jax.rundir import RunDir
+from gan_jax.sample import parse_seeds, sample
+from gan_jax.train import train
+from tests import small
+
+CONFIGS = pathlib.Path(__file__).parent.parent / 'configs'
+
+
+def digits(*overrides):
+  return config_lib.load(f'{CONFIGS}/quickstart.py:test', overrides)
+
+
+def final(workdir):
+  return restore(workdir, one_device()).state
+
+
+@pytest.fixture(scope='module')
+def trained(tmp_path_factory):
+  """A finished run of the shrunken quickstart on eight devices."""
+  folder = tmp_path_factory.mktemp('trained')
+  train(digits(), folder)
+  return folder
+
+
+def test_what_a_run_leaves(trained):
+  lines = RunDir(trained).lines()
+  assert [line['step'] for line in lines] == [2, 4]
+  assert [line['images'] for line in lines] == [16, 32]
+  for name in ('d_loss', 'g_loss', 'd_real', 'd_fake', 'images_per_second'):
+    assert name in lines[-1]
+  assert Checkpoints(trained / 'checkpoints').steps() == [2, 4]
+  grid = np.asarray(Image.open(trained / 'images' / 'fakes_000000004.png'))
+  assert grid.shape == (8 * 66 + 2, 10 * 66 + 2) and grid.std() > 0
+  for name in ('config.json', 'data.txt', 'log.txt', 'curves.png',
+               'images/reals.png'):
+    assert (trained / name).stat().st_size > 0
+  assert '1,797 pictures' in (trained / 'data.txt').read_text()
+
+
+def test_stopping_and_going_on_changes_no_bit(trained, tmp_path):
+  train(digits(('train.steps', '2')), tmp_path)
+  train(digits(('train.steps', '4')), tmp_path)
+  assert small.identical(final(tmp_path), final(trained))
+  images = [(d / 'images' / 'fakes_000000004.png').read_bytes()
+            for d in (tmp_path, trained)]
+  assert images[0] == images[1]
+  keep = lambda line: {k: line[k] for k in ('step', 'd_loss', 'g_loss')}
+  assert [keep(line) for line in RunDir(tmp_path).lines()] == [
+      keep(line) for line in RunDir(trained).lines()
+  ]
+
+
+def test_a_finished_run_has_nothing_to_do(trained, caplog):
+  before = final(trained)
+  with caplog.at_level(logging.INFO):
+    train(digits(), trained)
+  assert 'Nothing to do' in caplog.text
+  assert small.identical(final(trained), before)
+
+
+def test_one_device_and_eight_agree(trained, tmp_path):
+  """Batch norm included: its statistics are those of the whole batch.
+
+  After one step only summation order differs; Adam's first steps divide by
+  their own size and blow rounding up, so SGD it is.
+  """
+  states = []
+  for devices in ('1', '8'):
+    config = digits(
+        ('mesh.data', devices),
+        ('optimizer.generator.name', 'sgd'),
+        ('optimizer.discriminator.name', 'sgd'),
+        ('optimizer.generator.lr', '0.05'),
+        ('optimizer.discriminator.lr', '0.05'),
+        ('metrics.names', 'scores'),
+    )
+    train(config, tmp_path / devices)
+    states.append(final(tmp_path / devices))
+  one, eight = (small.flat(s) for s in states)
+  np.testing.assert_allclose(one, eight, rtol=1e-4, atol=2e-6)
+
+
+def test_the_step_compiles_once():
+  config = digits()
+  source = open_source(config.data)
+  made = experiment_lib.build(config, source.shape, len(source.classes))
+  mesh = make_mesh(config.mesh)
+  feed = experiment_lib.make_feed(config, made, source, mesh)
+  step = experiment_lib.compile_step(made, feed.decode, mesh)
+  state = experiment_lib.initial_state(made, 0, mesh)
+  batches = feed.batches(0)
+  events = []
+  jax.monitoring.register_event_duration_secs_listener(
+      lambda name, *_, **__: events.append(name)
+  )
+  compiled = lambda: sum('backend_compile' in name for name in events)
+  counts = []
+  for _ in range(4):
+    state, _ = step(state, feed.table, next(batches))
+    counts.append(compiled())
+  assert counts == [1, 1, 1, 1]
+  assert all(x.sharding.is_fully_replicated for x in jax.tree.leaves(state))
+
+
+def test_another_network_in_the_same_folder_is_refused(trained):
+  with pytest.raises(UserError) as error:
+    train(digits(('generator.width', '4')), trained)
+  text = str(error.value)
+  assert 'generator.width: 8 -> 4' in text and '--workdir' in text
+  # The folder still belongs to the old run.
+  assert RunDir(trained).load_config().generator.width == 8
+
+
+def test_a_change_that_fits_is_told(trained, tmp_path, caplog):
+  folder = tmp_path / 'copy'
+  shutil.copytree(trained, folder)
+  config = digits(('train.steps', '6'), ('optimizer.generator.lr', '1e-5'))
+  with caplog.at_level(logging.INFO):
+    train(config, folder)
+  assert 'optimizer.generator.lr: 0.0005 -> 1e-05' in caplog.text
+  assert int(final(folder).step) == 6
+
+
+def test_divergence_ends_in_one_sentence_and_keeps_what_was_good(tmp_path):
+  train(digits(('train.steps', '2')), tmp_path)
+  good = final(tmp_path)
+  broken = digits(
+      ('optimizer.generator.lr', '1e38'), ('train.log_every', '1')
+  )
+  with pytest.raises(UserError, match='diverged: .* is not finite at step'):
+    train(broken, tmp_path)
+  assert Checkpoints(tmp_path / 'diverged').steps()
+  assert small.identical(final(tmp_path), good)
+
+
+def test_batches_must_divide_over_the_devices(tmp_path):
+  with pytest.raises(UserError, match='does not divide over 8 devices'):
+    train(digits(('train.batch', '12')), tmp_path)
+  with pytest.raises(UserError, match='there are 8'):
+    train(digits(('mesh.data', '9')), tmp_path)
+
+
+def test_samples_depend_on_their_seed_alone(trained, tmp_path):
+  folders = []
+  for name, seeds in (('a', '0-11'), ('b', '3,11'), ('c', '11')):
+    shutil.copytree(trained, tmp_path / name)
+    sample(tmp_path / name, seeds, None, None)
+    folders.append(tmp_path / name / 'samples' / 'step_000000004')
+  a, b, c = folders
+  read = lambda folder, seed: (folder / f'seed{seed:04d}.png').read_bytes()
+  assert read(a, 11) == read(b, 11) == read(c, 11)
+  assert read(a, 3) == read(b, 3) != read(a, 11)
+  assert len(list(a.glob('seed*.png'))) == 12 and (a / 'grid.png').exists()
+  assert Image.open(a / 'seed0003.png').size == (32, 32)
+
+
+def test_samples_are_the_averages(trained):
+  state = final(trained)
+  assert state.ema is not None
+  assert not small.identical(state.ema.params, state.pair.g.params)
+
+
+def test_label_chooses_the_class(trained, tmp_path):
+  shutil.copytree(trained, tmp_path / 'x')
+  sample(tmp_path / 'x', '4', None, None)
+  file = tmp_path / 'x' / 'samples' / 'step_000000004' / 'seed0004.png'
+  by_turn = file.read_bytes()
+  sample(tmp_path / 'x', '4', None, 4)
+  assert file.read_bytes() == by_turn  # seed 4's turn is class 4
+  sample(tmp_path / 'x', '4', None, 5)
+  assert file.read_bytes() != by_turn
+  with pytest.raises(UserError, match='classes 0 to 9'):
+    sample(tmp_path / 'x', '4', None, 10)
+
+
+@pytest.mark.parametrize('text', ['', '3-', 'a', '1,1', '5-3', '0-9999999'])
+def test_bad_seeds_are_refused(text):
+  with pytest.raises(UserError, match='--seeds='):
+    parse_seeds(text)
+
+
+def test_seeds():
+  assert parse_seeds('0-2') == [0, 1, 2]
+  assert parse_seeds('7, 1-3') == [7, 1, 2, 3]
+
+
+def test_evaluate_says_what_it_measured_against(trained):
+  line = evaluate(trained)
+  assert line['reference'] == 'digits, train' and line['samples'] == 64
+  assert line['resize'] == 'lanczos to 32' and line['step'] == 4
+  assert 0 <= line['d_ranked'] <= 1 and line['frechet_pixels'] > 0
+  kept = json.loads((trained / 'evaluate.jsonl').read_text().splitlines()[-1])
+  assert kept == line
+  assert evaluate(trained, step=2)['step'] == 2
+
+
+def test_a_folder_without_a_run_is_named(tmp_path):
+  for call in (evaluate, lambda d: sample(d, '0', None, None)):
+    with pytest.raises(UserError, match='holds no run'):
+      call(tmp_path)
+
+
+def test_plan_counts_without_training():
+  text = plan(digits())
+  assert 'Total: 19,696' in text
+  # G at width 8, latent 8 + 10 classes: 18*32*16 + 32*16*16 + 16*8*16 + 8*16
+  # and norms 2*(32+16+8): 9216 + 8192 + 2048 + 128 + 112 = 19,696.
+  for word in ('FLOP', 'peak of a step', 'Checkpoint', '8 x cpu', 'passes'):
+    assert word in text
+
+
+def test_toy_points_train_and_are_drawn(tmp_path):
+  train(small.config(), tmp_path)
+  picture = Image.open(tmp_path / 'images' / 'fakes_000000004.png')
+  assert picture.size == (500, 500)
+  sample(tmp_path, '0-9', None, None)
