@@ -28,6 +28,13 @@ def batch(draws, n=N, seed=0, shape=SHAPE):
   return Batch(jnp.float32(image), jnp.zeros((draws, n), jnp.int32))
 
 
+def init(network, *args):
+  """A network's variables; compiled, but not optimised: it runs once."""
+  quick = {'xla_backend_optimization_level': 0}
+  make = lambda key: network.init(key, *args, train=True)
+  return jax.jit(make, compiler_options=quick)(jax.random.key(0))
+
+
 def flat(tree):
   """All numbers of a tree in one vector; typed keys left out."""
   return np.concatenate([

@@ -29,7 +29,10 @@ Array = jax.Array
 
 _CACHE = 4 << 20  # Bytes of patches at a time: 1 to 4 MB measured alike.
 _FEW_CHANNELS = 64  # Below, unfolding a strided convolution does not pay.
-_FEW_POSITIONS = 4  # Per output channel: below, folding beats phases.
+_FEWEST_CHANNELS = 8  # Below, interleaving phases costs more than folding.
+_FEW_POSITIONS = 4  # Per output channel: below, the kernel costs most.
+# XLA before jax 0.11 runs a convolution of stride 2 at half its speed.
+_STRIDED_IS_SLOW = jax.__version_info__ < (0, 11)
 
 
 def form(a: Array, b: Array, *, kind: str, geo: Any) -> Array:
@@ -107,8 +110,9 @@ def _output(x: Array, k: Array, geo: Any) -> Array:
   oh, ow = geo.out
   if geo.stride == 1 and geo.window == (1, 1) and not any(map(any, geo.pads)):
     return _dot(x, k[0, 0], (3, 0), geo)
-  many = geo.stride > 1 and x.shape[-1] >= _FEW_CHANNELS
-  if not many and geo.out != (1, 1):
+  unfold = geo.stride > 1 and x.shape[-1] >= _FEW_CHANNELS and (
+      _STRIDED_IS_SLOW or n * oh * ow <= _FEW_POSITIONS * co)
+  if not unfold and geo.out != (1, 1):
     return _conv(x, k, geo.pads, geo, geo.stride)
   chunks, rows, patches = _unfold(x, geo, k.nbytes)
   k = k.reshape(-1, co)
@@ -125,7 +129,11 @@ def _kernel(x: Array, y: Array, geo: Any) -> Array:
   """Images [N, H, W, in] and output [N, H', W', out] to the kernel."""
   ci, co = x.shape[-1], y.shape[-1]
   (oh, ow), (kh, kw) = geo.out, geo.window
-  if geo.stride == 1 and co < ci:  # Unfold the smaller operand.
+  if geo.stride > 1 and ci < _FEW_CHANNELS:
+    like = jax.ShapeDtypeStruct((*geo.window, ci, co), x.dtype)
+    return jax.linear_transpose(
+        lambda k: _conv(x, k, geo.pads, geo, geo.stride), like)(y)[0]
+  if geo.stride == 1 and co < ci and geo.out != (1, 1):  # Unfold the smaller.
     pads = tuple((w - 1 - lo, w - 1 - hi)
                  for w, (lo, hi) in zip(geo.window, geo.pads, strict=True))
     swapped = geo._replace(size=geo.out, pads=pads)
@@ -136,8 +144,11 @@ def _kernel(x: Array, y: Array, geo: Any) -> Array:
 
   def add(i: Array, total: Array) -> Array:
     part = lax.dynamic_slice_in_dim(y, i * rows, rows, 1).reshape(-1, co)
-    pair = (part, patches(i)) if co < depth else (patches(i), part)
-    return total + _dot(*pair, (0, 0), geo)
+    few, many = (part, patches(i)) if co < depth else (patches(i), part)
+    # The barrier keeps XLA from folding the transposition into the product,
+    # which costs a tenth to a fifth of its speed.
+    few = lax.optimization_barrier(few.T)
+    return total + _dot(few, many, (1, 0), geo)
 
   total = lax.full_like(x, 0, shape=(min(co, depth), max(co, depth)))
   total = lax.fori_loop(0, chunks, add, total)
@@ -148,7 +159,8 @@ def _input(y: Array, k: Array, geo: Any) -> Array:
   """Output [N, H', W', out] and kernel [kh, kw, in, out] to the images."""
   n, oh, ow, co = y.shape
   s, ci = geo.stride, k.shape[2]
-  if geo.window == (1, 1) or n * oh * ow <= _FEW_POSITIONS * co:
+  if (geo.window == (1, 1) or n * oh * ow <= _FEW_POSITIONS * co
+      or s > 1 and ci < _FEWEST_CHANNELS):
     z, start = _fold(y, k, geo), [lo for lo, _ in geo.pads]
   else:
     z, start = _phases(y, k, geo), [lo % s for lo, _ in geo.pads]

@@ -124,7 +124,7 @@ def test_each_file_is_decoded_once(mixed, open_source, monkeypatch):
 def test_folders_are_classes(tmp_path, open_source, encode):
   for i, name in enumerate(['cat/1.png', 'cat/deep/er/2.png', 'dog/3.png']):
     write(tmp_path / name, encode(plain(i)))
-  for name in ['.hidden/4.png', 'dog/.5.png', '__MACOSX/cat/._1.png',
+  for name in ['.hidden/4.png', 'dog/.5.png', '__MACOSX/cat/6.png',
                'empty/notes.txt', 'dog/about.json', 'dog/README']:
     write(tmp_path / name, b'no picture')
   source = open_source(

@@ -225,6 +225,7 @@ def test_broken_exif_does_not_cost_the_picture(photo, encode):
 
 @pytest.mark.parametrize('data, reason', [
     (b'', 'empty'), (b'not a picture\n', 'not a PNG'),
+    (b'P5 2 2 255 abcd', 'not a PNG'),  # Pillow could, but need not
     (b'%!PS-Adobe-3.0 EPSF-3.0\n', 'not a PNG'),
     (b'\x89PNG\r\n\x1a\n' + bytes(300), '.'),
     (b'RIFF\0\0\0\0WEBPVP8 ', '.')])

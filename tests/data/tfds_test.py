@@ -10,7 +10,7 @@ import pytest
 from gan_jax.data import tfds as tfds_source
 from gan_jax.errors import UserError
 
-N = 20
+N = 140  # so that threads read several records at once
 
 
 def pictures():
@@ -99,7 +99,8 @@ def test_wrong_names(data_dir, open_source):
       open_source(f'tfds:{name}', data_dir=str(data_dir))
 
 
-def test_unprepared_without_tensorflow(data_dir, open_source, monkeypatch):
+def test_unprepared_without_tensorflow(
+    data_dir, open_source, monkeypatch, caplog):
   find = tfds_source.importlib.util.find_spec
   monkeypatch.setattr(
       tfds_source.importlib.util, 'find_spec',
@@ -110,6 +111,7 @@ def test_unprepared_without_tensorflow(data_dir, open_source, monkeypatch):
                'tfds build mnist', '--file_format=array_record',
                'config.data.data_dir'):
     assert text in str(e.value)
+  assert not caplog.records  # the sentence is enough
 
 
 def test_a_failing_download_is_one_sentence(data_dir, open_source, monkeypatch):

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from gan_jax.networks import DISCRIMINATORS, GENERATORS, dcgan, mlp
+from tests import small
 
 # One small instance of each network and form.
 DCGAN = [
@@ -38,14 +39,15 @@ def test_every_network_is_tested_here():
 def test_generator(name, settings):
   net = GENERATORS[name](**settings)
   z = jax.random.normal(jax.random.key(1), (N, Z))
-  variables = net.init(jax.random.key(0), z, LABELS, train=True)
-  samples = net.apply(variables, z, LABELS, train=False)
+  variables = small.init(net, z, LABELS)
+  make = jax.jit(lambda labels: net.apply(variables, z, labels, train=False))
+  samples = make(LABELS)
   assert samples.shape == (N, *settings['shape'])
   assert samples.dtype == jnp.float32
   if len(settings['shape']) == 3:
     assert np.abs(samples).max() <= 1
   assert len({s.tobytes() for s in np.asarray(samples)}) == N
-  moved = net.apply(variables, z, (LABELS + 1) % 3, train=False)
+  moved = make((LABELS + 1) % 3)
   assert np.array_equal(moved, samples) != bool(settings.get('classes'))
 
 
@@ -53,11 +55,14 @@ def test_generator(name, settings):
 def test_discriminator(name, settings):
   net = DISCRIMINATORS[name](**settings)
   x = jax.random.normal(jax.random.key(1), (N, *settings['shape']))
-  variables = net.init(jax.random.key(0), x, LABELS, train=True)
-  judge = lambda x, labels=LABELS: net.apply(
-      variables, x, labels, train=True, mutable=['batch_stats', 'spectral']
-  )[0]
-  logits, features = judge(x)
+  variables = small.init(net, x, LABELS)
+  collections = ['batch_stats', 'spectral']
+  judge = jax.jit(
+      lambda x, labels: net.apply(
+          variables, x, labels, train=True, mutable=collections
+      )[0]
+  )
+  logits, features = judge(x, LABELS)
   assert logits.shape == (N,) and features
   assert all(len(f) == N for f in features.values())
   moved = judge(x, (LABELS + 1) % 3).logits
@@ -68,10 +73,12 @@ def test_discriminator(name, settings):
 def test_per_sample_says_whether_samples_mix(norm):
   net = dcgan.Discriminator((32, 32, 1), width=4, norm=norm)
   x = jax.random.normal(jax.random.key(1), (N, 32, 32, 1))
-  variables = net.init(jax.random.key(0), x, train=True)
-  judge = lambda x: net.apply(
-      variables, x, train=True, mutable=['batch_stats']
-  )[0].logits
+  variables = small.init(net, x)
+  judge = jax.jit(
+      lambda x: net.apply(variables, x, train=True, mutable=['batch_stats'])[
+          0
+      ].logits
+  )
   alone = judge(x)[1:]
   beside_another = judge(x.at[0].add(1.0))[1:]
   # Relative to the scores: a vectorised sum may differ in the last bit.
@@ -82,7 +89,7 @@ def test_per_sample_says_whether_samples_mix(norm):
 def test_spectral_norm_bounds_every_kernel_by_one():
   net = dcgan.Discriminator((32, 32, 3), width=8, norm='none', spectral=True)
   x = jax.random.normal(jax.random.key(1), (2, 32, 32, 3))
-  variables = net.init(jax.random.key(0), x, train=True)
+  variables = small.init(net, x)
   for _ in range(30):  # one power iteration a pass
     _, new = net.apply(variables, x, train=True, mutable=['spectral'])
     variables = variables | new

@@ -1,0 +1,169 @@
+"""The program as its users start it, stop it and misuse it: processes."""
+
+import os
+import pathlib
+import random
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+
+from gan_jax import main
+from gan_jax.checkpoint import Checkpoints
+from gan_jax.mesh import one_device
+from gan_jax.restore import restore
+from gan_jax.rundir import RunDir
+from tests import small
+
+ROOT = pathlib.Path(__file__).parent.parent
+# One device, as a newcomer has; the suite's own process has eight.
+ENV = os.environ | {'XLA_FLAGS': ''}
+TRAIN = ('--config=configs/quickstart.py:test',)
+
+
+def start(*argv):
+  return subprocess.Popen(
+      [sys.executable, '-m', 'gan_jax.main', *argv],
+      cwd=ROOT,
+      env=ENV,
+      text=True,
+      stdout=subprocess.PIPE,
+      stderr=subprocess.STDOUT,
+  )
+
+
+def run(*argv):
+  """Exit status and everything that was printed."""
+  process = start(*argv)
+  output, _ = process.communicate(timeout=300)
+  return process.returncode, output
+
+
+def final(workdir):
+  return restore(workdir, one_device())
+
+
+def wait_for_step(process, workdir, step):
+  """Returns once the run's log has reached a step."""
+  for _ in range(3000):
+    if process.poll() is not None:
+      break
+    if (workdir / 'metrics.jsonl').exists():
+      if any(line['step'] >= step for line in RunDir(workdir).lines()):
+        break
+    time.sleep(0.02)
+
+
+LONG = (
+    *TRAIN,
+    '--config.train.steps=300',
+    '--config.train.checkpoint_every=20',
+    '--config.train.log_every=5',
+    '--config.train.image_every=100',
+)
+
+
+@pytest.fixture(scope='module')
+def undisturbed(tmp_path_factory):
+  folder = tmp_path_factory.mktemp('undisturbed')
+  status, output = run(*LONG, f'--workdir={folder}')
+  assert status == 0, output
+  return folder
+
+
+def test_killed_at_random_it_ends_bit_identical(undisturbed, tmp_path):
+  """SIGKILL, the same command again, until it is done."""
+  moments = random.Random(time.time_ns())
+  kills = 0
+  while kills < 3:
+    process = start(*LONG, f'--workdir={tmp_path}')
+    reached = Checkpoints(tmp_path / 'checkpoints').steps() or [0]
+    wait_for_step(process, tmp_path, reached[-1] + moments.randint(1, 90))
+    time.sleep(moments.random() * 0.2)
+    process.kill()
+    process.communicate()
+    if process.returncode == 0:
+      break  # it was faster
+    kills += 1
+  status, output = run(*LONG, f'--workdir={tmp_path}')
+  assert status == 0, output
+  assert kills, 'the run was never interrupted'
+  a, b = final(undisturbed), final(tmp_path)
+  assert a.step == b.step == 300
+  assert small.identical(a.state, b.state)
+  # The log has every step once, as if nothing had happened.
+  losses = [
+      [(line['step'], line['d_loss']) for line in RunDir(d).lines()]
+      for d in (undisturbed, tmp_path)
+  ]
+  assert losses[0] == losses[1]
+
+
+@pytest.mark.parametrize('name', ['SIGTERM', 'SIGINT'])
+def test_a_signal_saves_and_exits_0(undisturbed, tmp_path, name):
+  process = start(*LONG, f'--workdir={tmp_path}')
+  wait_for_step(process, tmp_path, 30)
+  process.send_signal(getattr(signal, name))
+  output, _ = process.communicate(timeout=120)
+  assert process.returncode == 0, output
+  assert f'{name}: saved at step' in output and 'Traceback' not in output
+  saved = Checkpoints(tmp_path / 'checkpoints').steps()[-1]
+  assert f'saved at step {saved};' in output
+  status, output = run(*LONG, f'--workdir={tmp_path}')
+  assert status == 0 and f'Going on from step {saved}.' in output
+  assert small.identical(final(tmp_path).state, final(undisturbed).state)
+
+
+MISTAKES = {
+    'no config': ([], '--mode=train needs --config'),
+    'no such file': (['--config=configs/quikstart.py'], 'did you mean'),
+    'unknown flag': ([*TRAIN, '--stepz=3'], '--stepz=3 is not a flag'),
+    'unknown key': ([*TRAIN, '--config.train.bach=3'], "did you mean 'batch'"),
+    'wrong type': ([*TRAIN, '--config.train.batch=x'], 'of type int'),
+    'wrong choice': ([*TRAIN, '--config.loss.name=wgan'], "'wasserstein'"),
+    'wrong option': (['--config=configs/quickstart.py:tset'], "'tset'"),
+    'no such data': (
+        [*TRAIN, '--config.data.source=folder:/no/such/folder'],
+        '/no/such/folder',
+    ),
+    'wrong shape': ([*TRAIN, '--config.data.resolution=48'], '28, 32, 64'),
+    'no run there': (['--mode=sample', '--workdir=/tmp'], 'holds no run'),
+    'unwritable': (
+        [*TRAIN, '--workdir=/proc/x'],
+        '--workdir=/proc/x cannot be written to',
+    ),
+}
+
+
+@pytest.mark.parametrize('mistake', MISTAKES)
+def test_a_mistake_ends_in_one_sentence(mistake, tmp_path, monkeypatch):
+  argv, words = MISTAKES[mistake]
+  if not any('--workdir' in word for word in argv):
+    argv = [*argv, f'--workdir={tmp_path}']
+  monkeypatch.setattr(sys, 'argv', ['main', *argv])
+  monkeypatch.chdir(ROOT)
+  with pytest.raises(SystemExit) as stop:
+    main.main()
+  said = str(stop.value)
+  assert said.startswith('gan_jax: ') and words in said and '\n' not in said
+
+
+def test_a_mistake_shows_no_traceback_and_fails():
+  status, output = run(*TRAIN, '--config.data.source=folder:/no/such/folder')
+  assert status == 1 and 'Traceback' not in output
+  assert output.startswith('gan_jax: ') and output.count('\n') == 1
+
+
+def test_help_needs_no_jax_and_shows_examples():
+  status, output = run('--help')
+  assert status == 0 and 'Examples' in output and '--seeds' in output
+  imported = subprocess.run(
+      [sys.executable, '-c',
+       "import sys; sys.argv = ['x', '--help']\n"
+       'from gan_jax import main; main.main()\n'
+       "print('jax' in sys.modules)"],
+      capture_output=True, text=True, cwd=ROOT, check=True,
+  )
+  assert imported.stdout.endswith('False\n')
