@@ -12,18 +12,18 @@ printed. The last line is JSON; its figures are speeds, ours over theirs.
 """
 
 import argparse
-from collections.abc import Callable
 import json
 import math
 import os
 import statistics
 import time
+from collections.abc import Callable
 from typing import NamedTuple
 
 import jax
-from jax import lax
 import jax.numpy as jnp
 import numpy as np
+from jax import lax
 
 from gan_jax.nn import conv as conv_lib
 
@@ -130,8 +130,12 @@ def jax_calls(function: Callable, layer: Layer, x: np.ndarray, k: np.ndarray,
       'kernel': (lambda x, y: jax.linear_transpose(
           lambda k: apply(x, k), k)(y)[0], (x, y)),
   }
-  return {name: lambda f=jax.jit(f).lower(*args).compile(), args=args:
-          jax.block_until_ready(f(*args)) for name, (f, args) in maps.items()}
+
+  def call(f: Callable, args: tuple) -> Callable:
+    compiled = jax.jit(f).lower(*args).compile()
+    return lambda: jax.block_until_ready(compiled(*args))
+
+  return {name: call(*pair) for name, pair in maps.items()}
 
 
 def torch_calls(layer: Layer, x: np.ndarray, k: np.ndarray,

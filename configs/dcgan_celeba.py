@@ -20,10 +20,10 @@ def get_config(arg=''):
   c.data.source = 'tfds:celeb_a'
   c.data.resolution = 64
   c.generator = dict(
-      name='dcgan', width=128, norm='batch', spectral=False, bias=True
+    name='dcgan', width=128, norm='batch', spectral=False, bias=True
   )
   c.discriminator = dict(
-      name='dcgan', width=128, norm='group', spectral=False, bias=True
+    name='dcgan', width=128, norm='group', spectral=False, bias=True
   )
   c.train.batch = 128
   c.train.steps = 38_000  # 30 epochs of 162,770 pictures

@@ -21,10 +21,10 @@ def get_config(arg=''):
   c.augment.mirror = True
   c.loss.name = 'hinge'
   c.generator = dict(
-      name='dcgan', width=64, norm='batch', spectral=False, bias=False
+    name='dcgan', width=64, norm='batch', spectral=False, bias=False
   )
   c.discriminator = dict(
-      name='dcgan', width=64, norm='none', spectral=True, bias=True
+    name='dcgan', width=64, norm='none', spectral=True, bias=True
   )
   c.train.batch = 32
   c.train.steps = 50_000

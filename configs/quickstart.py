@@ -17,10 +17,10 @@ def get_config(arg=''):
   c.data.channels = 1
   c.data.conditional = True
   c.generator = dict(
-      name='dcgan', width=24, norm='batch', spectral=False, bias=False
+    name='dcgan', width=24, norm='batch', spectral=False, bias=False
   )
   c.discriminator = dict(
-      name='dcgan', width=24, norm='batch', spectral=False, bias=False
+    name='dcgan', width=24, norm='batch', spectral=False, bias=False
   )
   c.latent.size = 64
   c.optimizer.generator.lr = 5e-4
@@ -28,5 +28,5 @@ def get_config(arg=''):
   c.train.steps = 2000
   c.train.log_every = 50
   c.train.image_every = 500
-  c.train.checkpoint_every = 500
+  c.train.checkpoint_every = 100
   return finish(c, args.test)

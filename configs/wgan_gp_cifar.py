@@ -18,10 +18,10 @@ def get_config(arg=''):
   c.data.resolution = 32
   c.augment.mirror = True
   c.generator = dict(
-      name='dcgan', width=64, norm='batch', spectral=False, bias=False
+    name='dcgan', width=64, norm='batch', spectral=False, bias=False
   )
   c.discriminator = dict(
-      name='dcgan', width=64, norm='none', spectral=False, bias=True
+    name='dcgan', width=64, norm='none', spectral=False, bias=True
   )
   c.loss.name = 'wasserstein'
   c.penalties.wgan_gp.weight = 10.0

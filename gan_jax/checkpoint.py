@@ -62,13 +62,13 @@ class Checkpoints:
     logging.getLogger('absl').setLevel(logging.ERROR)  # Orbax's own notes
     self._directory = pathlib.Path(directory).absolute()
     self._manager = ocp.CheckpointManager(
-        self._directory,
-        item_handlers=ocp.StandardCheckpointHandler(),
-        options=ocp.CheckpointManagerOptions(
-            max_to_keep=keep,
-            keep_period=milestone_every or None,
-            cleanup_tmp_directories=True,
-        ),
+      self._directory,
+      item_handlers=ocp.StandardCheckpointHandler(),
+      options=ocp.CheckpointManagerOptions(
+        max_to_keep=keep,
+        keep_period=milestone_every or None,
+        cleanup_tmp_directories=True,
+      ),
     )
 
   def steps(self) -> list[int]:
@@ -79,9 +79,7 @@ class Checkpoints:
     """Begins to save `state` as the checkpoint of `step`, if there is none."""
     if step not in self._manager.all_steps():
       content = {'state': state, 'digest': digest(state)}
-      self._manager.save(
-          step, args=ocp.args.StandardSave(content), force=True
-      )
+      self._manager.save(step, args=ocp.args.StandardSave(content), force=True)
 
   def restore(self, like, step: int | None = None):
     """The state at `step`, or the newest that is whole.
@@ -100,8 +98,8 @@ class Checkpoints:
     steps = self.steps()
     if step is not None and step not in steps:
       raise UserError(
-          f'There is no checkpoint of step {step} in {self._directory}; there'
-          f' are {steps or "none"}.'
+        f'There is no checkpoint of step {step} in {self._directory}; there'
+        f' are {steps or "none"}.'
       )
     wanted = [step] if step is not None else steps[::-1]
     for candidate in wanted:
@@ -111,9 +109,9 @@ class Checkpoints:
       log.warning('Trying the checkpoint before.')
     if wanted:
       raise UserError(
-          f'No checkpoint in {self._directory} can be read (tried'
-          f' {wanted}): restore the folder from a copy, or remove it to start'
-          ' again.'
+        f'No checkpoint in {self._directory} can be read (tried'
+        f' {wanted}): restore the folder from a copy, or remove it to start'
+        ' again.'
       )
     return None
 
@@ -121,15 +119,15 @@ class Checkpoints:
     """The state at a step, or None if it cannot be read as it was written."""
     where = jax.tree.leaves(like)[0].sharding
     target = {
-        'state': like,
-        'digest': jax.ShapeDtypeStruct((), jnp.uint32, sharding=where),
+      'state': like,
+      'digest': jax.ShapeDtypeStruct((), jnp.uint32, sharding=where),
     }
     try:
       with _quiet():
         saved = _shapes(self._manager.item_metadata(step).tree['state'])
         self._check_fits(saved, _shapes(like))
         content = self._manager.restore(
-            step, args=ocp.args.StandardRestore(target)
+          step, args=ocp.args.StandardRestore(target)
         )
     except UserError:
       raise
@@ -147,9 +145,9 @@ class Checkpoints:
     for name in sorted(saved | here):
       if saved.get(name) != here.get(name):
         raise UserError(
-            f'The checkpoints in {self._directory} belong to other networks:'
-            f' {name} has shape {saved.get(name, "(absent)")} there and'
-            f' {here.get(name, "(absent)")} here.'
+          f'The checkpoints in {self._directory} belong to other networks:'
+          f' {name} has shape {saved.get(name, "(absent)")} there and'
+          f' {here.get(name, "(absent)")} here.'
         )
 
   def drop_after(self, step: int) -> None:
@@ -179,8 +177,7 @@ def _shapes(tree) -> dict[str, tuple]:
     if not getattr(leaf, 'shape', None):
       continue
     keys = [
-        getattr(k, 'name', getattr(k, 'key', getattr(k, 'idx', k)))
-        for k in path
+      getattr(k, 'name', getattr(k, 'key', getattr(k, 'idx', k))) for k in path
     ]
     name = '.'.join(map(str, keys))
     if name != 'key':

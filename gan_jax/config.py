@@ -32,28 +32,28 @@ def defaults() -> ml_collections.ConfigDict:
   """All sections with their defaults; only the networks are left to name."""
   c = ml_collections.ConfigDict()
   c.data = _section(
-      source='digits',  # digits, tfds:NAME, folder:PATH, npz:, idx:, toy:
-      split='train',
-      resolution=32,  # pixels a side after resize and crop; 0: as they are
-      channels=3,  # 1 or 3
-      filter='lanczos',  # of the resize: lanczos, bicubic, bilinear, box
-      background='white',  # what transparency is laid on: white or black
-      max_bad=0.05,  # share of unreadable files above which a run refuses
-      conditional=False,  # give the labels to the networks
-      device_budget_mb=1024,  # sets up to this size live on the device
-      workers=0,  # processes that read larger sets; 0: threads
-      data_dir='',  # where TFDS keeps its data sets; '': its default
+    source='digits',  # digits, tfds:NAME, folder:PATH, npz:, idx:, toy:
+    split='train',
+    resolution=32,  # pixels a side after resize and crop; 0: as they are
+    channels=3,  # 1 or 3
+    filter='lanczos',  # of the resize: lanczos, bicubic, bilinear, box
+    background='white',  # what transparency is laid on: white or black
+    max_bad=0.05,  # share of unreadable files above which a run refuses
+    conditional=False,  # give the labels to the networks
+    device_budget_mb=1024,  # sets up to this size live on the device
+    workers=0,  # processes that read larger sets; 0: threads
+    data_dir='',  # where TFDS keeps its data sets; '': its default
   )
   c.generator = _section(name='dcgan')  # other keys: the network's fields
   c.discriminator = _section(name='dcgan')
   c.latent = _section(size=100, distribution='normal')
   c.loss = _section(name='non_saturating')
   c.penalties = _section(  # of D; a weight of 0.0 is off
-      wgan_gp=_section(weight=0.0, target=1.0),
-      dragan=_section(weight=0.0, noise=0.5),
-      r1=_section(weight=0.0),
-      drift=_section(weight=0.0),
-      clip=_section(limit=0.0),  # of every weight of D; 0.0: no clipping
+    wgan_gp=_section(weight=0.0, target=1.0),
+    dragan=_section(weight=0.0, noise=0.5),
+    r1=_section(weight=0.0),
+    drift=_section(weight=0.0),
+    clip=_section(limit=0.0),  # of every weight of D; 0.0: no clipping
   )
   c.tasks = _section()  # none yet: FastGAN and GLeaD bring theirs
   c.augment = _section(mirror=False)
@@ -62,28 +62,28 @@ def defaults() -> ml_collections.ConfigDict:
   c.growth = _section()  # none yet: ProGAN brings it
   player = dict(name='adam', lr=2e-4, b1=0.5, b2=0.999, eps=1e-8)
   c.optimizer = _section(
-      generator=_section(**player), discriminator=_section(**player)
+    generator=_section(**player), discriminator=_section(**player)
   )
   c.ema = _section(  # of G
-      name='half_life',  # half_life, decay, or none
-      half_life=10_000.0,  # images
-      ramp_up=0.05,  # the half-life is at most this share of images so far
-      decay=0.999,  # per step, for name = 'decay'
+    name='half_life',  # half_life, decay, or none
+    half_life=10_000.0,  # images
+    ramp_up=0.05,  # the half-life is at most this share of images so far
+    decay=0.999,  # per step, for name = 'decay'
   )
   c.train = _section(
-      seed=0,
-      batch=64,  # real images in one minibatch
-      steps=20_000,
-      log_every=100,  # steps; so are the four below
-      image_every=1000,
-      checkpoint_every=1000,
-      keep=3,  # newest checkpoints
-      milestone_every=0,  # checkpoints at multiples of this stay; 0: none
-      tensorboard=True,  # if the tf extra is installed
+    seed=0,
+    batch=64,  # real images in one minibatch
+    steps=20_000,
+    log_every=100,  # steps; so are the four below
+    image_every=1000,
+    checkpoint_every=1000,
+    keep=3,  # newest checkpoints
+    milestone_every=0,  # checkpoints at multiples of this stay; 0: none
+    tensorboard=True,  # if the tf extra is installed
   )
   c.metrics = _section(  # of --mode=evaluate
-      names=('scores', 'frechet_pixels'),
-      samples=2000,
+    names=('scores', 'frechet_pixels'),
+    samples=2000,
   )
   c.mesh = _section(data=0, pair=1)  # devices an axis; 0: all there are
   return c
@@ -109,18 +109,16 @@ def options(arg: str | None, **allowed):
     name, _, text = word.partition('=')
     if name not in values:
       raise UserError(
-          f"This config takes no option '{name}' after the colon;"
-          f' it takes: {", ".join(sorted(values))}.'
+        f"This config takes no option '{name}' after the colon;"
+        f' it takes: {", ".join(sorted(values))}.'
       )
     kind = type(values[name])
     try:
-      values[name] = (
-          text in ('', 'true', '1') if kind is bool else kind(text)
-      )
+      values[name] = text in ('', 'true', '1') if kind is bool else kind(text)
     except ValueError:
       raise UserError(
-          f"The config's option {name}={text} must be of type"
-          f' {kind.__name__}, like {name}={values[name]}.'
+        f"The config's option {name}={text} must be of type"
+        f' {kind.__name__}, like {name}={values[name]}.'
       ) from None
   return values
 
@@ -138,12 +136,12 @@ def finish(config, test: bool = False):
     config.metrics.samples = 64
     with config.train.unlocked():
       config.train.update(
-          batch=8,
-          steps=4,
-          log_every=2,
-          image_every=4,
-          checkpoint_every=2,
-          tensorboard=False,
+        batch=8,
+        steps=4,
+        log_every=2,
+        image_every=4,
+        checkpoint_every=2,
+        tensorboard=False,
       )
   return config.lock()
 
@@ -172,9 +170,9 @@ def load(spec: str, overrides=()):
     others = sorted(str(p) for p in path.parent.glob('*.py'))
     close = difflib.get_close_matches(name, others, 1)
     raise UserError(
-        f'--config={name}: there is no such file'
-        + (f'; did you mean {close[0]}?' if close else '')
-        + (f' ({path.parent} has: {", ".join(others)}).' if others else '.')
+      f'--config={name}: there is no such file'
+      + (f'; did you mean {close[0]}?' if close else '')
+      + (f' ({path.parent} has: {", ".join(others)}).' if others else '.')
     )
   try:
     config = runpy.run_path(name)['get_config'](arg)
@@ -182,7 +180,7 @@ def load(spec: str, overrides=()):
     raise
   except Exception as error:
     raise UserError(
-        f'--config={spec} failed to load: {type(error).__name__}: {error}.'
+      f'--config={spec} failed to load: {type(error).__name__}: {error}.'
     ) from error
   for key, text in overrides:
     _override(config, key, text)
@@ -196,21 +194,21 @@ def _override(config, path: str, text: str) -> None:
   for key in [*parents, leaf]:
     if not isinstance(section, ml_collections.ConfigDict) or key not in section:
       known = (
-          sorted(section)
-          if isinstance(section, ml_collections.ConfigDict)
-          else []
+        sorted(section)
+        if isinstance(section, ml_collections.ConfigDict)
+        else []
       )
       close = difflib.get_close_matches(key, known, 1)
       raise UserError(
-          f'--config.{path}: {seen} has no {key!r}'
-          + (f'; did you mean {close[0]!r}?' if close else '.')
-          + (f' It has: {", ".join(known)}.' if known else '')
+        f'--config.{path}: {seen} has no {key!r}'
+        + (f'; did you mean {close[0]!r}?' if close else '.')
+        + (f' It has: {", ".join(known)}.' if known else '')
       )
     section, parent, seen = section[key], section, f'{seen}.{key}'
   if isinstance(section, ml_collections.ConfigDict):
     raise UserError(
-        f'--config.{path}={text}: {seen} is a section; set one of'
-        f' {", ".join(f"{seen}.{k}" for k in sorted(section))}.'
+      f'--config.{path}={text}: {seen} is a section; set one of'
+      f' {", ".join(f"{seen}.{k}" for k in sorted(section))}.'
     )
   parent[leaf] = _parse(path, text, section)
 
@@ -229,57 +227,57 @@ def _parse(path: str, text: str, old):
     except ValueError:
       pass
   raise UserError(
-      f'--config.{path}={text}: must be of type {type(old).__name__}, like'
-      f' {old!r}.'
+    f'--config.{path}={text}: must be of type {type(old).__name__}, like'
+    f' {old!r}.'
   )
 
 
 # Limits of numbers, by path: (smallest, largest).
 LIMITS = {
-    'data.resolution': (0, 4096),
-    'data.max_bad': (0.0, 1.0),
-    'data.device_budget_mb': (0, math.inf),
-    'data.workers': (0, 256),
-    'latent.size': (1, math.inf),
-    'penalties.wgan_gp.weight': (0.0, math.inf),
-    'penalties.dragan.weight': (0.0, math.inf),
-    'penalties.r1.weight': (0.0, math.inf),
-    'penalties.drift.weight': (0.0, math.inf),
-    'penalties.clip.limit': (0.0, math.inf),
-    'scheme.d_steps': (1, 100),
-    'optimizer.generator.lr': (0.0, math.inf),
-    'optimizer.discriminator.lr': (0.0, math.inf),
-    'ema.half_life': (1.0, math.inf),
-    'ema.ramp_up': (0.0, math.inf),
-    'ema.decay': (0.0, 1.0),
-    'train.seed': (0, 2**32 - 1),
-    'train.batch': (1, math.inf),
-    'train.steps': (1, math.inf),
-    'train.log_every': (1, math.inf),
-    'train.image_every': (1, math.inf),
-    'train.checkpoint_every': (1, math.inf),
-    'train.keep': (1, math.inf),
-    'train.milestone_every': (0, math.inf),
-    'metrics.samples': (2, math.inf),
-    'mesh.data': (0, math.inf),
-    'mesh.pair': (1, math.inf),
+  'data.resolution': (0, 4096),
+  'data.max_bad': (0.0, 1.0),
+  'data.device_budget_mb': (0, math.inf),
+  'data.workers': (0, 256),
+  'latent.size': (1, math.inf),
+  'penalties.wgan_gp.weight': (0.0, math.inf),
+  'penalties.dragan.weight': (0.0, math.inf),
+  'penalties.r1.weight': (0.0, math.inf),
+  'penalties.drift.weight': (0.0, math.inf),
+  'penalties.clip.limit': (0.0, math.inf),
+  'scheme.d_steps': (1, 100),
+  'optimizer.generator.lr': (0.0, math.inf),
+  'optimizer.discriminator.lr': (0.0, math.inf),
+  'ema.half_life': (1.0, math.inf),
+  'ema.ramp_up': (0.0, math.inf),
+  'ema.decay': (0.0, 1.0),
+  'train.seed': (0, 2**32 - 1),
+  'train.batch': (1, math.inf),
+  'train.steps': (1, math.inf),
+  'train.log_every': (1, math.inf),
+  'train.image_every': (1, math.inf),
+  'train.checkpoint_every': (1, math.inf),
+  'train.keep': (1, math.inf),
+  'train.milestone_every': (0, math.inf),
+  'metrics.samples': (2, math.inf),
+  'mesh.data': (0, math.inf),
+  'mesh.pair': (1, math.inf),
 }
 
 CHOICES = {
-    'data.filter': ('lanczos', 'bicubic', 'bilinear', 'box'),
-    'data.background': ('white', 'black'),
-    'data.channels': (1, 3),
-    'latent.distribution': tuple(DISTRIBUTIONS),
-    'generator.name': tuple(GENERATORS),
-    'generator.norm': NORMS,
-    'discriminator.name': tuple(DISCRIMINATORS),
-    'discriminator.norm': NORMS,
-    'loss.name': tuple(LOSSES),
-    'scheme.name': tuple(SCHEMES),
-    'scheme.fakes': FAKES,
-    'optimizer.generator.name': tuple(RULES),
-    'optimizer.discriminator.name': tuple(RULES),
-    'ema.name': ('half_life', 'decay', 'none'),
+  'data.filter': ('lanczos', 'bicubic', 'bilinear', 'box'),
+  'data.background': ('white', 'black'),
+  'data.channels': (1, 3),
+  'latent.distribution': tuple(DISTRIBUTIONS),
+  'generator.name': tuple(GENERATORS),
+  'generator.norm': NORMS,
+  'discriminator.name': tuple(DISCRIMINATORS),
+  'discriminator.norm': NORMS,
+  'loss.name': tuple(LOSSES),
+  'scheme.name': tuple(SCHEMES),
+  'scheme.fakes': FAKES,
+  'optimizer.generator.name': tuple(RULES),
+  'optimizer.discriminator.name': tuple(RULES),
+  'ema.name': ('half_life', 'decay', 'none'),
 }
 
 
@@ -297,9 +295,9 @@ def _choose(path: str, value, allowed):
     return
   close = difflib.get_close_matches(str(value), [str(a) for a in allowed], 1)
   raise UserError(
-      f"config.{path} = {value!r} is not one of"
-      f' {", ".join(repr(a) for a in allowed)}'
-      + (f'; did you mean {close[0]!r}?' if close else '.')
+    f'config.{path} = {value!r} is not one of'
+    f' {", ".join(repr(a) for a in allowed)}'
+    + (f'; did you mean {close[0]!r}?' if close else '.')
   )
 
 
@@ -319,29 +317,29 @@ def validate(config) -> None:
   for name in config.metrics.names:
     _choose('metrics.names', name, tuple(METRICS))
   for role, registry in (
-      ('generator', GENERATORS),
-      ('discriminator', DISCRIMINATORS),
+    ('generator', GENERATORS),
+    ('discriminator', DISCRIMINATORS),
   ):
     section = config[role]
     fields = registry[section.name].__dataclass_fields__
     known = set(fields) - {'shape', 'classes', 'parent', 'name'}
     for key in set(section) - known - {'name'}:
       raise UserError(
-          f"config.{role}.{key}: the network '{section.name}' has no such"
-          f' setting; it has {", ".join(sorted(known))}.'
+        f"config.{role}.{key}: the network '{section.name}' has no such"
+        f' setting; it has {", ".join(sorted(known))}.'
       )
   if config.penalties.clip.limit and config.penalties.wgan_gp.weight:
     raise UserError(
-        'config.penalties.clip and config.penalties.wgan_gp are two ways to'
-        ' one end (a Lipschitz D): set clip.limit or wgan_gp.weight to 0.0.'
+      'config.penalties.clip and config.penalties.wgan_gp are two ways to'
+      ' one end (a Lipschitz D): set clip.limit or wgan_gp.weight to 0.0.'
     )
 
 
 def validate_shape(config, shape) -> None:
   """Checks that the networks can make and read samples of this shape."""
   for role, registry in (
-      ('generator', GENERATORS),
-      ('discriminator', DISCRIMINATORS),
+    ('generator', GENERATORS),
+    ('discriminator', DISCRIMINATORS),
   ):
     name = config[role].name
     resolutions = getattr(registry[name], 'resolutions', None)
@@ -351,9 +349,9 @@ def validate_shape(config, shape) -> None:
     square = len(shape) == 3 and shape[0] == shape[1]
     if not square or shape[0] not in resolutions:
       raise UserError(
-          f"config.{role}.name = '{name}' works on pictures of"
-          f' {", ".join(map(str, resolutions))} pixels, not on samples of shape'
-          f' {what}: set config.data.resolution, or take another network.'
+        f"config.{role}.name = '{name}' works on pictures of"
+        f' {", ".join(map(str, resolutions))} pixels, not on samples of shape'
+        f' {what}: set config.data.resolution, or take another network.'
       )
 
 
@@ -379,7 +377,7 @@ def differences(old, new) -> list[str]:
   a, b = (flat(json.loads(to_json(c))) for c in (old, new))
   missing = '(none)'
   return [
-      f'{key}: {a.get(key, missing)} -> {b.get(key, missing)}'
-      for key in sorted(a | b)
-      if a.get(key, missing) != b.get(key, missing)
+    f'{key}: {a.get(key, missing)} -> {b.get(key, missing)}'
+    for key in sorted(a | b)
+    if a.get(key, missing) != b.get(key, missing)
   ]

@@ -39,6 +39,6 @@ def decay(section, images_per_step: int, step) -> jax.Array:
 
 
 def update(average: Average, player: Player, weight) -> Average:
-  """weight * average + (1 - weight) * player, leaf by leaf."""
+  """Weight * average + (1 - weight) * player, leaf by leaf."""
   mix = lambda old, new: new + weight * (old - new)
   return jax.tree.map(mix, average, Average(player.params, player.stats))

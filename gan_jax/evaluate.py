@@ -41,14 +41,14 @@ def evaluate(workdir, step: int | None = None) -> dict:
   real, real_labels = samples_at(source, config.train.seed, count)
   fake, fake_labels = _fakes(config, experiment, state, count)
   scores = [
-      _judge(experiment, state, samples, labels)
-      for samples, labels in ((real, real_labels), (fake, fake_labels))
+    _judge(experiment, state, samples, labels)
+    for samples, labels in ((real, real_labels), (fake, fake_labels))
   ]
   line = {
-      'step': step,
-      'reference': f'{config.data.source}, {config.data.split}',
-      'samples': count,
-      'resize': f'{config.data.filter} to {config.data.resolution}',
+    'step': step,
+    'reference': f'{config.data.source}, {config.data.split}',
+    'samples': count,
+    'resize': f'{config.data.filter} to {config.data.resolution}',
   }
   for name in config.metrics.names:
     line |= METRICS[name](real, fake, *scores)
@@ -68,7 +68,7 @@ def _fakes(config, experiment, state, count: int):
   classes = experiment.objective.generator.classes
   labels = labels_of(range(count), classes)
   z = latent.by_seed(
-      range(count), config.latent.size, config.latent.distribution
+    range(count), config.latent.size, config.latent.distribution
   )
   samples = [sampler(in_use(state), z[s], labels[s]) for s in _chunks(count)]
   return np.concatenate(jax.device_get(samples)), labels
@@ -81,7 +81,7 @@ def _judge(experiment, state, samples, labels) -> np.ndarray:
   @jax.jit
   def judge(samples, labels):
     judgement = network.apply(
-        state.pair.d.variables, samples, labels, train=False
+      state.pair.d.variables, samples, labels, train=False
     )
     return judgement.logits.reshape(len(samples), -1).mean(axis=1)
 

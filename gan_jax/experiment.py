@@ -43,7 +43,7 @@ def build(config, shape, classes: int) -> Experiment:
   """
   config_lib.validate_shape(config, shape)
   game = objective.build(
-      config, shape, classes if config.data.conditional else 0
+    config, shape, classes if config.data.conditional else 0
   )
   rules = optimizer.build(config)
   scheme = SCHEMES[config.scheme.name]
@@ -54,45 +54,45 @@ def build(config, shape, classes: int) -> Experiment:
     z = jnp.zeros((1, config.latent.size))
     sample = jnp.zeros((1, *shape))
     pair = state.Pair(
-        g=objective.initial_player(
-            game.generator, z, rules.g, state.stream(key, 'generator')
-        ),
-        d=objective.initial_player(
-            game.discriminator, sample, rules.d, state.stream(key, 'critic')
-        ),
+      g=objective.initial_player(
+        game.generator, z, rules.g, state.stream(key, 'generator')
+      ),
+      d=objective.initial_player(
+        game.discriminator, sample, rules.d, state.stream(key, 'critic')
+      ),
     )
     average = None if config.ema.name == 'none' else ema.start(pair.g)
     return state.TrainState(jnp.int32(0), key, pair, average)
 
   def step(train_state, batch):
     pair, metrics = pair_step(
-        train_state.pair, batch, state.step_key(train_state)
+      train_state.pair, batch, state.step_key(train_state)
     )
     average = train_state.ema
     if average is not None:
       weight = ema.decay(config.ema, images_per_step, train_state.step)
       average = ema.update(average, pair.g, weight)
     return (
-        train_state.replace(step=train_state.step + 1, pair=pair, ema=average),
-        metrics,
+      train_state.replace(step=train_state.step + 1, pair=pair, ema=average),
+      metrics,
     )
 
   return Experiment(
-      game, scheme.draws(config.scheme), images_per_step, init, step
+    game, scheme.draws(config.scheme), images_per_step, init, step
   )
 
 
 def make_feed(config, experiment: Experiment, source, on) -> Feed:
   """The batches of a run: see `data.pipeline.Feed`."""
   return Feed(
-      source,
-      draws=experiment.draws,
-      batch=config.train.batch,
-      seed=config.train.seed,
-      mirror=config.augment.mirror,
-      mesh=on,
-      device_budget_mb=config.data.device_budget_mb,
-      workers=config.data.workers,
+    source,
+    draws=experiment.draws,
+    batch=config.train.batch,
+    seed=config.train.seed,
+    mirror=config.augment.mirror,
+    mesh=on,
+    device_budget_mb=config.data.device_budget_mb,
+    workers=config.data.workers,
   )
 
 
@@ -113,10 +113,10 @@ def compile_step(experiment: Experiment, decode, on):
 
   everywhere = mesh.replicated(on)
   return jax.jit(
-      train_step,
-      donate_argnums=0,
-      in_shardings=(everywhere, everywhere, mesh.by_sample(on)),
-      out_shardings=everywhere,
+    train_step,
+    donate_argnums=0,
+    in_shardings=(everywhere, everywhere, mesh.by_sample(on)),
+    out_shardings=everywhere,
   )
 
 
@@ -127,9 +127,9 @@ def initial_state(experiment: Experiment, seed: int, on):
   quick = {'xla_backend_optimization_level': 0}
   on_cpu = on.devices.flat[0].platform == 'cpu'
   init = jax.jit(
-      experiment.init,
-      out_shardings=mesh.replicated(on),
-      compiler_options=quick if on_cpu else None,
+    experiment.init,
+    out_shardings=mesh.replicated(on),
+    compiler_options=quick if on_cpu else None,
   )
   return init(jax.random.key(seed))
 

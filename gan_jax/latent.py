@@ -6,11 +6,11 @@ import jax.numpy as jnp
 from gan_jax.state import stream
 
 DISTRIBUTIONS = {
-    'normal': jax.random.normal,
-    # DCGAN's own choice (Radford et al. 2016); its ports take 'normal'.
-    'uniform': lambda key, shape: jax.random.uniform(
-        key, shape, minval=-1.0, maxval=1.0
-    ),
+  'normal': jax.random.normal,
+  # DCGAN's own choice (Radford et al. 2016); its ports take 'normal'.
+  'uniform': lambda key, shape: jax.random.uniform(
+    key, shape, minval=-1.0, maxval=1.0
+  ),
 }
 
 

@@ -27,8 +27,8 @@ def make_mesh(section) -> Mesh:
   shape = (section.data or max(len(devices) // section.pair, 1), section.pair)
   if math.prod(shape) > len(devices):
     raise UserError(
-        f'config.mesh asks for {shape[0]} x {shape[1]} devices, but there'
-        f' are {len(devices)}: set config.mesh.data to 0 to take them all.'
+      f'config.mesh asks for {shape[0]} x {shape[1]} devices, but there'
+      f' are {len(devices)}: set config.mesh.data to 0 to take them all.'
     )
   return _mesh(shape, devices[: math.prod(shape)])
 
@@ -48,8 +48,8 @@ def check_batch(mesh: Mesh, batch: int) -> None:
   parts = mesh.shape['data']
   if batch % parts:
     raise UserError(
-        f'config.train.batch = {batch} does not divide over {parts} devices:'
-        f' take a multiple of {parts}, or set config.mesh.data to a divisor.'
+      f'config.train.batch = {batch} does not divide over {parts} devices:'
+      f' take a multiple of {parts}, or set config.mesh.data to a divisor.'
     )
 
 

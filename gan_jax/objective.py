@@ -57,22 +57,22 @@ class Objective(NamedTuple):
       Samples [N, ...] and G's new stats.
     """
     return self.generator.apply(
-        {'params': params, **stats},
-        z,
-        labels,
-        train=True,
-        mutable=list(stats),
-        rngs={'noise': stream(key, 'noise')},
+      {'params': params, **stats},
+      z,
+      labels,
+      train=True,
+      mutable=list(stats),
+      rngs={'noise': stream(key, 'noise')},
     )
 
   def judge(self, params, stats, samples, labels) -> tuple[Judgement, dict]:
     """A training pass of D: its judgement and its new stats."""
     return self.discriminator.apply(
-        {'params': params, **stats},
-        samples,
-        labels,
-        train=True,
-        mutable=list(stats),
+      {'params': params, **stats},
+      samples,
+      labels,
+      train=True,
+      mutable=list(stats),
     )
 
   def d_loss(self, params, stats, real, fake, labels, key):
@@ -98,9 +98,9 @@ class Objective(NamedTuple):
     on_fake, stats = self.judge(params, stats, fake, labels)
     loss = self.loss.d_loss(on_real.logits, on_fake.logits)
     metrics = {
-        'd_loss': loss,
-        'd_real': jnp.mean(on_real.logits),
-        'd_fake': jnp.mean(on_fake.logits),
+      'd_loss': loss,
+      'd_real': jnp.mean(on_real.logits),
+      'd_fake': jnp.mean(on_fake.logits),
     }
 
     def scores(samples):
@@ -109,7 +109,7 @@ class Objective(NamedTuple):
 
     for name, (weight, function) in self.penalties.items():
       value = function(
-          scores, real, fake, _per_sample(on_real.logits), stream(key, name)
+        scores, real, fake, _per_sample(on_real.logits), stream(key, name)
       )
       metrics[name] = value
       loss += weight * value
@@ -175,13 +175,13 @@ def build(config, shape, classes: int) -> Objective:
     return module(shape=tuple(shape), classes=classes, **settings)
 
   return Objective(
-      generator=network(GENERATORS, config.generator),
-      discriminator=network(DISCRIMINATORS, config.discriminator),
-      loss=LOSSES[config.loss.name],
-      penalties=penalties,
-      latents=functools.partial(
-          latent.draw,
-          size=config.latent.size,
-          distribution=config.latent.distribution,
-      ),
+    generator=network(GENERATORS, config.generator),
+    discriminator=network(DISCRIMINATORS, config.discriminator),
+    loss=LOSSES[config.loss.name],
+    penalties=penalties,
+    latents=functools.partial(
+      latent.draw,
+      size=config.latent.size,
+      distribution=config.latent.distribution,
+    ),
   )

@@ -10,9 +10,9 @@ import optax
 from gan_jax.state import Player
 
 RULES = {
-    'adam': lambda c: optax.adam(c.lr, b1=c.b1, b2=c.b2, eps=c.eps),
-    'rmsprop': lambda c: optax.rmsprop(c.lr, decay=c.b2, eps=c.eps),
-    'sgd': lambda c: optax.sgd(c.lr, momentum=c.b1 or None),
+  'adam': lambda c: optax.adam(c.lr, b1=c.b1, b2=c.b2, eps=c.eps),
+  'rmsprop': lambda c: optax.rmsprop(c.lr, decay=c.b2, eps=c.eps),
+  'sgd': lambda c: optax.sgd(c.lr, momentum=c.b1 or None),
 }
 
 
@@ -59,8 +59,8 @@ def build(config) -> Optimizers:
   limit = config.penalties.clip.limit
   clip = (lambda params: clip_weights(params, limit)) if limit else None
   return Optimizers(
-      g=Optimizer(rule(config.optimizer.generator)),
-      d=Optimizer(
-          rule(config.optimizer.discriminator), *([clip] if clip else [])
-      ),
+    g=Optimizer(rule(config.optimizer.generator)),
+    d=Optimizer(
+      rule(config.optimizer.discriminator), *([clip] if clip else [])
+    ),
   )

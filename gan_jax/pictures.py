@@ -29,9 +29,9 @@ def grid(samples, columns: int | None = None, gap: int = 1) -> np.ndarray:
   columns = columns or math.ceil(math.sqrt(count))
   rows = math.ceil(count / columns)
   out = np.full(
-      (rows * (height + gap) + gap, columns * (width + gap) + gap, channels),
-      255,
-      np.uint8,
+    (rows * (height + gap) + gap, columns * (width + gap) + gap, channels),
+    255,
+    np.uint8,
   )
   for k, picture in enumerate(to_uint8(samples)):
     top = k // columns * (height + gap) + gap
@@ -48,9 +48,7 @@ def save(file: pathlib.Path, array: np.ndarray) -> None:
   os.replace(scratch, file)
 
 
-def save_grid(
-    file: pathlib.Path, samples, columns: int | None = None
-) -> None:
+def save_grid(file: pathlib.Path, samples, columns: int | None = None) -> None:
   """Writes a grid of pictures, or a scatter plot of points [N, 2].
 
   Pictures under 64 pixels are enlarged to whole multiples of their pixels, so
@@ -89,13 +87,13 @@ def save_curves(file: pathlib.Path, lines: list[dict]) -> None:
     lines: of metrics.jsonl; each has 'images'.
   """
   names = [
-      name
-      for name in (lines[-1] if lines else {})
-      if name not in ('step', 'images', 'images_per_second', 'memory_gb')
+    name
+    for name in (lines[-1] if lines else {})
+    if name not in ('step', 'images', 'images_per_second', 'memory_gb')
   ]
   groups = {
-      'losses': [n for n in names if n.endswith('_loss')],
-      "D's mean scores": [n for n in names if n in ('d_real', 'd_fake')],
+    'losses': [n for n in names if n.endswith('_loss')],
+    "D's mean scores": [n for n in names if n in ('d_real', 'd_fake')],
   }
   taken = sum(groups.values(), [])
   groups |= {n: [n] for n in names if n not in taken}

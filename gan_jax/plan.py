@@ -13,9 +13,9 @@ from gan_jax.restore import like
 def size(tree) -> int:
   """Bytes of all arrays of a tree; abstract ones count as real."""
   return sum(
-      x.size * x.dtype.itemsize
-      for x in jax.tree.leaves(tree)
-      if not jax.dtypes.issubdtype(x.dtype, jax.dtypes.prng_key)
+    x.size * x.dtype.itemsize
+    for x in jax.tree.leaves(tree)
+    if not jax.dtypes.issubdtype(x.dtype, jax.dtypes.prng_key)
   )
 
 
@@ -51,23 +51,25 @@ def plan(config) -> str:
   state = like(experiment, mesh)
   step = experiment_lib.compile_step(experiment, feed.decode, mesh)
   compiled = step.lower(state, feed.table, raw).compile()
-  return '\n\n'.join([
+  return '\n\n'.join(
+    [
       source.report,
       _networks(state),
       _batch(config, experiment, mesh, source, feed),
       _cost(compiled, state),
-  ])
+    ]
+  )
 
 
 def _networks(state) -> str:
   """Parameter tables of both networks."""
   parts = []
   for name, player in (
-      ('Generator', state.pair.g),
-      ('Discriminator', state.pair.d),
+    ('Generator', state.pair.g),
+    ('Discriminator', state.pair.d),
   ):
     table = parameter_overview.get_parameter_overview(
-        player.params, include_stats=False
+      player.params, include_stats=False
     )
     parts.append(f'{name}\n{table}')
   return '\n\n'.join(parts)
@@ -80,7 +82,8 @@ def _batch(config, experiment, mesh, source, feed) -> str:
   steps = config.train.steps
   images = steps * experiment.images_per_step
   where = 'on the device' if feed.table else 'streamed from the host'
-  return '\n'.join([
+  return '\n'.join(
+    [
       f'Batch       {experiment.draws} x {config.train.batch} real images a'
       f' step, {config.train.batch // parts} of each {config.train.batch} on'
       f' each of {parts} device(s); the data are {where}',
@@ -88,28 +91,29 @@ def _batch(config, experiment, mesh, source, feed) -> str:
       f' {images / epoch:.1f} passes over {epoch:,}',
       f'Devices     {mesh.size} x {mesh.devices.flat[0].device_kind}, data'
       f' {parts} x pair {mesh.shape["pair"]}',
-  ])
+    ]
+  )
 
 
 def _cost(compiled, state) -> str:
   """The compiled step's cost, and the checkpoints'."""
   cost = compiled.cost_analysis() or {}
   lines = [
-      f'Step        {human(cost.get("flops", 0), "FLOP")},'
-      f' {human(cost.get("bytes accessed", 0), "B")} read and written',
+    f'Step        {human(cost.get("flops", 0), "FLOP")},'
+    f' {human(cost.get("bytes accessed", 0), "B")} read and written',
   ]
   memory = compiled.memory_analysis()
   if memory:
     # Donated arguments share their memory with the outputs.
     peak = (
-        memory.argument_size_in_bytes
-        + memory.output_size_in_bytes
-        - memory.alias_size_in_bytes
-        + memory.temp_size_in_bytes
+      memory.argument_size_in_bytes
+      + memory.output_size_in_bytes
+      - memory.alias_size_in_bytes
+      + memory.temp_size_in_bytes
     )
     lines.append(
-        f'Memory      {human(peak, "B")} at the peak of a step, of which'
-        f' {human(memory.temp_size_in_bytes, "B")} are intermediate values'
+      f'Memory      {human(peak, "B")} at the peak of a step, of which'
+      f' {human(memory.temp_size_in_bytes, "B")} are intermediate values'
     )
   lines.append(f'Checkpoint  {human(size(state), "B")} each, uncompressed')
   return '\n'.join(lines)

@@ -27,10 +27,8 @@ class Restored(NamedTuple):
 def like(experiment: experiment_lib.Experiment, mesh) -> TrainState:
   """Shapes, types and places of a run's state, without making it."""
   return jax.tree.map(
-      lambda x: jax.ShapeDtypeStruct(
-          x.shape, x.dtype, sharding=replicated(mesh)
-      ),
-      jax.eval_shape(experiment.init, jax.random.key(0)),
+    lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=replicated(mesh)),
+    jax.eval_shape(experiment.init, jax.random.key(0)),
   )
 
 
@@ -51,18 +49,18 @@ def restore(workdir, mesh, step: int | None = None) -> Restored:
   facts = run and run.load_data()
   if not facts:
     raise UserError(
-        f'--workdir={workdir} holds no run: train one there first, or name'
-        ' the folder of one that exists.'
+      f'--workdir={workdir} holds no run: train one there first, or name'
+      ' the folder of one that exists.'
     )
   config = run.load_config()
   config_lib.validate(config)
   experiment = experiment_lib.build(
-      config, tuple(facts['shape']), len(facts['classes'])
+    config, tuple(facts['shape']), len(facts['classes'])
   )
   found = Checkpoints(run.checkpoints).restore(like(experiment, mesh), step)
   if found is None:
     raise UserError(
-        f'{run.checkpoints} holds no checkpoint yet: wait for the first, or'
-        ' train with a smaller --config.train.checkpoint_every.'
+      f'{run.checkpoints} holds no checkpoint yet: wait for the first, or'
+      ' train with a smaller --config.train.checkpoint_every.'
     )
   return Restored(run, config, experiment, *found)

@@ -1,14 +1,14 @@
 """What a run leaves on disk.
 
-  config.json     the config it ran with
-  data.txt        the report on its data; data.json: shape and classes
-  log.txt         what the console showed
-  metrics.jsonl   one line a log point: step, images, losses, speed
-  curves.png      those lines as curves
-  images/         reals.png, fakes_<step>.png
-  checkpoints/    <step>/ in Orbax's format
-  samples/        of --mode=sample
-  evaluate.jsonl  one line an evaluation
+config.json     the config it ran with
+data.txt        the report on its data; data.json: shape and classes
+log.txt         what the console showed
+metrics.jsonl   one line a log point: step, images, losses, speed
+curves.png      those lines as curves
+images/         reals.png, fakes_<step>.png
+checkpoints/    <step>/ in Orbax's format
+samples/        of --mode=sample
+evaluate.jsonl  one line an evaluation
 """
 
 import importlib.util
@@ -45,8 +45,8 @@ class RunDir:
       (self.path / 'log.txt').touch()
     except OSError as error:
       raise UserError(
-          f'--workdir={self.path} cannot be written to'
-          f' ({error.strerror.lower()}): choose another folder.'
+        f'--workdir={self.path} cannot be written to'
+        f' ({error.strerror.lower()}): choose another folder.'
       ) from None
 
   @property
@@ -81,8 +81,8 @@ class RunDir:
       return config_lib.from_json(file.read_text())
     except ValueError:
       raise UserError(
-          f'{file} is not readable as JSON: restore it, or delete it and name'
-          ' the config with --config again.'
+        f'{file} is not readable as JSON: restore it, or delete it and name'
+        ' the config with --config again.'
       ) from None
 
   def save_config(self, config) -> None:
@@ -93,10 +93,10 @@ class RunDir:
     """Writes what the data are like: data.txt and data.json."""
     self._write('data.txt', source.report + '\n')
     facts = {
-        'source': source.name,
-        'count': len(source),
-        'shape': list(source.shape),
-        'classes': list(source.classes),
+      'source': source.name,
+      'count': len(source),
+      'shape': list(source.shape),
+      'classes': list(source.classes),
     }
     self._write('data.json', json.dumps(facts) + '\n')
 
@@ -143,7 +143,7 @@ class RunDir:
   def open_tensorboard(self) -> None:
     """Writes TensorBoard files from now on, if the tf extra is installed."""
     found = all(
-        importlib.util.find_spec(name) for name in ('tensorflow', 'tensorboard')
+      importlib.util.find_spec(name) for name in ('tensorflow', 'tensorboard')
     )
     if not found or not self._writes:
       return
@@ -152,7 +152,9 @@ class RunDir:
 
     self._writer = metric_writers.SummaryWriter(str(self.path))
 
-  def images(self, name: str, samples, columns: int, step: int | None = None) -> None:
+  def images(
+    self, name: str, samples, columns: int, step: int | None = None
+  ) -> None:
     """Writes a grid of samples (points: a scatter plot) to images/<name>.png.
 
     Args:

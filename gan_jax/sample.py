@@ -67,14 +67,14 @@ def parse_seeds(text: str) -> list[int]:
     match = re.fullmatch(r'(\d+)(?:-(\d+))?', part)
     if not match:
       raise UserError(
-          f'--seeds={text} is not a list of seeds: write --seeds=0-63 or'
-          ' --seeds=1,5,7-9.'
+        f'--seeds={text} is not a list of seeds: write --seeds=0-63 or'
+        ' --seeds=1,5,7-9.'
       )
     low, high = int(match[1]), int(match[2] or match[1])
     if high >= 2**32 or high - low >= MAX_SEEDS:
       raise UserError(
-          f'--seeds={text}: seeds are below 2^32, and at most'
-          f' {MAX_SEEDS:,} at a time.'
+        f'--seeds={text}: seeds are below 2^32, and at most'
+        f' {MAX_SEEDS:,} at a time.'
       )
     seeds.extend(range(low, high + 1))
   if not seeds or len(seeds) != len(set(seeds)):
@@ -98,18 +98,16 @@ def sample(workdir, seeds: str, step: int | None, label: int | None) -> None:
     UserError: for whatever the user can put right.
   """
   numbers = parse_seeds(seeds)
-  run, config, experiment, step, state = restore(
-      workdir, one_device(), step
-  )
+  run, config, experiment, step, state = restore(workdir, one_device(), step)
   classes = experiment.objective.generator.classes
   if label is not None and not 0 <= label < classes:
     raise UserError(
-        f'--label={label}: '
-        + (
-            f'this run has the classes 0 to {classes - 1}.'
-            if classes
-            else 'this run was trained without labels.'
-        )
+      f'--label={label}: '
+      + (
+        f'this run has the classes 0 to {classes - 1}.'
+        if classes
+        else 'this run was trained without labels.'
+      )
     )
   sampler = experiment_lib.make_sampler(experiment)
   variables = in_use(state)

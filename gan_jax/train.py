@@ -48,7 +48,7 @@ def train(config, workdir) -> None:
 
     # The state: the newest whole checkpoint, or step 0.
     checkpoints = Checkpoints(
-        run.checkpoints, config.train.keep, config.train.milestone_every
+      run.checkpoints, config.train.keep, config.train.milestone_every
     )
     state = start(config, run, checkpoints, experiment, mesh)
     first, total = int(state.step), config.train.steps
@@ -110,8 +110,8 @@ def start(config, run: RunDir, checkpoints: Checkpoints, experiment, mesh):
     if not changed:
       raise
     raise UserError(
-        f'{error} Changed since that run: {"; ".join(changed)}. Take the old'
-        ' settings back or choose another --workdir.'
+      f'{error} Changed since that run: {"; ".join(changed)}. Take the old'
+      ' settings back or choose another --workdir.'
     ) from None
   if restored is None:
     return experiment_lib.initial_state(experiment, config.train.seed, mesh)
@@ -132,14 +132,14 @@ def report(run, clock, step, images_per_step, state, metrics) -> None:
   values = {name: float(x) for name, x in jax.device_get(metrics).items()}
   speed, images = clock.lap(step), step * images_per_step
   log.info(
-      'step %d/%d  img %s  %s img/s  %s  ETA %s  mem %.1f GB',
-      step,
-      clock.total,
-      short(images),
-      short(speed) if speed else '-',
-      '  '.join(f'{name} {x:.3f}' for name, x in values.items()),
-      clock.remaining(step, speed),
-      memory_gb(),
+    'step %d/%d  img %s  %s img/s  %s  ETA %s  mem %.1f GB',
+    step,
+    clock.total,
+    short(images),
+    short(speed) if speed else '-',
+    '  '.join(f'{name} {x:.3f}' for name, x in values.items()),
+    clock.remaining(step, speed),
+    memory_gb(),
   )
   line = {'images': images, **values}
   if speed:
@@ -153,7 +153,7 @@ def report(run, clock, step, images_per_step, state, metrics) -> None:
 def finite(tree) -> jax.Array:
   """Whether every float of a tree is finite, a bool scalar."""
   floats = [
-      x for x in jax.tree.leaves(tree) if jnp.issubdtype(x.dtype, jnp.floating)
+    x for x in jax.tree.leaves(tree) if jnp.issubdtype(x.dtype, jnp.floating)
   ]
   return jnp.all(jnp.stack([jnp.all(jnp.isfinite(x)) for x in floats]))
 
@@ -175,9 +175,9 @@ def stop_if_diverged(run: RunDir, step: int, state, metrics) -> None:
   losses = {name: float(x) for name, x in jax.device_get(metrics).items()}
   bad = [name for name, x in losses.items() if not math.isfinite(x)]
   raise UserError(
-      f'Training has diverged: {", ".join(bad) or "a weight"} is not finite at'
-      f' step {step}. That state is saved in {run.path / "diverged"}; the'
-      f' checkpoints in {run.checkpoints} are from before. Lower the learning'
-      ' rates (--config.optimizer.discriminator.lr=...) and run the command'
-      ' again to go on from the newest.'
+    f'Training has diverged: {", ".join(bad) or "a weight"} is not finite at'
+    f' step {step}. That state is saved in {run.path / "diverged"}; the'
+    f' checkpoints in {run.checkpoints} are from before. Lower the learning'
+    ' rates (--config.optimizer.discriminator.lr=...) and run the command'
+    ' again to go on from the newest.'
   )

@@ -84,9 +84,7 @@ def remove_largest(folder, step):
   data_files(folder, step)[-1].unlink()
 
 
-@pytest.mark.parametrize(
-    'damage', [truncate, flip, empty_all, remove_largest]
-)
+@pytest.mark.parametrize('damage', [truncate, flip, empty_all, remove_largest])
 def test_a_damaged_newest_falls_back_with_a_warning(saved, damage, caplog):
   damage(saved, 3)
   with caplog.at_level(logging.WARNING):

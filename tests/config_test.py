@@ -15,12 +15,10 @@ from gan_jax.errors import UserError
 from gan_jax.mesh import one_device
 from tests import small
 
-FILES = sorted(
-    (pathlib.Path(__file__).parent.parent / 'configs').glob('*.py')
-)
+FILES = sorted((pathlib.Path(__file__).parent.parent / 'configs').glob('*.py'))
 SECTIONS = set(
-    'data generator discriminator latent loss penalties tasks augment scheme'
-    ' ensemble growth optimizer ema train metrics mesh'.split()
+  'data generator discriminator latent loss penalties tasks augment scheme'
+  ' ensemble growth optimizer ema train metrics mesh'.split()
 )
 
 
@@ -62,24 +60,22 @@ def test_a_missing_file_is_named_with_its_neighbours():
 
 def test_a_broken_file_says_what_broke(tmp_path):
   (tmp_path / 'a.py').write_text('def get_config(arg):\n  return 1 / 0\n')
-  assert 'ZeroDivisionError' in message(
-      config_lib.load, str(tmp_path / 'a.py')
-  )
+  assert 'ZeroDivisionError' in message(config_lib.load, str(tmp_path / 'a.py'))
   (tmp_path / 'b.py').write_text('x = 1\n')
   assert 'get_config' in message(config_lib.load, str(tmp_path / 'b.py'))
 
 
 @pytest.mark.parametrize(
-    'path, text, words',
-    [
-        ('train.bach', '3', "no 'bach'; did you mean 'batch'"),
-        ('trian.batch', '3', "did you mean 'train'"),
-        ('train.batch', 'many', 'of type int'),
-        ('train.batch', '2.5', 'of type int'),
-        ('train.batch.x', '2', "config.train.batch has no 'x'"),
-        ('augment.mirror', 'perhaps', 'of type bool'),
-        ('train', '3', 'is a section'),
-    ],
+  'path, text, words',
+  [
+    ('train.bach', '3', "no 'bach'; did you mean 'batch'"),
+    ('trian.batch', '3', "did you mean 'train'"),
+    ('train.batch', 'many', 'of type int'),
+    ('train.batch', '2.5', 'of type int'),
+    ('train.batch.x', '2', "config.train.batch has no 'x'"),
+    ('augment.mirror', 'perhaps', 'of type bool'),
+    ('train', '3', 'is a section'),
+  ],
 )
 def test_a_wrong_override_is_explained(path, text, words):
   file = str(FILES[0].parent / 'quickstart.py')
@@ -88,14 +84,14 @@ def test_a_wrong_override_is_explained(path, text, words):
 
 def test_overrides_keep_the_type_of_what_they_replace():
   config = config_lib.load(
-      str(FILES[0].parent / 'quickstart.py'),
-      [
-          ('train.batch', '32'),
-          ('optimizer.generator.lr', '1'),
-          ('augment.mirror', 'true'),
-          ('metrics.names', 'scores'),
-          ('data.source', 'folder:a=b'),
-      ],
+    str(FILES[0].parent / 'quickstart.py'),
+    [
+      ('train.batch', '32'),
+      ('optimizer.generator.lr', '1'),
+      ('augment.mirror', 'true'),
+      ('metrics.names', 'scores'),
+      ('data.source', 'folder:a=b'),
+    ],
   )
   assert config.train.batch == 32
   assert config.optimizer.generator.lr == 1.0
@@ -106,23 +102,23 @@ def test_overrides_keep_the_type_of_what_they_replace():
 
 
 @pytest.mark.parametrize(
-    'section, values, words',
-    [
-        ('loss', dict(name='hing'), "did you mean 'hinge'"),
-        ('loss', dict(name='x'), "'wasserstein'"),
-        ('scheme', dict(d_steps=0), 'config.scheme.d_steps = 0'),
-        ('scheme', dict(fakes='old'), "'fresh', 'shared'"),
-        ('train', dict(batch=-1), 'at least 1'),
-        ('ema', dict(decay=1.5), 'at most 1.0'),
-        ('metrics', dict(names=('fid',)), 'config.metrics.names'),
-        ('penalties', dict(r1=dict(weight=-1.0)), 'at least 0.0'),
-        ('latent', dict(distribution='gauss'), "'normal'"),
-        (
-            'penalties',
-            dict(wgan_gp=dict(weight=10.0), clip=dict(limit=0.1)),
-            'two ways',
-        ),
-    ],
+  'section, values, words',
+  [
+    ('loss', dict(name='hing'), "did you mean 'hinge'"),
+    ('loss', dict(name='x'), "'wasserstein'"),
+    ('scheme', dict(d_steps=0), 'config.scheme.d_steps = 0'),
+    ('scheme', dict(fakes='old'), "'fresh', 'shared'"),
+    ('train', dict(batch=-1), 'at least 1'),
+    ('ema', dict(decay=1.5), 'at most 1.0'),
+    ('metrics', dict(names=('fid',)), 'config.metrics.names'),
+    ('penalties', dict(r1=dict(weight=-1.0)), 'at least 0.0'),
+    ('latent', dict(distribution='gauss'), "'normal'"),
+    (
+      'penalties',
+      dict(wgan_gp=dict(weight=10.0), clip=dict(limit=0.1)),
+      'two ways',
+    ),
+  ],
 )
 def test_a_choice_that_cannot_work_is_refused(section, values, words):
   config = small.config().unlock()
@@ -160,8 +156,8 @@ def test_json_round_trip_and_differences():
   assert config_lib.differences(config, again) == []
   other = small.config(train=dict(seed=3), data=dict(source='toy:grid25'))
   assert config_lib.differences(config, other) == [
-      "data.source: toy:ring8 -> toy:grid25",
-      'train.seed: 0 -> 3',
+    'data.source: toy:ring8 -> toy:grid25',
+    'train.seed: 0 -> 3',
   ]
 
 
@@ -173,7 +169,7 @@ def exits(argv):
 
 def test_flags():
   parsed, overrides = flags.parse(
-      ['--config=a.py:test', '--config.x.y=a=b', '--mode=plan']
+    ['--config=a.py:test', '--config.x.y=a=b', '--mode=plan']
   )
   assert (parsed.config, parsed.mode) == ('a.py:test', 'plan')
   assert overrides == [['x.y', 'a=b']]
@@ -184,7 +180,9 @@ def test_flags():
 
 
 def test_help_names_every_flag_and_mode():
-  for word in re.findall(r"add_argument\('(--\w+)'", open(flags.__file__).read()):
+  for word in re.findall(
+    r"add_argument\('(--\w+)'", open(flags.__file__).read()
+  ):
     assert word in flags.HELP
   for mode in flags.MODES:
     assert f'--mode={mode}' in flags.HELP

@@ -14,7 +14,7 @@ from gan_jax.state import Player
 
 def section(name='half_life', half_life=100.0, ramp_up=0.0, decay=0.9):
   return ml_collections.ConfigDict(
-      dict(name=name, half_life=half_life, ramp_up=ramp_up, decay=decay)
+    dict(name=name, half_life=half_life, ramp_up=ramp_up, decay=decay)
   )
 
 
@@ -41,8 +41,8 @@ def test_plain_decay_is_the_number_given():
 
 def test_average_follows_weights_and_statistics():
   players = [
-      Player({'w': jnp.float32([k, 2 * k])}, {'s': {'m': jnp.float32(-k)}}, ())
-      for k in range(4)
+    Player({'w': jnp.float32([k, 2 * k])}, {'s': {'m': jnp.float32(-k)}}, ())
+    for k in range(4)
   ]
   average = ema.start(players[0])
   w, m = np.zeros(2), 0.0

@@ -25,12 +25,12 @@ TRAIN = ('--config=configs/quickstart.py:test',)
 
 def start(*argv):
   return subprocess.Popen(
-      [sys.executable, '-m', 'gan_jax.main', *argv],
-      cwd=ROOT,
-      env=ENV,
-      text=True,
-      stdout=subprocess.PIPE,
-      stderr=subprocess.STDOUT,
+    [sys.executable, '-m', 'gan_jax.main', *argv],
+    cwd=ROOT,
+    env=ENV,
+    text=True,
+    stdout=subprocess.PIPE,
+    stderr=subprocess.STDOUT,
   )
 
 
@@ -57,11 +57,11 @@ def wait_for_step(process, workdir, step):
 
 
 LONG = (
-    *TRAIN,
-    '--config.train.steps=300',
-    '--config.train.checkpoint_every=20',
-    '--config.train.log_every=5',
-    '--config.train.image_every=100',
+  *TRAIN,
+  '--config.train.steps=300',
+  '--config.train.checkpoint_every=20',
+  '--config.train.log_every=5',
+  '--config.train.image_every=100',
 )
 
 
@@ -95,8 +95,8 @@ def test_killed_at_random_it_ends_bit_identical(undisturbed, tmp_path):
   assert small.identical(a.state, b.state)
   # The log has every step once, as if nothing had happened.
   losses = [
-      [(line['step'], line['d_loss']) for line in RunDir(d).lines()]
-      for d in (undisturbed, tmp_path)
+    [(line['step'], line['d_loss']) for line in RunDir(d).lines()]
+    for d in (undisturbed, tmp_path)
   ]
   assert losses[0] == losses[1]
 
@@ -117,23 +117,23 @@ def test_a_signal_saves_and_exits_0(undisturbed, tmp_path, name):
 
 
 MISTAKES = {
-    'no config': ([], '--mode=train needs --config'),
-    'no such file': (['--config=configs/quikstart.py'], 'did you mean'),
-    'unknown flag': ([*TRAIN, '--stepz=3'], '--stepz=3 is not a flag'),
-    'unknown key': ([*TRAIN, '--config.train.bach=3'], "did you mean 'batch'"),
-    'wrong type': ([*TRAIN, '--config.train.batch=x'], 'of type int'),
-    'wrong choice': ([*TRAIN, '--config.loss.name=wgan'], "'wasserstein'"),
-    'wrong option': (['--config=configs/quickstart.py:tset'], "'tset'"),
-    'no such data': (
-        [*TRAIN, '--config.data.source=folder:/no/such/folder'],
-        '/no/such/folder',
-    ),
-    'wrong shape': ([*TRAIN, '--config.data.resolution=48'], '28, 32, 64'),
-    'no run there': (['--mode=sample', '--workdir=/tmp'], 'holds no run'),
-    'unwritable': (
-        [*TRAIN, '--workdir=/proc/x'],
-        '--workdir=/proc/x cannot be written to',
-    ),
+  'no config': ([], '--mode=train needs --config'),
+  'no such file': (['--config=configs/quikstart.py'], 'did you mean'),
+  'unknown flag': ([*TRAIN, '--stepz=3'], '--stepz=3 is not a flag'),
+  'unknown key': ([*TRAIN, '--config.train.bach=3'], "did you mean 'batch'"),
+  'wrong type': ([*TRAIN, '--config.train.batch=x'], 'of type int'),
+  'wrong choice': ([*TRAIN, '--config.loss.name=wgan'], "'wasserstein'"),
+  'wrong option': (['--config=configs/quickstart.py:tset'], "'tset'"),
+  'no such data': (
+    [*TRAIN, '--config.data.source=folder:/no/such/folder'],
+    '/no/such/folder',
+  ),
+  'wrong shape': ([*TRAIN, '--config.data.resolution=48'], '28, 32, 64'),
+  'no run there': (['--mode=sample', '--workdir=/tmp'], 'holds no run'),
+  'unwritable': (
+    [*TRAIN, '--workdir=/proc/x'],
+    '--workdir=/proc/x cannot be written to',
+  ),
 }
 
 
@@ -160,10 +160,16 @@ def test_help_needs_no_jax_and_shows_examples():
   status, output = run('--help')
   assert status == 0 and 'Examples' in output and '--seeds' in output
   imported = subprocess.run(
-      [sys.executable, '-c',
-       "import sys; sys.argv = ['x', '--help']\n"
-       'from gan_jax import main; main.main()\n'
-       "print('jax' in sys.modules)"],
-      capture_output=True, text=True, cwd=ROOT, check=True,
+    [
+      sys.executable,
+      '-c',
+      "import sys; sys.argv = ['x', '--help']\n"
+      'from gan_jax import main; main.main()\n'
+      "print('jax' in sys.modules)",
+    ],
+    capture_output=True,
+    text=True,
+    cwd=ROOT,
+    check=True,
   )
   assert imported.stdout.endswith('False\n')

@@ -37,11 +37,13 @@ def init(network, *args):
 
 def flat(tree):
   """All numbers of a tree in one vector; typed keys left out."""
-  return np.concatenate([
+  return np.concatenate(
+    [
       np.ravel(x)
       for x in jax.tree.leaves(tree)
       if not jax.dtypes.issubdtype(x.dtype, jax.dtypes.prng_key)
-  ])
+    ]
+  )
 
 
 def identical(a, b):

@@ -11,9 +11,9 @@ def bits(key):
 
 def test_streams_differ_by_name_and_by_key():
   keys = [
-      bits(stream(jax.random.key(seed), name))
-      for seed in range(3)
-      for name in ('latent', 'noise', 'd0', 'd1', 'g', 'wgan_gp')
+    bits(stream(jax.random.key(seed), name))
+    for seed in range(3)
+    for name in ('latent', 'noise', 'd0', 'd1', 'g', 'wgan_gp')
   ]
   assert len(set(keys)) == len(keys)
 
@@ -27,8 +27,8 @@ def test_a_stream_is_the_same_on_every_machine():
 def test_every_step_has_its_own_key():
   root = jax.random.key(3)
   keys = {
-      bits(step_key(TrainState(jnp.int32(t), root, None, None)))
-      for t in range(50)
+    bits(step_key(TrainState(jnp.int32(t), root, None, None)))
+    for t in range(50)
   }
   assert len(keys) == 50
 

@@ -52,8 +52,13 @@ def test_what_a_run_leaves(trained):
   assert Checkpoints(trained / 'checkpoints').steps() == [2, 4]
   grid = np.asarray(Image.open(trained / 'images' / 'fakes_000000004.png'))
   assert grid.shape == (8 * 66 + 2, 10 * 66 + 2) and grid.std() > 0
-  for name in ('config.json', 'data.txt', 'log.txt', 'curves.png',
-               'images/reals.png'):
+  for name in (
+    'config.json',
+    'data.txt',
+    'log.txt',
+    'curves.png',
+    'images/reals.png',
+  ):
     assert (trained / name).stat().st_size > 0
   assert '1,797 pictures' in (trained / 'data.txt').read_text()
 
@@ -62,12 +67,14 @@ def test_stopping_and_going_on_changes_no_bit(trained, tmp_path):
   train(digits(('train.steps', '2')), tmp_path)
   train(digits(('train.steps', '4')), tmp_path)
   assert small.identical(final(tmp_path), final(trained))
-  images = [(d / 'images' / 'fakes_000000004.png').read_bytes()
-            for d in (tmp_path, trained)]
+  images = [
+    (d / 'images' / 'fakes_000000004.png').read_bytes()
+    for d in (tmp_path, trained)
+  ]
   assert images[0] == images[1]
   keep = lambda line: {k: line[k] for k in ('step', 'd_loss', 'g_loss')}
   assert [keep(line) for line in RunDir(tmp_path).lines()] == [
-      keep(line) for line in RunDir(trained).lines()
+    keep(line) for line in RunDir(trained).lines()
   ]
 
 
@@ -88,12 +95,12 @@ def test_one_device_and_eight_agree(trained, tmp_path):
   states = []
   for devices in ('1', '8'):
     config = digits(
-        ('mesh.data', devices),
-        ('optimizer.generator.name', 'sgd'),
-        ('optimizer.discriminator.name', 'sgd'),
-        ('optimizer.generator.lr', '0.05'),
-        ('optimizer.discriminator.lr', '0.05'),
-        ('metrics.names', 'scores'),
+      ('mesh.data', devices),
+      ('optimizer.generator.name', 'sgd'),
+      ('optimizer.discriminator.name', 'sgd'),
+      ('optimizer.generator.lr', '0.05'),
+      ('optimizer.discriminator.lr', '0.05'),
+      ('metrics.names', 'scores'),
     )
     train(config, tmp_path / devices)
     states.append(final(tmp_path / devices))
@@ -112,7 +119,7 @@ def test_the_step_compiles_once():
   batches = feed.batches(0)
   events = []
   jax.monitoring.register_event_duration_secs_listener(
-      lambda name, *_, **__: events.append(name)
+    lambda name, *_, **__: events.append(name)
   )
   compiled = lambda: sum('backend_compile' in name for name in events)
   counts = []
@@ -145,9 +152,7 @@ def test_a_change_that_fits_is_told(trained, tmp_path, caplog):
 def test_divergence_ends_in_one_sentence_and_keeps_what_was_good(tmp_path):
   train(digits(('train.steps', '2')), tmp_path)
   good = final(tmp_path)
-  broken = digits(
-      ('optimizer.generator.lr', '1e38'), ('train.log_every', '1')
-  )
+  broken = digits(('optimizer.generator.lr', '1e38'), ('train.log_every', '1'))
   with pytest.raises(UserError, match='diverged: .* is not finite at step'):
     train(broken, tmp_path)
   assert Checkpoints(tmp_path / 'diverged').steps()

@@ -29,20 +29,20 @@ from gan_jax.errors import UserError
 # Each takes (the config string, what follows its colon, config.data, the form
 # that pictures shall have) and gives a Source.
 SOURCES = {
-    'digits': open_digits,
-    'tfds': open_tfds,
-    'folder': open_folder,
-    'npz': open_npz,
-    'idx': open_idx,
-    'toy': open_toy,
+  'digits': open_digits,
+  'tfds': open_tfds,
+  'folder': open_folder,
+  'npz': open_npz,
+  'idx': open_idx,
+  'toy': open_toy,
 }
 _USAGE = {
-    'digits': 'digits',
-    'tfds': 'tfds:NAME',
-    'folder': 'folder:PATH',
-    'npz': 'npz:PATH',
-    'idx': 'idx:PATH',
-    'toy': 'toy:NAME',
+  'digits': 'digits',
+  'tfds': 'tfds:NAME',
+  'folder': 'folder:PATH',
+  'npz': 'npz:PATH',
+  'idx': 'idx:PATH',
+  'toy': 'toy:NAME',
 }
 
 
@@ -62,17 +62,20 @@ def open_source(config) -> Source:
     near = difflib.get_close_matches(kind, SOURCES, 1)
     hint = f' Did you mean {_USAGE[near[0]]}?' if near else ''
     raise UserError(
-        f"config.data.source is '{config.source}', but a source is one of"
-        f' {usage}.{hint}')
+      f"config.data.source is '{config.source}', but a source is one of"
+      f' {usage}.{hint}'
+    )
   if kind != 'digits' and not where:
     raise UserError(
-        f"config.data.source is '{config.source}'; write {_USAGE[kind]}.")
+      f"config.data.source is '{config.source}'; write {_USAGE[kind]}."
+    )
   source = SOURCES[kind](config.source, where, config, _form(config))
   if config.conditional and not source.classes:
     raise UserError(
-        f'config.data.conditional is True, but {config.source} has no classes;'
-        ' set config.data.conditional=False or give data with labels'
-        ' (for a folder: one sub-folder per class).')
+      f'config.data.conditional is True, but {config.source} has no classes;'
+      ' set config.data.conditional=False or give data with labels'
+      ' (for a folder: one sub-folder per class).'
+    )
   return source
 
 
@@ -83,14 +86,17 @@ def _form(config):
   _one_of('background', config.background, tuple(picture.BACKGROUNDS))
   if config.resolution < 0:
     raise UserError(
-        f'config.data.resolution is {config.resolution}; give the side in'
-        ' pixels, or 0 to leave the pictures at their size.')
+      f'config.data.resolution is {config.resolution}; give the side in'
+      ' pixels, or 0 to leave the pictures at their size.'
+    )
   return picture.Form(
-      config.resolution, config.channels, config.filter, config.background)
+    config.resolution, config.channels, config.filter, config.background
+  )
 
 
 def _one_of(key, value, allowed):
   if value not in allowed:
     raise UserError(
-        f'config.data.{key} is {value!r}; it must be one of'
-        f' {", ".join(map(str, allowed))}.')
+      f'config.data.{key} is {value!r}; it must be one of'
+      f' {", ".join(map(str, allowed))}.'
+    )

@@ -14,13 +14,13 @@ class ArraySource(Source):
   """Pictures in one uint8 array, turned into their form when read."""
 
   def __init__(
-      self,
-      name: str,
-      images: np.ndarray,
-      labels: np.ndarray,
-      classes: tuple[str, ...],
-      form: picture.Form,
-      note: str,
+    self,
+    name: str,
+    images: np.ndarray,
+    labels: np.ndarray,
+    classes: tuple[str, ...],
+    form: picture.Form,
+    note: str,
   ):
     """Takes pictures of one size.
 
@@ -51,14 +51,25 @@ class ArraySource(Source):
     self._form = form
     # Already as wanted: no trip through Pillow.
     self._plain = self.shape == (h, w, c)
-    self.report = report_text(self, [
+    self.report = report_text(
+      self,
+      [
         ('from', note),
-        ('sizes', f'all {w}x{h}' if side == (h, w)
-         else f'all {w}x{h}, {form.of_size()}'),
-        ('modes', ': '.join(filter(
-            None, [f'all {_STORED[c]}', form.of_mode(_STORED[c])]))),
+        (
+          'sizes',
+          f'all {w}x{h}'
+          if side == (h, w)
+          else f'all {w}x{h}, {form.of_size()}',
+        ),
+        (
+          'modes',
+          ': '.join(
+            filter(None, [f'all {_STORED[c]}', form.of_mode(_STORED[c])])
+          ),
+        ),
         ('classes', class_counts(classes, labels)),
-    ])
+      ],
+    )
 
   def __len__(self):
     return len(self._images)
@@ -66,8 +77,11 @@ class ArraySource(Source):
   def __getitem__(self, i):
     image = self._images[i]
     if not self._plain:
-      image = self._form(Image.fromarray(image.squeeze(-1))
-                         if image.shape[-1] == 1 else Image.fromarray(image))
+      image = self._form(
+        Image.fromarray(image.squeeze(-1))
+        if image.shape[-1] == 1
+        else Image.fromarray(image)
+      )
     return image, int(self._labels[i])
 
   def arrays(self):

@@ -14,11 +14,16 @@ def open_digits(name: str, where: str, config, form: picture.Form) -> Source:
   del config  # one split, nothing to choose
   if where:
     raise UserError(
-        f"config.data.source is '{name}', but digits takes nothing after it;"
-        " write 'digits'.")
+      f"config.data.source is '{name}', but digits takes nothing after it;"
+      " write 'digits'."
+    )
   digits = datasets.load_digits()
   images = np.round(digits.images * (255 / 16)).astype(np.uint8)
   return ArraySource(
-      name, images, digits.target.astype(np.int32),
-      tuple(str(k) for k in range(10)), form,
-      'scikit-learn, 0..16 scaled to 0..255')
+    name,
+    images,
+    digits.target.astype(np.int32),
+    tuple(str(k) for k in range(10)),
+    form,
+    'scikit-learn, 0..16 scaled to 0..255',
+  )

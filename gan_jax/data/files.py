@@ -30,7 +30,8 @@ class Folder:
     """
     names, seen = [], set()
     for top, folders, files in os.walk(
-        self._root, onerror=_refuse, followlinks=True):
+      self._root, onerror=_refuse, followlinks=True
+    ):
       real = os.path.realpath(top)
       if real in seen:  # a link that leads back up
         folders.clear()
@@ -72,8 +73,9 @@ class Zip:
       self._handle()
     except (zipfile.BadZipFile, OSError, EOFError) as e:
       raise UserError(
-          f'{path} cannot be read as a zip archive ({e}); give a folder of'
-          ' pictures, or copy or pack the archive again.') from None
+        f'{path} cannot be read as a zip archive ({e}); give a folder of'
+        ' pictures, or copy or pack the archive again.'
+      ) from None
 
   def __getstate__(self):
     return {'_path': self._path}
@@ -102,8 +104,14 @@ class Zip:
     try:
       return self._handle().read(name)
     # RuntimeError is what zipfile raises for encrypted members.
-    except (OSError, EOFError, RuntimeError, zlib.error, KeyError,
-            zipfile.BadZipFile) as e:
+    except (
+      OSError,
+      EOFError,
+      RuntimeError,
+      zlib.error,
+      KeyError,
+      zipfile.BadZipFile,
+    ) as e:
       raise BadPictureError(f'in the archive: {e}') from None
 
 
@@ -128,8 +136,9 @@ def open_files(name: str, where: str) -> Folder | Zip:
     near = difflib.get_close_matches(path.name, siblings, 1)
   hint = f' Did you mean {path.parent / near[0]}?' if near else ''
   raise UserError(
-      f"config.data.source is '{name}', but there is no folder or zip archive"
-      f' {path}; give folder:PATH with the path of one.{hint}')
+    f"config.data.source is '{name}', but there is no folder or zip archive"
+    f' {path}; give folder:PATH with the path of one.{hint}'
+  )
 
 
 def printable(name: str) -> str:
@@ -143,5 +152,6 @@ def _visible(name):
 
 def _refuse(error):
   raise UserError(
-      f'the folder {error.filename} cannot be listed ({error.strerror}); check'
-      ' its permissions or move it away.')
+    f'the folder {error.filename} cannot be listed ({error.strerror}); check'
+    ' its permissions or move it away.'
+  )

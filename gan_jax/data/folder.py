@@ -9,10 +9,10 @@ from gan_jax.data import picture
 from gan_jax.data.files import Folder, Zip, open_files, printable
 from gan_jax.data.scan import Scan, first_few, scan
 from gan_jax.data.source import (
-    DecodedSource,
-    Source,
-    class_counts,
-    report_text,
+  DecodedSource,
+  Source,
+  class_counts,
+  report_text,
 )
 from gan_jax.errors import UserError
 
@@ -27,12 +27,12 @@ class FolderSource(DecodedSource):
   dtype = np.dtype(np.uint8)
 
   def __init__(
-      self,
-      name: str,
-      files: Folder | Zip,
-      names: list[str],
-      found: Scan,
-      form: picture.Form,
+    self,
+    name: str,
+    files: Folder | Zip,
+    names: list[str],
+    found: Scan,
+    form: picture.Form,
   ):
     self.name = name
     self.shape = found.shape
@@ -65,7 +65,8 @@ class FolderSource(DecodedSource):
     image = self._form(picture.read(self._files.read(self._names[i])).image)
     if image.shape != self.shape:
       raise picture.BadPictureError(
-          f'its size has changed to {image.shape[1]}x{image.shape[0]}')
+        f'its size has changed to {image.shape[1]}x{image.shape[0]}'
+      )
     return image, int(self._labels[i])
 
   def _title(self, i):
@@ -99,17 +100,19 @@ def open_folder(name: str, where: str, config, form: picture.Form) -> Source:
   other = ', '.join(f'{printable(s)} {k:,}' for s, k in others.most_common(10))
   if not names:
     raise UserError(
-        f'{name}: there are no pictures in it'
-        f' ({"other files: " + other if other else "it is empty"}); pictures'
-        f' are files named {", ".join(sorted(picture.SUFFIXES))}.')
+      f'{name}: there are no pictures in it'
+      f' ({"other files: " + other if other else "it is empty"}); pictures'
+      f' are files named {", ".join(sorted(picture.SUFFIXES))}.'
+    )
   found = scan(files, names, form, config.device_budget_mb * 2**20, name)
   bad = len(found.skipped) / len(names)
   if bad > config.max_bad:
     raise UserError(
-        f'{name}: {len(found.skipped)} of {len(names)} picture files'
-        f' ({bad:.1%}) cannot be read, more than config.data.max_bad='
-        f'{config.max_bad} tolerates; repair or remove them, or raise'
-        f' config.data.max_bad:\n{first_few(found.skipped)}')
+      f'{name}: {len(found.skipped)} of {len(names)} picture files'
+      f' ({bad:.1%}) cannot be read, more than config.data.max_bad='
+      f'{config.max_bad} tolerates; repair or remove them, or raise'
+      f' config.data.max_bad:\n{first_few(found.skipped)}'
+    )
   source = FolderSource(name, files, names, found, form)
   source.report = _report(source, found, form, config.max_bad, other)
   return source
@@ -132,9 +135,14 @@ def _classes(names):
 
 def _report(source, found, form, max_bad, other):
   n, bad = len(found.good), len(found.skipped)
-  rows = [('found', f'{n + bad:,} picture files: {n:,} used, {bad:,} skipped'
-                    f' ({bad / (n + bad):.1%}; up to {max_bad:.1%} are'
-                    ' tolerated)')]
+  rows = [
+    (
+      'found',
+      f'{n + bad:,} picture files: {n:,} used, {bad:,} skipped'
+      f' ({bad / (n + bad):.1%}; up to {max_bad:.1%} are'
+      ' tolerated)',
+    )
+  ]
   if other:
     rows.append(('besides', f'other files, ignored: {other}'))
   rows.append(('sizes', _sizes(found, form)))
@@ -156,18 +164,22 @@ def _report(source, found, form, max_bad, other):
 
 def _sizes(found, form):
   if len(found.sizes) == 1:
-    (width, height), = found.sizes
+    ((width, height),) = found.sizes
     text = f'all {width}x{height}'
     if width == height == form.resolution:
       return text
   else:
     widths, heights = zip(*found.sizes, strict=True)
     (w, h), count = min(
-        found.sizes.items(), key=lambda item: (-item[1], item[0]))
-    text = (f'width {min(widths)} to {max(widths)}, height {min(heights)} to'
-            f' {max(heights)}, most common {w}x{h} ({count:,})')
-  small = sum(k for size, k in found.sizes.items()
-              if min(size) < form.resolution)
+      found.sizes.items(), key=lambda item: (-item[1], item[0])
+    )
+    text = (
+      f'width {min(widths)} to {max(widths)}, height {min(heights)} to'
+      f' {max(heights)}, most common {w}x{h} ({count:,})'
+    )
+  small = sum(
+    k for size, k in found.sizes.items() if min(size) < form.resolution
+  )
   if small:
     text += f'; {small:,} are smaller than {form.resolution} and are enlarged'
   return f'{text}\n{form.of_size()}'

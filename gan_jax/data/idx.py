@@ -32,19 +32,22 @@ def open_idx(name: str, where: str, config, form: picture.Form) -> Source:
   images = _read(images_path, name)
   if images.ndim not in (3, 4):
     raise UserError(
-        f'{name}: {images_path.name} holds {list(images.shape)} numbers, not'
-        ' pictures [N, H, W]; give the file of the pictures.')
+      f'{name}: {images_path.name} holds {list(images.shape)} numbers, not'
+      ' pictures [N, H, W]; give the file of the pictures.'
+    )
   if images.ndim == 4 and images.shape[-1] not in (1, 2, 3, 4):
     raise UserError(
-        f'{name}: {images_path.name} has shape {list(images.shape)}; the last'
-        ' axis must be 1 to 4 channels.')
+      f'{name}: {images_path.name} has shape {list(images.shape)}; the last'
+      ' axis must be 1 to 4 channels.'
+    )
   labels_path = _labels_path(images_path)
   note = images_path.name
   if labels_path is None:
     labels, classes = np.zeros(len(images), np.int32), ()
   else:
     labels, classes = integer_labels(
-        _read(labels_path, name), len(images), name)
+      _read(labels_path, name), len(images), name
+    )
     note += f', {labels_path.name}'
   return ArraySource(name, images, labels, classes, form, note)
 
@@ -54,20 +57,23 @@ def _images_path(name, path, config):
     return path
   if not path.is_dir():
     raise UserError(
-        f"config.data.source is '{name}', but there is no folder or file"
-        f' {path}; give idx:PATH with the folder of train-images-idx3-ubyte.gz'
-        ' and its like.')
+      f"config.data.source is '{name}', but there is no folder or file"
+      f' {path}; give idx:PATH with the folder of train-images-idx3-ubyte.gz'
+      ' and its like.'
+    )
   if config.split not in _SPLITS:
     raise UserError(
-        f"config.data.split is '{config.split}'; idx files have the splits"
-        f' {", ".join(_SPLITS)}.')
+      f"config.data.split is '{config.split}'; idx files have the splits"
+      f' {", ".join(_SPLITS)}.'
+    )
   pattern = re.compile(_SPLITS[config.split] + r'-images[-.]idx[34]-ubyte')
   here = sorted(p.name for p in path.iterdir())
   found = [f for f in here if pattern.fullmatch(f.removesuffix('.gz'))]
   if not found:
     raise UserError(
-        f'{name}: {path} has no {_SPLITS[config.split]}-images-idx3-ubyte or'
-        f' .gz; it holds {", ".join(here[:10]) or "nothing"}.')
+      f'{name}: {path} has no {_SPLITS[config.split]}-images-idx3-ubyte or'
+      f' .gz; it holds {", ".join(here[:10]) or "nothing"}.'
+    )
   return path / found[0]
 
 
@@ -94,9 +100,11 @@ def _read(path, name):
     body = len(data) - 4 - 4 * ndim
     if body != math.prod(shape):
       raise ValueError(
-          f'its header promises {math.prod(shape):,} bytes, it has {body:,}')
+        f'its header promises {math.prod(shape):,} bytes, it has {body:,}'
+      )
   except (OSError, EOFError, ValueError, zlib.error, struct.error) as e:
     raise UserError(
-        f'{name}: {path} is not a whole file of the idx format ({e}); fetch it'
-        ' again.') from None
+      f'{name}: {path} is not a whole file of the idx format ({e}); fetch it'
+      ' again.'
+    ) from None
   return np.frombuffer(data, np.uint8, offset=4 + 4 * ndim).reshape(shape)

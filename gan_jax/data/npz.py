@@ -35,8 +35,9 @@ def open_npz(name: str, where: str, config, form: picture.Form) -> Source:
   path = pathlib.Path(where).expanduser()
   if not path.is_file():
     raise UserError(
-        f"config.data.source is '{name}', but there is no file {path}; give"
-        ' npz:PATH with the path of a .npz file.')
+      f"config.data.source is '{name}', but there is no file {path}; give"
+      ' npz:PATH with the path of a .npz file.'
+    )
   try:
     archive = np.load(path, allow_pickle=False)
     if isinstance(archive, np.ndarray):
@@ -46,15 +47,17 @@ def open_npz(name: str, where: str, config, form: picture.Form) -> Source:
       label_key = _find(archive.files, _LABEL_KEYS, config.split)
       if image_key is None:
         raise UserError(
-            f'{name}: no pictures under any of {", ".join(_IMAGE_KEYS)}; the'
-            f' file holds {", ".join(archive.files) or "nothing"}. Save it'
-            ' with numpy.savez(PATH, image=..., label=...).')
+          f'{name}: no pictures under any of {", ".join(_IMAGE_KEYS)}; the'
+          f' file holds {", ".join(archive.files) or "nothing"}. Save it'
+          ' with numpy.savez(PATH, image=..., label=...).'
+        )
       images = archive[image_key]
       labels = None if label_key is None else archive[label_key]
   except (ValueError, OSError, EOFError, zipfile.BadZipFile, zlib.error) as e:
     raise UserError(
-        f'{name}: {path} cannot be read as a NumPy archive ({e}); save it'
-        ' again with numpy.savez(PATH, image=..., label=...).') from e
+      f'{name}: {path} cannot be read as a NumPy archive ({e}); save it'
+      ' again with numpy.savez(PATH, image=..., label=...).'
+    ) from e
   note = f"key '{image_key}', {images.dtype} {list(images.shape)}"
   images, how = _to_uint8(images, name, image_key)
   if labels is None:
@@ -78,14 +81,19 @@ def _to_uint8(images, name, key):
   shape = list(images.shape)
   if images.ndim not in (3, 4) or 0 in shape:
     raise UserError(
-        f"{name}: '{key}' has shape {shape}; pictures are [N, H, W] or"
-        ' [N, H, W, C].')
+      f"{name}: '{key}' has shape {shape}; pictures are [N, H, W] or"
+      ' [N, H, W, C].'
+    )
   if images.ndim == 4 and shape[-1] not in (1, 2, 3, 4):
-    hint = (f' It looks like [N, C, H, W]; save {key}.transpose(0, 2, 3, 1).'
-            if shape[1] in (1, 3) else '')
+    hint = (
+      f' It looks like [N, C, H, W]; save {key}.transpose(0, 2, 3, 1).'
+      if shape[1] in (1, 3)
+      else ''
+    )
     raise UserError(
-        f"{name}: '{key}' has shape {shape}; the last axis must be 1 to 4"
-        f' channels.{hint}')
+      f"{name}: '{key}' has shape {shape}; the last axis must be 1 to 4"
+      f' channels.{hint}'
+    )
   if images.dtype == np.uint8:
     return images, ''
   if images.dtype == bool:
@@ -95,11 +103,14 @@ def _to_uint8(images, name, key):
     if low >= 0 and high <= 1:
       return np.round(images * 255).astype(np.uint8), '; float taken as [0, 1]'
     if low >= -1 and high <= 1:
-      return (np.round((images + 1) * 127.5).astype(np.uint8),
-              '; float taken as [-1, 1]')
+      return (
+        np.round((images + 1) * 127.5).astype(np.uint8),
+        '; float taken as [-1, 1]',
+      )
     raise UserError(
-        f"{name}: '{key}' is {images.dtype} from {low:.4g} to {high:.4g};"
-        ' float pictures must lie in [0, 1] or [-1, 1], or save uint8.')
+      f"{name}: '{key}' is {images.dtype} from {low:.4g} to {high:.4g};"
+      ' float pictures must lie in [0, 1] or [-1, 1], or save uint8.'
+    )
   raise UserError(
-      f"{name}: '{key}' is of type {images.dtype}; save uint8 pictures, 0 to"
-      ' 255.')
+    f"{name}: '{key}' is of type {images.dtype}; save uint8 pictures, 0 to 255."
+  )

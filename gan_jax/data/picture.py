@@ -13,14 +13,15 @@ import numpy as np
 from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
 
 FILTERS = {
-    'lanczos': Image.Resampling.LANCZOS,
-    'bicubic': Image.Resampling.BICUBIC,
-    'bilinear': Image.Resampling.BILINEAR,
-    'box': Image.Resampling.BOX,
+  'lanczos': Image.Resampling.LANCZOS,
+  'bicubic': Image.Resampling.BICUBIC,
+  'bilinear': Image.Resampling.BILINEAR,
+  'box': Image.Resampling.BOX,
 }
 BACKGROUNDS = {'white': 255, 'black': 0}
 SUFFIXES = frozenset(
-    '.png .jpg .jpeg .jpe .jfif .webp .bmp .gif .tif .tiff'.split())
+  '.png .jpg .jpeg .jpe .jfif .webp .bmp .gif .tif .tiff'.split()
+)
 # Pillow warns of harmless flaws (odd metadata, a large size); what it cannot
 # read it raises. A filter in force for the whole process, because
 # `catch_warnings` is not safe among threads.
@@ -75,8 +76,10 @@ class Form:
     """For reports: what happens to the size."""
     if not self.resolution:
       return 'left at their size'
-    return (f'short side resized to {self.resolution} ({self.filter}), then'
-            ' centre crop')
+    return (
+      f'short side resized to {self.resolution} ({self.filter}), then'
+      ' centre crop'
+    )
 
 
 def fit(image: Image.Image, resolution: int, filter: str) -> Image.Image:  # pylint: disable=redefined-builtin
@@ -109,9 +112,7 @@ def fit(image: Image.Image, resolution: int, filter: str) -> Image.Image:  # pyl
   return image.crop((left, top, left + resolution, top + resolution))
 
 
-def to_plain(
-    image: Image.Image, channels: int, background: str
-) -> Image.Image:
+def to_plain(image: Image.Image, channels: int, background: str) -> Image.Image:
   """Any mode to 8-bit grey or RGB.
 
   16-bit grey is scaled by 255/65535 and rounded. (Pillow itself keeps the high
@@ -133,7 +134,8 @@ def to_plain(
     image = Image.fromarray(_scale_16_bit(np.asarray(image)))
   elif image.mode == 'F':
     raise BadPictureError(
-        '32-bit float pictures have no fixed range; save as 8-bit')
+      '32-bit float pictures have no fixed range; save as 8-bit'
+    )
   if image.has_transparency_data:
     grey = BACKGROUNDS[background]
     image = image.convert('RGBA')
@@ -148,8 +150,9 @@ def to_plain(
 def _scale_16_bit(values):
   if values.dtype != np.uint16 and (values.min() < 0 or values.max() > 65535):
     raise BadPictureError(
-        f'32-bit picture with values {values.min()} to {values.max()}; save as'
-        ' 8-bit or 16-bit')
+      f'32-bit picture with values {values.min()} to {values.max()}; save as'
+      ' 8-bit or 16-bit'
+    )
   return ((values.astype(np.uint32) + 128) // 257).astype(np.uint8)
 
 
@@ -184,7 +187,8 @@ def read(data: bytes) -> Picture:
     image.load()
   except UnidentifiedImageError:
     raise BadPictureError(
-        'not a PNG, JPEG, WebP, BMP, GIF or TIFF file') from None
+      'not a PNG, JPEG, WebP, BMP, GIF or TIFF file'
+    ) from None
   except MemoryError:
     raise
   except Exception as e:  # Pillow's readers raise many types on bad bytes
@@ -198,8 +202,13 @@ def read(data: bytes) -> Picture:
 
 
 # Pillow's names for what people call otherwise.
-_MODES = {'1': '1-bit', 'L': 'grey', 'LA': 'grey with transparency',
-          'P': 'palette', 'PA': 'palette with transparency'}
+_MODES = {
+  '1': '1-bit',
+  'L': 'grey',
+  'LA': 'grey with transparency',
+  'P': 'palette',
+  'PA': 'palette with transparency',
+}
 
 
 def _describe(image):

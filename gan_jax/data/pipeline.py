@@ -62,8 +62,9 @@ def decode(table: dict[str, jax.Array], raw: dict[str, jax.Array]) -> Batch:
   if 'index' in raw:
     # Indices come from a permutation of the rows, so none needs clipping.
     image, label = (
-        table[name].at[raw['index']].get(mode='promise_in_bounds')
-        for name in ('image', 'label'))
+      table[name].at[raw['index']].get(mode='promise_in_bounds')
+      for name in ('image', 'label')
+    )
   else:
     image, label = raw['image'], raw['label']
   if image.dtype != jnp.uint8:
@@ -87,16 +88,16 @@ class Feed:
   decode = staticmethod(decode)
 
   def __init__(
-      self,
-      source: Source,
-      *,
-      draws: int,
-      batch: int,
-      seed: int,
-      mirror: bool,
-      mesh: jax.sharding.Mesh,
-      device_budget_mb: float,
-      workers: int,
+    self,
+    source: Source,
+    *,
+    draws: int,
+    batch: int,
+    seed: int,
+    mirror: bool,
+    mesh: jax.sharding.Mesh,
+    device_budget_mb: float,
+    workers: int,
   ):
     """Puts a small set onto the devices.
 
@@ -117,9 +118,10 @@ class Feed:
     parts = mesh.shape['data']
     if batch % parts:
       raise UserError(
-          f'the batch of {batch} cannot be shared evenly by the {parts} devices'
-          " of the mesh's axis 'data'; make it a multiple of"
-          f' {parts}, or use fewer devices.')
+        f'the batch of {batch} cannot be shared evenly by the {parts} devices'
+        " of the mesh's axis 'data'; make it a multiple of"
+        f' {parts}, or use fewer devices.'
+      )
     self._sharding = NamedSharding(mesh, P(None, 'data'))
     self._shape = (draws, batch)
     rows = _local_rows(self._sharding, self._shape)
@@ -127,15 +129,22 @@ class Feed:
     # Worker processes would only copy a set that lies in memory.
     self._workers = 0 if source.in_memory else workers
     self._step_bytes = draws * len(rows) * source.nbytes() // len(source)
-    self._load = _Loader(None if self._resident else source, len(source),
-                         self._shape, rows, seed, mirror)
+    self._load = _Loader(
+      None if self._resident else source,
+      len(source),
+      self._shape,
+      rows,
+      seed,
+      mirror,
+    )
     self.table = {}
     if self._resident:
       images, labels = source.arrays()
       everywhere = NamedSharding(mesh, P())
       self.table = {
-          name: jax.make_array_from_process_local_data(everywhere, x, x.shape)
-          for name, x in (('image', images), ('label', labels))}
+        name: jax.make_array_from_process_local_data(everywhere, x, x.shape)
+        for name, x in (('image', images), ('label', labels))
+      }
 
   def batches(self, start_step: int) -> Iterator[dict[str, Any]]:
     """What steps start_step, start_step + 1, ... get, without end.
@@ -167,23 +176,28 @@ class Feed:
     threads = max(1, min(ahead, (os.cpu_count() or 1) // processes))
     steps = grain.MapDataset.range(start_step, start_step + _FOREVER)
     dataset = steps.map(self._load).to_iter_dataset(
-        grain.ReadOptions(num_threads=threads, prefetch_buffer_size=ahead))
+      grain.ReadOptions(num_threads=threads, prefetch_buffer_size=ahead)
+    )
     if not self._workers:
       return dataset
     if not flags.FLAGS.is_parsed():  # in a notebook or a test
       flags.FLAGS.mark_as_parsed()  # grain asks for its flags
     return dataset.mp_prefetch(
-        grain.MultiprocessingOptions(num_workers=self._workers),
-        worker_init_fn=_ignore_interrupt)
+      grain.MultiprocessingOptions(num_workers=self._workers),
+      worker_init_fn=_ignore_interrupt,
+    )
 
   def _on_devices(self, local):
     with contextlib.closing(local):
       for raw in local:
         if self._workers:  # nothing may outlive the workers' shared memory
           raw = {name: np.array(rows) for name, rows in raw.items()}
-        yield {name: jax.make_array_from_process_local_data(
-            self._sharding, rows, self._shape + rows.shape[2:])
-               for name, rows in raw.items()}
+        yield {
+          name: jax.make_array_from_process_local_data(
+            self._sharding, rows, self._shape + rows.shape[2:]
+          )
+          for name, rows in raw.items()
+        }
 
 
 @dataclasses.dataclass(frozen=True)
@@ -218,8 +232,8 @@ class _Loader:
     image = np.stack([image for image, _ in samples])
     label = np.array([label for _, label in samples], np.int32)
     return raw | {
-        'image': image.reshape(*index.shape, *image.shape[1:]),
-        'label': label.reshape(index.shape),
+      'image': image.reshape(*index.shape, *image.shape[1:]),
+      'label': label.reshape(index.shape),
     }
 
 
@@ -236,7 +250,7 @@ def _ignore_interrupt(index, count):
 
 
 def samples_at(
-    source: Source, seed: int, count: int
+  source: Source, seed: int, count: int
 ) -> tuple[np.ndarray, np.ndarray]:
   """The first samples of a run's order, not mirrored, for people and metrics.
 

@@ -39,11 +39,11 @@ class Scan:
 
 
 def scan(
-    files: Folder | Zip,
-    names: list[str],
-    form: picture.Form,
-    keep_bytes: float,
-    source: str,
+  files: Folder | Zip,
+  names: list[str],
+  form: picture.Form,
+  keep_bytes: float,
+  source: str,
 ) -> Scan:
   """Decodes all files.
 
@@ -77,25 +77,33 @@ def scan(
 
   in_threads(look, len(names), f'scanning {source}')
   good = [i for i, f in enumerate(found) if not isinstance(f, str)]
-  skipped = [(printable(names[i]), f) for i, f in enumerate(found)
-             if isinstance(f, str)]
+  skipped = [
+    (printable(names[i]), f) for i, f in enumerate(found) if isinstance(f, str)
+  ]
   if not good:
     raise UserError(
-        f'{source}: none of the {len(names)} picture files can be read:\n'
-        f'{first_few(skipped)}')
+      f'{source}: none of the {len(names)} picture files can be read:\n'
+      f'{first_few(skipped)}'
+    )
   sizes = collections.Counter(found[i][1] for i in good)
   if not form.resolution and len(sizes) > 1:
-    common = ', '.join(
-        f'{w}x{h} ({k})' for (w, h), k in sizes.most_common(3))
+    common = ', '.join(f'{w}x{h} ({k})' for (w, h), k in sizes.most_common(3))
     raise UserError(
-        f'{source}: config.data.resolution=0 leaves pictures at their size, but'
-        f' there are {len(sizes)} different sizes ({common}, ...); set'
-        ' config.data.resolution to the side you want, in pixels.')
+      f'{source}: config.data.resolution=0 leaves pictures at their size, but'
+      f' there are {len(sizes)} different sizes ({common}, ...); set'
+      ' config.data.resolution to the side you want, in pixels.'
+    )
   if keep and skipped:
     pixels = pixels[good]
   return Scan(
-      good, skipped, collections.Counter(found[i][0] for i in good), sizes,
-      sum(found[i][2] for i in good), shape, pixels if keep else None)
+    good,
+    skipped,
+    collections.Counter(found[i][0] for i in good),
+    sizes,
+    sum(found[i][2] for i in good),
+    shape,
+    pixels if keep else None,
+  )
 
 
 def first_few(skipped: list[tuple[str, str]], n: int = 10) -> str:

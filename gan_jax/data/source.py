@@ -85,22 +85,23 @@ class DecodedSource(Source):
       except BadPictureError as e:
         self._warn(j % n, e)
     raise UserError(
-        f'{self.name}: {tries} pictures in a row cannot be read, from'
-        f' {self._title(i)} on; check that the files are still there, then run'
-        ' the same command again to go on.')
+      f'{self.name}: {tries} pictures in a row cannot be read, from'
+      f' {self._title(i)} on; check that the files are still there, then run'
+      ' the same command again to go on.'
+    )
 
   def _warn(self, i, reason):
     warned = self.__dict__.setdefault('_warned', set())
     if i not in warned:
       warned.add(i)
       logging.warning(
-          '%s cannot be read (%s); the next good picture takes its place',
-          self._title(i), reason)
+        '%s cannot be read (%s); the next good picture takes its place',
+        self._title(i),
+        reason,
+      )
 
 
-def in_threads(
-    work: Callable[[range], None], n: int, what: str
-) -> None:
+def in_threads(work: Callable[[range], None], n: int, what: str) -> None:
   """Has threads work through range(n), with progress on stderr.
 
   Pillow and the archive readers release the interpreter lock while they
@@ -122,11 +123,13 @@ def in_threads(
       future.result()
       now = time.monotonic()
       if now - start > _QUIET_SECONDS and (
-          now - shown > _EVERY_SECONDS or run is runs[-1] and shown != start):
+        now - shown > _EVERY_SECONDS or run is runs[-1] and shown != start
+      ):
         shown = now
         end = '\n' if run is runs[-1] else ''
-        print(f'\r{what}: {run.stop} of {n}', end=end, file=sys.stderr,
-              flush=True)
+        print(
+          f'\r{what}: {run.stop} of {n}', end=end, file=sys.stderr, flush=True
+        )
   finally:
     # After an error or Ctrl-C the runs not yet begun are dropped.
     pool.shutdown(wait=True, cancel_futures=True)
@@ -148,8 +151,9 @@ def report_text(source: Source, rows: list[tuple[str, str]]) -> str:
   what = 'pictures' if len(source.shape) == 3 else 'points'
   size = source.nbytes() / 2**20
   dtype = np.dtype(source.dtype).name
-  lines = [f'{source.name}: {len(source):,} {what}, {shape} {dtype}, '
-           f'{size:,.1f} MiB']
+  lines = [
+    f'{source.name}: {len(source):,} {what}, {shape} {dtype}, {size:,.1f} MiB'
+  ]
   for word, text in rows:
     first, *more = text.split('\n')
     lines.append(f'  {word:<10} {first}')
@@ -158,7 +162,7 @@ def report_text(source: Source, rows: list[tuple[str, str]]) -> str:
 
 
 def integer_labels(
-    labels: np.ndarray, n: int, name: str
+  labels: np.ndarray, n: int, name: str
 ) -> tuple[np.ndarray, tuple[str, ...]]:
   """Checks class numbers from a file and names the classes '0', '1', ...
 
@@ -175,16 +179,19 @@ def integer_labels(
   """
   if labels.shape not in ((n,), (n, 1)):
     raise UserError(
-        f'{name}: the labels have shape {list(labels.shape)} but there are {n}'
-        f' pictures; give one class number per picture, shape [{n}].')
+      f'{name}: the labels have shape {list(labels.shape)} but there are {n}'
+      f' pictures; give one class number per picture, shape [{n}].'
+    )
   labels = labels.reshape(n)
   if labels.dtype.kind not in 'iub':
     raise UserError(
-        f'{name}: the labels are of type {labels.dtype}; give whole numbers'
-        ' 0, 1, 2, ...')
+      f'{name}: the labels are of type {labels.dtype}; give whole numbers'
+      ' 0, 1, 2, ...'
+    )
   if labels.min() < 0 or labels.max() >= 100_000:
     raise UserError(
-        f'{name}: the labels run from {labels.min()} to {labels.max()}; number'
-        ' the classes 0, 1, 2, ... (at most 100,000).')
+      f'{name}: the labels run from {labels.min()} to {labels.max()}; number'
+      ' the classes 0, 1, 2, ... (at most 100,000).'
+    )
   classes = tuple(str(k) for k in range(int(labels.max()) + 1))
   return labels.astype(np.int32), classes

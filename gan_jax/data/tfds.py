@@ -24,14 +24,14 @@ class TfdsSource(DecodedSource):
   in_memory = False
 
   def __init__(
-      self,
-      name: str,
-      records,
-      image: str,
-      label: str | None,
-      classes: tuple[str, ...],
-      form: picture.Form,
-      shape: tuple[int, int, int],
+    self,
+    name: str,
+    records,
+    image: str,
+    label: str | None,
+    classes: tuple[str, ...],
+    form: picture.Form,
+    shape: tuple[int, int, int],
   ):
     """Wraps a data source of TFDS.
 
@@ -96,40 +96,55 @@ def open_tfds(name: str, where: str, config, form: picture.Form) -> Source:
   """
   with _quietly():
     import tensorflow_datasets as tfds
+
     builder = _builder(tfds, name, where, config.data_dir)
     if not builder.is_prepared():
       builder = _prepare(tfds, name, where, config.data_dir, builder)
     formats = {f.value for f in builder.info.available_file_formats()}
     if 'array_record' not in formats:
       raise UserError(
-          f'{name} is stored in {builder.data_dir} as {", ".join(formats)},'
-          ' which cannot be read at random; prepare it again in another folder:'
-          f' {_by_hand(where)}')
+        f'{name} is stored in {builder.data_dir} as {", ".join(formats)},'
+        ' which cannot be read at random; prepare it again in another folder:'
+        f' {_by_hand(where)}'
+      )
     features = builder.info.features
     image = _feature(features, tfds.features.Image, 'image')
     label = _feature(features, tfds.features.ClassLabel, 'label')
     if image is None:
       raise UserError(
-          f'{name} has no pictures; its features are'
-          f' {", ".join(features) or "none"}. Give an image data set.')
+        f'{name} has no pictures; its features are'
+        f' {", ".join(features) or "none"}. Give an image data set.'
+      )
     records = _records(tfds, name, builder, config.split, image)
   stored = features[image].shape
   if not form.resolution and None in stored[:2]:
     raise UserError(
-        f'{name}: its pictures differ in size; set config.data.resolution to'
-        ' the side you want, in pixels.')
+      f'{name}: its pictures differ in size; set config.data.resolution to'
+      ' the side you want, in pixels.'
+    )
   side = (form.resolution,) * 2 if form.resolution else stored[:2]
   classes = () if label is None else tuple(features[label].names)
-  source = TfdsSource(name, records, image, label, classes, form,
-                      (*side, form.channels))
-  source.report = report_text(source, [
-      ('from', f'{builder.info.full_name}, split {config.split}, in'
-               f' {builder.data_dir}'),
+  source = TfdsSource(
+    name, records, image, label, classes, form, (*side, form.channels)
+  )
+  source.report = report_text(
+    source,
+    [
+      (
+        'from',
+        f'{builder.info.full_name}, split {config.split}, in'
+        f' {builder.data_dir}',
+      ),
       ('sizes', _sizes(stored, form)),
-      ('classes', f'{len(classes)}: {", ".join(classes[:20])}'
-                  + (', ...' if len(classes) > 20 else '')
-                  if classes else 'none'),
-  ])
+      (
+        'classes',
+        f'{len(classes)}: {", ".join(classes[:20])}'
+        + (', ...' if len(classes) > 20 else '')
+        if classes
+        else 'none',
+      ),
+    ],
+  )
   return source
 
 
@@ -137,11 +152,13 @@ def _records(tfds, name, builder, split, image):
   """The records of a split; the picture stays as its file's bytes."""
   try:
     return builder.as_data_source(
-        split=split, decoders={image: tfds.decode.SkipDecoding()})
+      split=split, decoders={image: tfds.decode.SkipDecoding()}
+    )
   except Exception as e:  # bad names, bad or empty slices raise many types
     raise UserError(
-        f"config.data.split is '{split}', but the splits of {name} are"
-        f' {", ".join(builder.info.splits)} ({_brief(e)})') from None
+      f"config.data.split is '{split}', but the splits of {name} are"
+      f' {", ".join(builder.info.splits)} ({_brief(e)})'
+    ) from None
 
 
 def _sizes(stored, form):
@@ -176,42 +193,51 @@ def _builder(tfds, name, where, data_dir, **kwargs):
     near = difflib.get_close_matches(where, known, 1)
     hint = f' Did you mean tfds:{near[0]}?' if near else ''
     raise UserError(
-        f"config.data.source is '{name}', but TFDS knows no such set and none"
-        f' is stored in {folder}; see https://www.tensorflow.org/datasets or'
-        f' set config.data.data_dir.{hint}') from None
+      f"config.data.source is '{name}', but TFDS knows no such set and none"
+      f' is stored in {folder}; see https://www.tensorflow.org/datasets or'
+      f' set config.data.data_dir.{hint}'
+    ) from None
   except Exception as e:  # unknown config, version, malformed name
     raise UserError(
-        f"config.data.source is '{name}', which TFDS refuses:"
-        f' {_brief(e)}') from None
+      f"config.data.source is '{name}', which TFDS refuses: {_brief(e)}"
+    ) from None
 
 
 def _prepare(tfds, name, where, data_dir, builder):
   missing = f'{name} is not prepared in {builder.data_dir}'
   if importlib.util.find_spec('tensorflow') is None:
     raise UserError(
-        f"{missing}, and preparing it needs TensorFlow: pip install"
-        f" 'gan_jax[tf]', then run this again; or prepare it on another"
-        f' machine: {_by_hand(where)}')
-  print(f'{missing}; downloading and preparing it with TFDS, which goes on'
-        ' trying for minutes where there is no network', file=sys.stderr,
-        flush=True)
+      f'{missing}, and preparing it needs TensorFlow: pip install'
+      f" 'gan_jax[tf]', then run this again; or prepare it on another"
+      f' machine: {_by_hand(where)}'
+    )
+  print(
+    f'{missing}; downloading and preparing it with TFDS, which goes on'
+    ' trying for minutes where there is no network',
+    file=sys.stderr,
+    flush=True,
+  )
   os.environ.setdefault('TF_CPP_MIN_LOG_LEVEL', '3')
   try:
     import tensorflow as tf
+
     tf.config.set_visible_devices([], 'GPU')  # the GPU's memory is JAX's
     builder = _builder(tfds, name, where, data_dir, file_format='array_record')
     builder.download_and_prepare()
   except Exception as e:  # network, checksums, disk, manual downloads, ...
     raise UserError(
-        f'{missing}, and preparing it failed ({type(e).__name__}:'
-        f' {_brief(e)}); if this machine cannot download, prepare it on'
-        f' another: {_by_hand(where)}') from None
+      f'{missing}, and preparing it failed ({type(e).__name__}:'
+      f' {_brief(e)}); if this machine cannot download, prepare it on'
+      f' another: {_by_hand(where)}'
+    ) from None
   return builder
 
 
 def _by_hand(where):
-  return (f'tfds build {where} --data_dir=DIR --file_format=array_record, copy'
-          ' DIR here and set config.data.data_dir to it.')
+  return (
+    f'tfds build {where} --data_dir=DIR --file_format=array_record, copy'
+    ' DIR here and set config.data.data_dir to it.'
+  )
 
 
 def _feature(features, kind, preferred):

@@ -88,10 +88,13 @@ class ToySource(Source):
     self._points, self._labels = points(which)
     m = len(modes(which))
     self.classes = tuple(f'centre {k}' for k in range(m))
-    self.report = report_text(self, [
+    self.report = report_text(
+      self,
+      [
         ('from', f'a fixed draw, standard deviation {deviation(which):.4g}'),
         ('classes', class_counts(self.classes, self._labels)),
-    ])
+      ],
+    )
 
   def __len__(self):
     return len(self._points)
@@ -115,6 +118,7 @@ def open_toy(name: str, where: str, config, form: picture.Form) -> Source:
     near = difflib.get_close_matches(where, NAMES, 1)
     hint = f' Did you mean toy:{near[0]}?' if near else ''
     raise UserError(
-        f"config.data.source is '{name}', but the toy sets are"
-        f' {", ".join(NAMES)}.{hint}')
+      f"config.data.source is '{name}', but the toy sets are"
+      f' {", ".join(NAMES)}.{hint}'
+    )
   return ToySource(name, where)

@@ -10,16 +10,16 @@ from gan_jax.losses.adversarial import AdversarialLoss
 __all__ = ['LOSSES', 'PENALTIES', 'AdversarialLoss']
 
 LOSSES = {
-    'minimax': adversarial.MINIMAX,
-    'non_saturating': adversarial.NON_SATURATING,
-    'least_squares': adversarial.LEAST_SQUARES,
-    'hinge': adversarial.HINGE,
-    'wasserstein': adversarial.WASSERSTEIN,
+  'minimax': adversarial.MINIMAX,
+  'non_saturating': adversarial.NON_SATURATING,
+  'least_squares': adversarial.LEAST_SQUARES,
+  'hinge': adversarial.HINGE,
+  'wasserstein': adversarial.WASSERSTEIN,
 }
 
 PENALTIES = {
-    'wgan_gp': penalties.wgan_gp,
-    'dragan': penalties.dragan,
-    'r1': penalties.r1,
-    'drift': penalties.drift,
+  'wgan_gp': penalties.wgan_gp,
+  'dragan': penalties.dragan,
+  'r1': penalties.r1,
+  'drift': penalties.drift,
 }

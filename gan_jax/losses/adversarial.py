@@ -40,9 +40,9 @@ class AdversarialLoss(NamedTuple):
 # -log D(x) = softplus(-r), -log(1 - D(G(z))) = softplus(s). The generator
 # minimises log(1 - D(G(z))): OSGAN calls this game symmetric.
 MINIMAX = AdversarialLoss(
-    d_real=lambda r: softplus(-r),
-    d_fake=softplus,
-    g=lambda s: -softplus(s),
+  d_real=lambda r: softplus(-r),
+  d_fake=softplus,
+  g=lambda s: -softplus(s),
 )
 
 # Goodfellow et al. 2014, section 3: the generator minimises -log D(G(z)).
@@ -51,21 +51,21 @@ NON_SATURATING = MINIMAX._replace(g=lambda s: softplus(-s))
 # Mao et al. 2017, eq. 9, labels a = 0, b = 1, c = 1; without their factor 1/2
 # (OSGAN Table 1, spec section 3.3).
 LEAST_SQUARES = AdversarialLoss(
-    d_real=lambda r: (r - 1.0) ** 2,
-    d_fake=lambda s: s**2,
-    g=lambda s: (s - 1.0) ** 2,
+  d_real=lambda r: (r - 1.0) ** 2,
+  d_fake=lambda s: s**2,
+  g=lambda s: (s - 1.0) ** 2,
 )
 
 # Lim and Ye 2017 (geometric GAN).
 HINGE = AdversarialLoss(
-    d_real=lambda r: jax.nn.relu(1.0 - r),
-    d_fake=lambda s: jax.nn.relu(1.0 + s),
-    g=lambda s: -s,
+  d_real=lambda r: jax.nn.relu(1.0 - r),
+  d_fake=lambda s: jax.nn.relu(1.0 + s),
+  g=lambda s: -s,
 )
 
 # Arjovsky et al. 2017; wants a penalty or clipping to keep D Lipschitz.
 WASSERSTEIN = AdversarialLoss(
-    d_real=lambda r: -r,
-    d_fake=lambda s: s,
-    g=lambda s: -s,
+  d_real=lambda r: -r,
+  d_fake=lambda s: s,
+  g=lambda s: -s,
 )

@@ -52,7 +52,7 @@ def dragan(judge, real, fake, scores, key, *, noise: float = 0.5):
   del fake, scores
   uniform = jax.random.uniform(key, real.shape)
   norms = _norm(
-      _sample_gradients(judge, real + noise * jnp.std(real) * uniform)
+    _sample_gradients(judge, real + noise * jnp.std(real) * uniform)
   )
   return jnp.mean((norms - 1.0) ** 2)
 

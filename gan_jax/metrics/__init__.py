@@ -13,12 +13,12 @@ from gan_jax.metrics.scores import ranked
 __all__ = ['METRICS', 'frechet_distance', 'frechet_pixels', 'ranked']
 
 METRICS = {
-    'scores': lambda real, fake, on_real, on_fake: {
-        'd_real': float(np.mean(on_real)),
-        'd_fake': float(np.mean(on_fake)),
-        'd_ranked': ranked(on_real, on_fake),
-    },
-    'frechet_pixels': lambda real, fake, on_real, on_fake: {
-        'frechet_pixels': frechet_pixels(real, fake)
-    },
+  'scores': lambda real, fake, on_real, on_fake: {
+    'd_real': float(np.mean(on_real)),
+    'd_fake': float(np.mean(on_fake)),
+    'd_ranked': ranked(on_real, on_fake),
+  },
+  'frechet_pixels': lambda real, fake, on_real, on_fake: {
+    'frechet_pixels': frechet_pixels(real, fake)
+  },
 }

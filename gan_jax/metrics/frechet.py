@@ -21,17 +21,17 @@ def frechet_distance(mean_a, cov_a, mean_b, cov_b) -> float:
     cov_b: see cov_a.
   """
   mean_a, cov_a, mean_b, cov_b = (
-      np.asarray(x, np.float64) for x in (mean_a, cov_a, mean_b, cov_b)
+    np.asarray(x, np.float64) for x in (mean_a, cov_a, mean_b, cov_b)
   )
   values, vectors = np.linalg.eigh(cov_a)
   root = (vectors * np.sqrt(np.maximum(values, 0.0))) @ vectors.T
   product = np.linalg.eigvalsh(root @ cov_b @ root)
   root_trace = np.sum(np.sqrt(np.maximum(product, 0.0)))
   return float(
-      np.sum((mean_a - mean_b) ** 2)
-      + np.trace(cov_a)
-      + np.trace(cov_b)
-      - 2.0 * root_trace
+    np.sum((mean_a - mean_b) ** 2)
+    + np.trace(cov_a)
+    + np.trace(cov_b)
+    - 2.0 * root_trace
   )
 
 
@@ -46,7 +46,7 @@ def pixel_features(samples) -> np.ndarray:
     for axis in (1, 2):
       parts = np.array_split(samples, min(8, samples.shape[axis]), axis)
       samples = np.concatenate(
-          [part.mean(axis, keepdims=True) for part in parts], axis
+        [part.mean(axis, keepdims=True) for part in parts], axis
       )
   return samples.reshape(len(samples), -1)
 

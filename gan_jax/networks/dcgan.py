@@ -61,7 +61,7 @@ class Generator(nn.Module):
 
     def up(x, features, kernel, stride, padding):
       layer = ConvTranspose(
-          features, kernel, stride, padding, use_bias=self.bias
+        features, kernel, stride, padding, use_bias=self.bias
       )
       return _spectral(layer, self.spectral, train)(x)
 

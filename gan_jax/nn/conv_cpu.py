@@ -7,7 +7,7 @@ strided convolution are. The forms here have no dilation:
   stride 1     one convolution, or a matrix product where the window is 1x1.
   unfolding    patches times kernel (stride 2, output) or patches times output
                (kernel gradient), a few rows at a time, so that the patches
-               stay in the cache and cost no memory.
+               stay in the cache and cost little memory.
   phases       the input of a stride s from its output is s * s convolutions
                of stride 1, computed as one and interleaved.
   folding      the same by one product with the kernel as it lies in memory,
@@ -17,13 +17,13 @@ strided convolution are. The forms here have no dilation:
 Which one when is what `benchmarks/conv.py` measured best.
 """
 
-from collections.abc import Callable
 import math
+from collections.abc import Callable
 from typing import Any
 
 import jax
-from jax import lax
 import jax.numpy as jnp
+from jax import lax
 
 Array = jax.Array
 
@@ -128,7 +128,7 @@ def _output(x: Array, k: Array, geo: Any) -> Array:
 def _kernel(x: Array, y: Array, geo: Any) -> Array:
   """Images [N, H, W, in] and output [N, H', W', out] to the kernel."""
   ci, co = x.shape[-1], y.shape[-1]
-  (oh, ow), (kh, kw) = geo.out, geo.window
+  oh, (kh, kw) = geo.out[0], geo.window
   if geo.stride > 1 and ci < _FEW_CHANNELS:
     like = jax.ShapeDtypeStruct((*geo.window, ci, co), x.dtype)
     return jax.linear_transpose(
@@ -171,7 +171,7 @@ def _input(y: Array, k: Array, geo: Any) -> Array:
 
 def _phases(y: Array, k: Array, geo: Any) -> Array:
   """The padded images, less whole strides of padding, by phases."""
-  n, co, s, ci = *y.shape[::3], geo.stride, k.shape[2]
+  co, s, ci = y.shape[-1], geo.stride, k.shape[2]
   taps = [math.ceil(w / s) for w in geo.window]
   k = jnp.pad(k, [*((0, t * s - w) for t, w in zip(
       taps, geo.window, strict=True)), (0, 0), (0, 0)])

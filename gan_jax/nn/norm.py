@@ -30,8 +30,8 @@ class BatchNorm(nn.Module):
     scale = self.param('scale', nn.initializers.ones, (channels,))
     bias = self.param('bias', nn.initializers.zeros, (channels,))
     running = {
-        'mean': self.variable('batch_stats', 'mean', jnp.zeros, (channels,)),
-        'var': self.variable('batch_stats', 'var', jnp.ones, (channels,)),
+      'mean': self.variable('batch_stats', 'mean', jnp.zeros, (channels,)),
+      'var': self.variable('batch_stats', 'var', jnp.ones, (channels,)),
     }
     if train:
       axes = tuple(range(x.ndim - 1))
@@ -66,6 +66,6 @@ def normalise(x, norm: str, *, train: bool, groups: int = 32):
   if norm == 'group':
     # The slow variance is a mean of squares of differences: no cancellation.
     return nn.GroupNorm(
-        math.gcd(groups, x.shape[-1]), epsilon=1e-5, use_fast_variance=False
+      math.gcd(groups, x.shape[-1]), epsilon=1e-5, use_fast_variance=False
     )(x)
   return x

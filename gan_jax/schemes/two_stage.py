@@ -35,9 +35,9 @@ def make_step(objective: Objective, optimizers: Optimizers, settings):
   def forward(g, z, labels, key):
     """Fakes, the pull-back of their gradient to G's parameters, G's stats."""
     return jax.vjp(
-        lambda params: objective.generate(params, g.stats, z, labels, key),
-        g.params,
-        has_aux=True,
+      lambda params: objective.generate(params, g.stats, z, labels, key),
+      g.params,
+      has_aux=True,
     )
 
   def step(pair: Pair, batch, key):
@@ -47,9 +47,9 @@ def make_step(objective: Objective, optimizers: Optimizers, settings):
       key_d = stream(key, f'd{k}')
       z = objective.latents(key_d, len(real))
       fake, pull_back, g_stats = forward(g, z, labels, key_d)
-      gradient, (d_stats, metrics) = jax.grad(
-          objective.d_loss, has_aux=True
-      )(d.params, d.stats, real, fake, labels, key_d)
+      gradient, (d_stats, metrics) = jax.grad(objective.d_loss, has_aux=True)(
+        d.params, d.stats, real, fake, labels, key_d
+      )
       d = optimizers.d.update(d, gradient, d_stats)
 
     if settings.fakes == 'fresh':
@@ -57,7 +57,7 @@ def make_step(objective: Objective, optimizers: Optimizers, settings):
       z = objective.latents(key_g, len(real))
       fake, pull_back, g_stats = forward(g, z, labels, key_g)
     gradient, g_metrics = jax.grad(objective.g_loss, has_aux=True)(
-        fake, d.params, d.stats, labels
+      fake, d.params, d.stats, labels
     )
     g = optimizers.g.update(g, *pull_back(gradient), g_stats)
     return Pair(g, d), metrics | g_metrics

@@ -14,20 +14,26 @@ from gan_jax.data import picture
 from gan_jax.errors import UserError
 
 BROKEN = {
-    'broken-empty.png': b'',
-    'broken-garbage.png': b'\x89PNG\r\n\x1a\n' + bytes(range(200)),
-    'broken-header.webp': b'RIFF\0\0\0\0WEBPVP8 ',
-    'broken-text.jpg': b'not a picture\n',
-    'broken-truncated.jpg': None,  # a third of a good file
+  'broken-empty.png': b'',
+  'broken-garbage.png': b'\x89PNG\r\n\x1a\n' + bytes(range(200)),
+  'broken-header.webp': b'RIFF\0\0\0\0WEBPVP8 ',
+  'broken-text.jpg': b'not a picture\n',
+  'broken-truncated.jpg': None,  # a third of a good file
 }
 
 
 def write_mixed(root, photo, encode, good=100):
   """Pictures of many modes, sizes and formats, and the BROKEN ones."""
   root.mkdir(parents=True, exist_ok=True)
-  forms = [('RGB', 'JPEG', 'jpg'), ('L', 'PNG', 'png'), ('P', 'PNG', 'png'),
-           ('RGBA', 'WEBP', 'webp'), ('CMYK', 'JPEG', 'JPG'),
-           ('1', 'BMP', 'bmp'), ('LA', 'PNG', 'png')]
+  forms = [
+    ('RGB', 'JPEG', 'jpg'),
+    ('L', 'PNG', 'png'),
+    ('P', 'PNG', 'png'),
+    ('RGBA', 'WEBP', 'webp'),
+    ('CMYK', 'JPEG', 'JPG'),
+    ('1', 'BMP', 'bmp'),
+    ('LA', 'PNG', 'png'),
+  ]
   rng = np.random.default_rng(0)
   for i in range(good - 1):
     mode, kind, suffix = forms[i % len(forms)]
@@ -39,7 +45,9 @@ def write_mixed(root, photo, encode, good=100):
   (root / 'sixteen.png').write_bytes(encode(photo[..., 0].astype('u2') << 8))
   for name, data in BROKEN.items():
     whole = (root / '000.jpg').read_bytes()
-    (root / name).write_bytes(whole[:len(whole) // 3] if data is None else data)
+    (root / name).write_bytes(
+      whole[: len(whole) // 3] if data is None else data
+    )
 
 
 def write_zip(path, root, prefix=''):
@@ -73,11 +81,17 @@ def test_mixed_folder_names_what_it_skips(mixed, open_source):
     shown, reason = line.strip().split(': ', 1)
     assert shown == name and reason
   assert 'empty file' in skipped[0]
-  for text in ('105 picture files: 100 used, 5 skipped (4.8%',
-               'CMYK 14: to RGB', '1-bit 14: to RGB', 'palette 14',
-               'RGBA 14: composed onto white', '16-bit grey 1: scaled',
-               'grey with transparency 14: composed onto white, to RGB',
-               'short side resized to 24 (lanczos)', 'are enlarged'):
+  for text in (
+    '105 picture files: 100 used, 5 skipped (4.8%',
+    'CMYK 14: to RGB',
+    '1-bit 14: to RGB',
+    'palette 14',
+    'RGBA 14: composed onto white',
+    '16-bit grey 1: scaled',
+    'grey with transparency 14: composed onto white, to RGB',
+    'short side resized to 24 (lanczos)',
+    'are enlarged',
+  ):
     assert text in source.report, text
 
 
@@ -112,7 +126,8 @@ def test_each_file_is_decoded_once(mixed, open_source, monkeypatch):
   calls = []
   read = picture.read
   monkeypatch.setattr(
-      picture, 'read', lambda data: calls.append(1) or read(data))
+    picture, 'read', lambda data: calls.append(1) or read(data)
+  )
   source = open_source(f'folder:{mixed}', resolution=24)
   source.arrays()
   assert len(calls) == 105
@@ -124,11 +139,16 @@ def test_each_file_is_decoded_once(mixed, open_source, monkeypatch):
 def test_folders_are_classes(tmp_path, open_source, encode):
   for i, name in enumerate(['cat/1.png', 'cat/deep/er/2.png', 'dog/3.png']):
     write(tmp_path / name, encode(plain(i)))
-  for name in ['.hidden/4.png', 'dog/.5.png', '__MACOSX/cat/6.png',
-               'empty/notes.txt', 'dog/about.json', 'dog/README']:
+  for name in [
+    '.hidden/4.png',
+    'dog/.5.png',
+    '__MACOSX/cat/6.png',
+    'empty/notes.txt',
+    'dog/about.json',
+    'dog/README',
+  ]:
     write(tmp_path / name, b'no picture')
-  source = open_source(
-      f'folder:{tmp_path}', resolution=8, conditional=True)
+  source = open_source(f'folder:{tmp_path}', resolution=8, conditional=True)
   assert source.classes == ('cat', 'dog')
   assert [source[i][1] for i in range(3)] == [0, 0, 1]
   assert source.arrays()[1].tolist() == [0, 0, 1]
@@ -138,13 +158,16 @@ def test_folders_are_classes(tmp_path, open_source, encode):
     assert other in source.report
 
 
-@pytest.mark.parametrize('names, classes', [
+@pytest.mark.parametrize(
+  'names, classes',
+  [
     (['1.png', '2.png'], ()),
     (['all/cat/1.png', 'all/dog/2.png'], ('cat', 'dog')),  # a wrapper
     (['all/1.png', 'all/2.png'], ()),
     (['cat/1.png', '2.png'], ()),  # beside: no classes
     (['b/x/1.png', 'a/x/2.png', 'b/y/3.png'], ('a', 'b')),
-])
+  ],
+)
 def test_what_counts_as_a_class(names, classes, tmp_path, open_source, encode):
   for name in names:
     write(tmp_path / name, encode(plain(0)))
@@ -167,8 +190,9 @@ def test_zip_equals_folder(prefix, tmp_path, open_source, encode, photo):
   path = tmp_path / 'pictures.zip'
   write_zip(path, root, prefix)
   a = open_source(f'folder:{root}', resolution=16, max_bad=0.2)
-  b = open_source(f'folder:{path}', resolution=16, max_bad=0.2,
-                  device_budget_mb=0)
+  b = open_source(
+    f'folder:{path}', resolution=16, max_bad=0.2, device_budget_mb=0
+  )
   assert a.classes == b.classes == ('cat', 'dog') and len(b) == 100
   for x, y in zip(a.arrays(), b.arrays(), strict=True):
     assert (x == y).all()
@@ -177,7 +201,8 @@ def test_zip_equals_folder(prefix, tmp_path, open_source, encode, photo):
 
 
 def test_zip_is_read_by_many_threads_and_after_pickling(
-    mixed, tmp_path, open_source):
+  mixed, tmp_path, open_source
+):
   path = tmp_path / 'pictures.zip'
   write_zip(path, mixed)
   source = open_source(f'folder:{path}', resolution=16, device_budget_mb=0)
@@ -191,6 +216,7 @@ def test_zip_is_read_by_many_threads_and_after_pickling(
 
 def test_zip_opens_its_own_file_after_a_fork(mixed, tmp_path):
   from gan_jax.data.files import Zip
+
   path = tmp_path / 'pictures.zip'
   write_zip(path, mixed)
   files = Zip(path)
@@ -206,7 +232,7 @@ def test_damaged_member_is_named(tmp_path, open_source, encode):
     for i in range(30):
       archive.writestr(f'{i:02d}.png', encode(plain(i)))
   data = bytearray(path.read_bytes())
-  data[data.index(b'IDAT') + 5] ^= 0xff  # in 00.png
+  data[data.index(b'IDAT') + 5] ^= 0xFF  # in 00.png
   path.write_bytes(data)
   source = open_source(f'folder:{path}', resolution=8)
   assert len(source) == 29
@@ -232,14 +258,20 @@ def test_at_most_ten_are_named(tmp_path, open_source):
   assert '... and 2 more' in str(e.value)
 
 
-@pytest.mark.parametrize('where, message', [
-    ('picturse', r'no folder or zip archive .*picturse; .*Did you mean .*'
-                 r'/pictures\?'),
+@pytest.mark.parametrize(
+  'where, message',
+  [
+    (
+      'picturse',
+      r'no folder or zip archive .*picturse; .*Did you mean .*'
+      r'/pictures\?',
+    ),
     ('empty', 'no pictures in it .it is empty'),
     ('texts', r'no pictures in it .other files: \.txt 2'),
     ('texts/a.txt', 'cannot be read as a zip archive'),
     ('cut.zip', 'cannot be read as a zip archive'),
-])
+  ],
+)
 def test_wrong_paths(where, message, tmp_path, open_source):
   for name in ('pictures', 'empty'):
     (tmp_path / name).mkdir()
@@ -289,7 +321,8 @@ def test_odd_names_and_links(tmp_path, open_source, encode):
 
 
 def test_a_file_that_breaks_later_is_passed_over(
-    tmp_path, open_source, encode, caplog):
+  tmp_path, open_source, encode, caplog
+):
   for i in range(5):
     write(tmp_path / f'{i}.png', encode(plain(50 * i)))
   source = open_source(f'folder:{tmp_path}', resolution=8, device_budget_mb=0)
@@ -313,9 +346,11 @@ def test_when_all_are_gone_the_run_says_so(tmp_path, open_source, encode):
     source[0]
 
 
-def test_progress_of_a_long_scan(tmp_path, open_source, encode, monkeypatch,
-                                 capfd):
+def test_progress_of_a_long_scan(
+  tmp_path, open_source, encode, monkeypatch, capfd
+):
   from gan_jax.data import source as source_module
+
   for i in range(4):
     write(tmp_path / f'{i}.png', encode(plain(i)))
   open_source(f'folder:{tmp_path}', resolution=8)

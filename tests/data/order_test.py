@@ -25,8 +25,10 @@ def test_streams_are_frozen():
 
 
 @given(
-    seed=seeds, n=st.integers(1, 50),
-    positions=st.lists(st.integers(0, 2000), min_size=1, max_size=40))
+  seed=seeds,
+  n=st.integers(1, 50),
+  positions=st.lists(st.integers(0, 2000), min_size=1, max_size=40),
+)
 def test_indices_follow_the_epochs(seed, n, positions):
   got = order.indices(seed, np.array(positions), n)
   want = [order.epoch_order(seed, p // n, n)[p % n] for p in positions]
@@ -37,15 +39,18 @@ def test_indices_follow_the_epochs(seed, n, positions):
 def test_shape_and_grouping_do_not_matter(seed, rows, cols):
   flat = np.arange(rows * cols) + 11
   grid = flat.reshape(rows, cols)
-  assert (order.indices(seed, grid, 7).ravel()
-          == order.indices(seed, flat, 7)).all()
-  assert (order.mirrored(seed, grid).ravel()
-          == order.mirrored(seed, flat)).all()
+  assert (
+    order.indices(seed, grid, 7).ravel() == order.indices(seed, flat, 7)
+  ).all()
+  assert (
+    order.mirrored(seed, grid).ravel() == order.mirrored(seed, flat)
+  ).all()
 
 
 def test_epochs_and_seeds_differ():
-  orders = [tuple(order.epoch_order(s, e, 50)) for s in range(4)
-            for e in range(4)]
+  orders = [
+    tuple(order.epoch_order(s, e, 50)) for s in range(4) for e in range(4)
+  ]
   assert len(set(orders)) == 16
 
 

@@ -27,14 +27,17 @@ def compose(colour, alpha, ground):
 
 
 @given(
-    width=st.integers(1, 90), height=st.integers(1, 90),
-    resolution=st.integers(1, 40), filter=st.sampled_from(
-        sorted(picture.FILTERS)), value=st.integers(0, 255))
+  width=st.integers(1, 90),
+  height=st.integers(1, 90),
+  resolution=st.integers(1, 40),
+  filter=st.sampled_from(sorted(picture.FILTERS)),
+  value=st.integers(0, 255),
+)
 @settings(deadline=None)
 def test_fit_is_square_and_keeps_a_constant(
-    width, height, resolution, filter, value):
-  got = picture.fit(
-      Image.new('L', (width, height), value), resolution, filter)
+  width, height, resolution, filter, value
+):
+  got = picture.fit(Image.new('L', (width, height), value), resolution, filter)
   assert got.size == (resolution, resolution)
   assert (np.asarray(got) == value).all()
 
@@ -44,7 +47,7 @@ def test_fit_crops_the_centre(shape, encode):
   image = np.random.default_rng(0).integers(0, 256, shape).astype(np.uint8)
   got = np.asarray(picture.fit(Image.fromarray(image), 48, 'lanczos'))
   top, left = (shape[0] - 48) // 2, (shape[1] - 48) // 2
-  assert (got == image[top:top + 48, left:left + 48]).all()
+  assert (got == image[top : top + 48, left : left + 48]).all()
 
 
 def test_box_filter_is_the_mean_of_blocks():
@@ -55,12 +58,18 @@ def test_box_filter_is_the_mean_of_blocks():
 
 
 KERNELS = {  # support radius, function
-    'lanczos': (3, lambda x: np.sinc(x) * np.sinc(x / 3) * (np.abs(x) < 3)),
-    'bilinear': (1, lambda x: np.maximum(0, 1 - np.abs(x))),
-    'bicubic': (2, lambda x: np.where(
-        np.abs(x) < 1, 1.5 * np.abs(x)**3 - 2.5 * x**2 + 1,
-        np.where(np.abs(x) < 2, -0.5 * np.abs(x)**3 + 2.5 * x**2
-                 - 4 * np.abs(x) + 2, 0))),
+  'lanczos': (3, lambda x: np.sinc(x) * np.sinc(x / 3) * (np.abs(x) < 3)),
+  'bilinear': (1, lambda x: np.maximum(0, 1 - np.abs(x))),
+  'bicubic': (
+    2,
+    lambda x: np.where(
+      np.abs(x) < 1,
+      1.5 * np.abs(x) ** 3 - 2.5 * x**2 + 1,
+      np.where(
+        np.abs(x) < 2, -0.5 * np.abs(x) ** 3 + 2.5 * x**2 - 4 * np.abs(x) + 2, 0
+      ),
+    ),
+  ),
 }
 
 
@@ -167,8 +176,9 @@ def test_cmyk(photo, encode):
   assert np.abs(got - want / 255).mean() < 6
 
 
-@pytest.mark.parametrize('kind, error', [
-    ('PNG', 0), ('BMP', 0), ('TIFF', 0), ('JPEG', 4), ('WEBP', 5)])
+@pytest.mark.parametrize(
+  'kind, error', [('PNG', 0), ('BMP', 0), ('TIFF', 0), ('JPEG', 4), ('WEBP', 5)]
+)
 def test_formats(kind, error, photo, encode):
   got = load(encode(photo, kind))
   assert np.abs(got - photo).mean() <= error
@@ -192,14 +202,14 @@ def test_float_pictures_are_refused(encode):
 
 # EXIF. The value says where the stored row 0 and column 0 belong.
 UPRIGHT = {
-    1: lambda x: x,
-    2: lambda x: x[:, ::-1],
-    3: lambda x: x[::-1, ::-1],
-    4: lambda x: x[::-1],
-    5: lambda x: x.swapaxes(0, 1),
-    6: lambda x: x.swapaxes(0, 1)[:, ::-1],
-    7: lambda x: x.swapaxes(0, 1)[::-1, ::-1],
-    8: lambda x: x.swapaxes(0, 1)[::-1],
+  1: lambda x: x,
+  2: lambda x: x[:, ::-1],
+  3: lambda x: x[::-1, ::-1],
+  4: lambda x: x[::-1],
+  5: lambda x: x.swapaxes(0, 1),
+  6: lambda x: x.swapaxes(0, 1)[:, ::-1],
+  7: lambda x: x.swapaxes(0, 1)[::-1, ::-1],
+  8: lambda x: x.swapaxes(0, 1)[::-1],
 }
 
 
@@ -223,12 +233,17 @@ def test_broken_exif_does_not_cost_the_picture(photo, encode):
 # Broken files.
 
 
-@pytest.mark.parametrize('data, reason', [
-    (b'', 'empty'), (b'not a picture\n', 'not a PNG'),
+@pytest.mark.parametrize(
+  'data, reason',
+  [
+    (b'', 'empty'),
+    (b'not a picture\n', 'not a PNG'),
     (b'P5 2 2 255 abcd', 'not a PNG'),  # Pillow could, but need not
     (b'%!PS-Adobe-3.0 EPSF-3.0\n', 'not a PNG'),
     (b'\x89PNG\r\n\x1a\n' + bytes(300), '.'),
-    (b'RIFF\0\0\0\0WEBPVP8 ', '.')])
+    (b'RIFF\0\0\0\0WEBPVP8 ', '.'),
+  ],
+)
 def test_what_is_not_a_picture(data, reason):
   with pytest.raises(picture.BadPictureError, match=reason):
     picture.read(data)
@@ -236,22 +251,26 @@ def test_what_is_not_a_picture(data, reason):
 
 @pytest.mark.parametrize('kind', ['PNG', 'JPEG', 'WEBP', 'BMP', 'GIF', 'TIFF'])
 def test_truncated_files_are_found(kind, photo, encode):
-  noisy = photo ^ np.random.default_rng(0).integers(
-      0, 64, photo.shape).astype(np.uint8)
+  noisy = photo ^ np.random.default_rng(0).integers(0, 64, photo.shape).astype(
+    np.uint8
+  )
   data = encode(noisy, kind)
   for part in (0.02, 0.3, 0.6, 0.9):
     with pytest.raises(picture.BadPictureError):
-      picture.read(data[:int(part * len(data))])
+      picture.read(data[: int(part * len(data))])
 
 
-@given(data=st.data(), kind=st.sampled_from(
-    ['PNG', 'JPEG', 'WEBP', 'BMP', 'GIF', 'TIFF']))
+@given(
+  data=st.data(),
+  kind=st.sampled_from(['PNG', 'JPEG', 'WEBP', 'BMP', 'GIF', 'TIFF']),
+)
 @settings(deadline=None, max_examples=150)
 def test_damage_gives_a_picture_or_a_reason(data, kind, encode, photo):
   file = bytearray(encode(photo, kind))
   for _ in range(data.draw(st.integers(1, 8))):
     file[data.draw(st.integers(0, len(file) - 1))] = data.draw(
-        st.integers(0, 255))
+      st.integers(0, 255)
+    )
   try:
     assert load(bytes(file)).ndim == 3
   except picture.BadPictureError as e:

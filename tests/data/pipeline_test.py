@@ -25,29 +25,44 @@ STEP = jax.jit(decode)
 
 def make_mesh(data=1, pair=1):
   return jax.make_mesh(
-      (data, pair), ('data', 'pair'), axis_types=(AxisType.Auto,) * 2,
-      devices=jax.devices()[:data * pair])
+    (data, pair),
+    ('data', 'pair'),
+    axis_types=(AxisType.Auto,) * 2,
+    devices=jax.devices()[: data * pair],
+  )
 
 
 def make_feed(source, **changes):
-  return Feed(source, **dict(
-      draws=1, batch=8, seed=3, mirror=True, mesh=make_mesh(),
-      device_budget_mb=1024, workers=0) | changes)
+  return Feed(
+    source,
+    **dict(
+      draws=1,
+      batch=8,
+      seed=3,
+      mirror=True,
+      mesh=make_mesh(),
+      device_budget_mb=1024,
+      workers=0,
+    )
+    | changes,
+  )
 
 
 def take(feed, steps, start=0):
   """Batches of some steps on the host, as the jitted step sees them."""
   batches = feed.batches(start)
-  got = [jax.device_get(STEP(feed.table, next(batches)))
-         for _ in range(steps)]
+  got = [jax.device_get(STEP(feed.table, next(batches))) for _ in range(steps)]
   batches.close()
   return got
 
 
 def same(a, b):
   return len(a) == len(b) and all(
-      x.image.tobytes() == y.image.tobytes() and (x.label == y.label).all()
-      and x.image.shape == y.image.shape for x, y in zip(a, b, strict=True))
+    x.image.tobytes() == y.image.tobytes()
+    and (x.label == y.label).all()
+    and x.image.shape == y.image.shape
+    for x, y in zip(a, b, strict=True)
+  )
 
 
 class Numbered(Source):
@@ -102,8 +117,11 @@ def test_batch_by_a_plain_formula(budget):
 
 
 def test_all_values_lie_in_minus_one_to_one():
-  raw = {'image': np.arange(256, dtype=np.uint8).reshape(1, 1, 16, 16, 1),
-         'label': np.zeros((1, 1), np.int32), 'mirror': np.zeros((1, 1), bool)}
+  raw = {
+    'image': np.arange(256, dtype=np.uint8).reshape(1, 1, 16, 16, 1),
+    'label': np.zeros((1, 1), np.int32),
+    'mirror': np.zeros((1, 1), bool),
+  }
   got = np.asarray(STEP({}, raw).image).ravel()
   assert got[0] == -1 and got[-1] == 1
   assert (np.diff(got) > 0).all() and (got == -got[::-1]).all()
@@ -111,8 +129,9 @@ def test_all_values_lie_in_minus_one_to_one():
 
 def test_without_mirror_nothing_is_flipped():
   for budget in (0, 1024):
-    got = take(make_feed(Numbered(20), mirror=False, device_budget_mb=budget),
-               4)
+    got = take(
+      make_feed(Numbered(20), mirror=False, device_budget_mb=budget), 4
+    )
     images = np.concatenate([b.image for b in got])
     assert (images[..., 0, :] == 1).all() and (images[..., -1, :] < 1).all()
 
@@ -150,17 +169,24 @@ def test_worker_processes_give_the_same(folder, workers):
 
 
 @given(
-    n=st.integers(1, 40), draws=st.integers(1, 3), batch=st.integers(1, 6),
-    start=st.integers(0, 50), seed=st.integers(0, 2**31))
+  n=st.integers(1, 40),
+  draws=st.integers(1, 3),
+  batch=st.integers(1, 6),
+  start=st.integers(0, 50),
+  seed=st.integers(0, 2**31),
+)
 @settings(deadline=None, max_examples=30)
 def test_positions_run_through_steps_draws_and_rows(
-    n, draws, batch, start, seed):
+  n, draws, batch, start, seed
+):
   feed = make_feed(Numbered(n), draws=draws, batch=batch, seed=seed)
   batches = feed.batches(start)
   raw = [jax.device_get(next(batches)) for _ in range(3)]
   positions = np.arange(start * draws * batch, (start + 3) * draws * batch)
-  for name, want in (('index', order.indices(seed, positions, n)),
-                     ('mirror', order.mirrored(seed, positions))):
+  for name, want in (
+    ('index', order.indices(seed, positions, n)),
+    ('mirror', order.mirrored(seed, positions)),
+  ):
     assert raw[0][name].shape == (draws, batch)
     assert (np.stack([r[name] for r in raw]).ravel() == want).all()
   assert raw[0]['index'].dtype == np.int32
@@ -171,9 +197,11 @@ def test_sequence_does_not_depend_on_the_batch_size(budget):
   def sequence(draws, batch):
     steps = 48 // (draws * batch)
     feed = make_feed(
-        Numbered(20), draws=draws, batch=batch, device_budget_mb=budget)
-    return np.concatenate([b.image.reshape(-1, 4, 6, 3)
-                           for b in take(feed, steps)])
+      Numbered(20), draws=draws, batch=batch, device_budget_mb=budget
+    )
+    return np.concatenate(
+      [b.image.reshape(-1, 4, 6, 3) for b in take(feed, steps)]
+    )
 
   want = sequence(1, 4)
   for draws, batch in ((1, 8), (2, 4), (3, 16)):
@@ -216,7 +244,6 @@ def test_hosts_read_their_rows_only():
   reads = []
 
   class Counted(Numbered):
-
     def __getitem__(self, i):
       reads.append(i)
       return super().__getitem__(i)
@@ -264,7 +291,7 @@ def test_closing_stops_the_threads(folder):
   pytest.fail('threads go on after close()')
 
 
-SCRIPT = '''
+SCRIPT = """
 import os, signal, sys
 sys.path[:0] = {path!r}
 import pipeline_test, conftest
@@ -284,18 +311,24 @@ def main():
   print('done')
 if __name__ == '__main__':
   main()
-'''
+"""
 
 
 @pytest.mark.parametrize('workers', [0, 1])
 def test_a_program_ends_with_batches_still_open(folder, workers, tmp_path):
   here = pathlib.Path(__file__).parent
   script = tmp_path / 'script.py'
-  script.write_text(SCRIPT.format(
-      path=[str(here), str(here.parents[1])], name=folder.name,
-      workers=workers))
+  script.write_text(
+    SCRIPT.format(
+      path=[str(here), str(here.parents[1])], name=folder.name, workers=workers
+    )
+  )
   done = subprocess.run(
-      [sys.executable, script], capture_output=True, text=True, timeout=60,
-      start_new_session=True)
+    [sys.executable, script],
+    capture_output=True,
+    text=True,
+    timeout=60,
+    start_new_session=True,
+  )
   assert (done.returncode, done.stdout) == (0, 'done\n'), done.stderr
   assert done.stderr == ''

@@ -37,8 +37,13 @@ def _place(tmp_path, encode):
   return tmp_path
 
 
-EVERY = ['digits', 'npz:{}/set.npz', 'idx:{}', 'folder:{}/folder',
-         *(f'toy:{name}' for name in toy.NAMES)]
+EVERY = [
+  'digits',
+  'npz:{}/set.npz',
+  'idx:{}',
+  'folder:{}/folder',
+  *(f'toy:{name}' for name in toy.NAMES),
+]
 
 
 # The contract.
@@ -70,8 +75,7 @@ def test_contract(name, channels, place, open_source):
 def test_every_registered_source_is_explained():
   for kind in data.SOURCES:
     assert f'| {kind}' in data.__doc__
-  assert set(data.SOURCES) == {
-      'digits', 'tfds', 'folder', 'npz', 'idx', 'toy'}
+  assert set(data.SOURCES) == {'digits', 'tfds', 'folder', 'npz', 'idx', 'toy'}
 
 
 def test_resizing_is_the_same_for_every_source(place, open_source):
@@ -82,7 +86,9 @@ def test_resizing_is_the_same_for_every_source(place, open_source):
   assert sorted(x.tobytes() for x in a) == sorted(x.tobytes() for x in c)
 
 
-@pytest.mark.parametrize('changes, message', [
+@pytest.mark.parametrize(
+  'changes, message',
+  [
     (dict(source='foldr:x'), r'Did you mean folder:PATH\?'),
     (dict(source='cifar10'), 'a source is one of digits, tfds:NAME, folder:PA'),
     (dict(source=''), 'a source is one of'),
@@ -96,7 +102,8 @@ def test_resizing_is_the_same_for_every_source(place, open_source):
     (dict(background='red'), 'white, black'),
     (dict(channels=4), '1, 3'),
     (dict(resolution=-1), 'side in pixels'),
-])
+  ],
+)
 def test_wrong_configs(changes, message, open_source):
   with pytest.raises(UserError, match=message):
     open_source(**{'source': 'digits', **changes})
@@ -117,9 +124,16 @@ def test_digits(open_source):
 # npz.
 
 
-@pytest.mark.parametrize('keys', [
-    ('image', 'label'), ('images', 'labels'), ('x', 'y'),
-    ('x_train', 'y_train'), ('train_images', 'train_labels')])
+@pytest.mark.parametrize(
+  'keys',
+  [
+    ('image', 'label'),
+    ('images', 'labels'),
+    ('x', 'y'),
+    ('x_train', 'y_train'),
+    ('train_images', 'train_labels'),
+  ],
+)
 def test_npz_keys(keys, tmp_path, open_source):
   arrays = {keys[0]: IMAGES, keys[1]: LABELS[:, None]}
   if 'train' in keys[0]:
@@ -141,8 +155,11 @@ def test_npz_without_names_and_labels(tmp_path, open_source):
 
 @pytest.mark.parametrize('channels', [1, 2, 3, 4])
 def test_npz_channels(channels, tmp_path, open_source):
-  images = np.random.default_rng(channels).integers(
-      0, 256, (3, 5, 5, channels)).astype(np.uint8)
+  images = (
+    np.random.default_rng(channels)
+    .integers(0, 256, (3, 5, 5, channels))
+    .astype(np.uint8)
+  )
   np.savez(tmp_path / 'a.npz', image=images)
   got = open_source(f'npz:{tmp_path}/a.npz', resolution=0).arrays()[0]
   colour = images[..., :3] if channels > 2 else images[..., :1].repeat(3, -1)
@@ -150,9 +167,13 @@ def test_npz_channels(channels, tmp_path, open_source):
   assert np.abs(got - (colour * alpha + 255 * (1 - alpha))).max() <= 1
 
 
-@pytest.mark.parametrize('images, rule', [
+@pytest.mark.parametrize(
+  'images, rule',
+  [
     (IMAGES / 255, r'\[0, 1\]'),
-    ((IMAGES / 127.5 - 1).astype(np.float32), r'\[-1, 1\]')])
+    ((IMAGES / 127.5 - 1).astype(np.float32), r'\[-1, 1\]'),
+  ],
+)
 def test_npz_floats(images, rule, tmp_path, open_source):
   np.savez(tmp_path / 'a.npz', image=images)
   source = open_source(f'npz:{tmp_path}/a.npz', resolution=0, channels=1)
@@ -160,7 +181,9 @@ def test_npz_floats(images, rule, tmp_path, open_source):
   assert rule.replace('\\', '') in source.report
 
 
-@pytest.mark.parametrize('arrays, message', [
+@pytest.mark.parametrize(
+  'arrays, message',
+  [
     (dict(pictures=IMAGES), 'the file holds pictures'),
     (dict(image=IMAGES * 1.0), 'float pictures must lie in'),
     (dict(image=np.full((2, 4, 4), np.nan)), 'float pictures must lie in'),
@@ -172,7 +195,8 @@ def test_npz_floats(images, rule, tmp_path, open_source):
     (dict(image=IMAGES, label=LABELS * 1.0), 'give whole numbers'),
     (dict(image=IMAGES, label=LABELS - 1), 'number the classes 0, 1, 2'),
     (dict(image=np.array([None, 1])), 'cannot be read as a NumPy archive'),
-])
+  ],
+)
 def test_wrong_npz(arrays, message, tmp_path, open_source):
   np.savez(tmp_path / 'a.npz', **arrays)
   with pytest.raises(UserError, match=message):
@@ -183,7 +207,7 @@ def test_npz_that_is_none(tmp_path, open_source):
   np.save(tmp_path / 'single.npy', IMAGES)
   np.savez(tmp_path / 'whole.npz', image=IMAGES)
   whole = (tmp_path / 'whole.npz').read_bytes()
-  (tmp_path / 'cut.npz').write_bytes(whole[:len(whole) // 2])
+  (tmp_path / 'cut.npz').write_bytes(whole[: len(whole) // 2])
   (tmp_path / 'text.npz').write_text('hello')
   (tmp_path / 'empty.npz').write_bytes(b'')
   for name in ('single.npy', 'cut.npz', 'text.npz', 'empty.npz'):
@@ -199,7 +223,8 @@ def test_npz_that_is_none(tmp_path, open_source):
 def test_idx_splits_and_single_files(place, open_source):
   def read(where, **changes):
     return open_source(
-        f'idx:{where}', resolution=0, channels=1, **changes).arrays()
+      f'idx:{where}', resolution=0, channels=1, **changes
+    ).arrays()
 
   images, labels = read(place)
   assert (images[..., 0] == IMAGES).all() and (labels == LABELS).all()
@@ -214,14 +239,17 @@ def test_idx_splits_and_single_files(place, open_source):
   assert open_source(f'idx:{plain}').classes == ()
 
 
-@pytest.mark.parametrize('damage, message', [
+@pytest.mark.parametrize(
+  'damage, message',
+  [
     (lambda d: d[:-1], 'not a whole file'),
     (lambda d: d + b'x', 'not a whole file'),
     (lambda d: d[:2], 'not a whole file'),
     (lambda d: b'\0\0\x0d' + d[3:], 'magic number'),
     (lambda d: gzip.compress(d)[:50], 'not a whole file'),
     (lambda d: idx_bytes(LABELS.astype(np.uint8)), 'not pictures'),
-])
+  ],
+)
 def test_damaged_idx(damage, message, tmp_path, open_source):
   path = tmp_path / 'train-images-idx3-ubyte'
   path.write_bytes(damage(idx_bytes(IMAGES)))
@@ -241,8 +269,9 @@ def test_wrong_idx(place, tmp_path, open_source):
 # toy.
 
 
-@pytest.mark.parametrize('name, count', [
-    ('ring8', 8), ('ring10', 10), ('grid25', 25)])
+@pytest.mark.parametrize(
+  'name, count', [('ring8', 8), ('ring10', 10), ('grid25', 25)]
+)
 def test_mixtures(name, count, open_source):
   points, labels = open_source(f'toy:{name}').arrays()
   modes, deviation = toy.modes(name), toy.deviation(name)
@@ -279,8 +308,9 @@ def test_swiss_roll():
   roll = roll[:, [0, 2]]
   low, high = roll.min(0), roll.max(0)
   roll = (roll - (low + high) / 2) * (0.9 / (high - low).max() * 2)
-  distance = np.array([np.linalg.norm(roll - p, axis=1).min()
-                       for p in points[:500]])
+  distance = np.array(
+    [np.linalg.norm(roll - p, axis=1).min() for p in points[:500]]
+  )
   assert distance.max() < 4 * toy.deviation('swissroll')
   assert distance.mean() > 0.3 * toy.deviation('swissroll')
 

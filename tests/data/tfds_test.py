@@ -37,28 +37,43 @@ def _data_dir(tmp_path_factory, encode):
       example = tf_example_pb2.Example()
       feature = example.features.feature
       feature['picture'].bytes_list.value.append(
-          b'junk' if i == 7 else encode(image))
+        b'junk' if i == 7 else encode(image)
+      )
       feature['kind'].int64_list.value.append(i % 2)
       writer.write(example.SerializeToString())
     writer.close()
   tfds.folder_dataset.write_metadata(
-      data_dir=str(folder),
-      features=tfds.features.FeaturesDict({
-          'picture': tfds.features.Image(shape=(None, None, 3)),
-          'kind': tfds.features.ClassLabel(names=['cat', 'dog'])}),
-      split_infos=[
-          tfds.core.SplitInfo(
-              name=split, shard_lengths=[n], num_bytes=1,
-              filename_template=tfds.core.ShardedFileTemplate(
-                  dataset_name='tiny', data_dir=folder, split=split,
-                  filetype_suffix='array_record', template=template))
-          for split, n in sizes.items()],
-      filename_template=template, check_data=False)
+    data_dir=str(folder),
+    features=tfds.features.FeaturesDict(
+      {
+        'picture': tfds.features.Image(shape=(None, None, 3)),
+        'kind': tfds.features.ClassLabel(names=['cat', 'dog']),
+      }
+    ),
+    split_infos=[
+      tfds.core.SplitInfo(
+        name=split,
+        shard_lengths=[n],
+        num_bytes=1,
+        filename_template=tfds.core.ShardedFileTemplate(
+          dataset_name='tiny',
+          data_dir=folder,
+          split=split,
+          filetype_suffix='array_record',
+          template=template,
+        ),
+      )
+      for split, n in sizes.items()
+    ],
+    filename_template=template,
+    check_data=False,
+  )
   return root
 
 
 def test_reads_pixels_and_labels(data_dir, open_source, encode, caplog):
   from gan_jax.data import picture
+
   form = picture.Form(16, 3, 'lanczos', 'white')
   source = open_source('tfds:tiny', data_dir=str(data_dir), resolution=16)
   assert len(source) == N and source.classes == ('cat', 'dog')
@@ -92,24 +107,33 @@ def test_different_sizes_need_a_resolution(data_dir, open_source):
 
 def test_wrong_names(data_dir, open_source):
   for name, message in (
-      ('tiyn', r'Did you mean tfds:tiny\?'),
-      ('cifar1o', r'Did you mean tfds:cifar10\?'),
-      ('mnist:9.9.9', 'only: 3.0.1'), ('voc/1066', 'BuilderConfig 1066')):
+    ('tiyn', r'Did you mean tfds:tiny\?'),
+    ('cifar1o', r'Did you mean tfds:cifar10\?'),
+    ('mnist:9.9.9', 'only: 3.0.1'),
+    ('voc/1066', 'BuilderConfig 1066'),
+  ):
     with pytest.raises(UserError, match=message):
       open_source(f'tfds:{name}', data_dir=str(data_dir))
 
 
 def test_unprepared_without_tensorflow(
-    data_dir, open_source, monkeypatch, caplog):
+  data_dir, open_source, monkeypatch, caplog
+):
   find = tfds_source.importlib.util.find_spec
   monkeypatch.setattr(
-      tfds_source.importlib.util, 'find_spec',
-      lambda name, *a: None if name == 'tensorflow' else find(name, *a))
+    tfds_source.importlib.util,
+    'find_spec',
+    lambda name, *a: None if name == 'tensorflow' else find(name, *a),
+  )
   with pytest.raises(UserError) as e:
     open_source('tfds:mnist', data_dir=str(data_dir))
-  for text in (f'{data_dir}/mnist/3.0.1', "pip install 'gan_jax[tf]'",
-               'tfds build mnist', '--file_format=array_record',
-               'config.data.data_dir'):
+  for text in (
+    f'{data_dir}/mnist/3.0.1',
+    "pip install 'gan_jax[tf]'",
+    'tfds build mnist',
+    '--file_format=array_record',
+    'config.data.data_dir',
+  ):
     assert text in str(e.value)
   assert not caplog.records  # the sentence is enough
 
@@ -127,7 +151,7 @@ def test_a_failing_download_is_one_sentence(data_dir, open_source, monkeypatch):
 
 
 def test_reading_loads_no_tensorflow_and_prints_nothing(data_dir):
-  code = f'''
+  code = f"""
 import sys
 from gan_jax import data
 from gan_jax.config import defaults
@@ -138,9 +162,10 @@ source = data.open_source(config)
 source[0]
 assert 'tensorflow' not in sys.modules
 print(len(source))
-'''
+"""
   done = subprocess.run(
-      [sys.executable, '-c', code], capture_output=True, text=True, timeout=120)
+    [sys.executable, '-c', code], capture_output=True, text=True, timeout=120
+  )
   assert done.returncode == 0, done.stderr
   assert done.stdout == f'{N}\n' and done.stderr == ''
 
@@ -153,19 +178,28 @@ def store(root, name, file_format):
   pytest.importorskip('tensorflow')
   images = pictures()
   tfds.dataset_builders.store_as_tfds_dataset(
-      name=name, version='1.0.0', data_dir=str(root), file_format=file_format,
-      features=tfds.features.FeaturesDict({
-          'image': tfds.features.Image(shape=(12, 10, 3)),
-          'label': tfds.features.ClassLabel(names=['even', 'odd'])}),
-      split_datasets={'train': [
-          (i, {'image': x, 'label': i % 2}) for i, x in enumerate(images)]},
-      disable_shuffling=True)
+    name=name,
+    version='1.0.0',
+    data_dir=str(root),
+    file_format=file_format,
+    features=tfds.features.FeaturesDict(
+      {
+        'image': tfds.features.Image(shape=(12, 10, 3)),
+        'label': tfds.features.ClassLabel(names=['even', 'odd']),
+      }
+    ),
+    split_datasets={
+      'train': [(i, {'image': x, 'label': i % 2}) for i, x in enumerate(images)]
+    },
+    disable_shuffling=True,
+  )
 
 
 def test_a_set_that_tfds_stored(tmp_path, open_source):
   store(tmp_path, 'stored', 'array_record')
   source = open_source(
-      'tfds:stored', data_dir=str(tmp_path), resolution=0, conditional=True)
+    'tfds:stored', data_dir=str(tmp_path), resolution=0, conditional=True
+  )
   images, labels = source.arrays()
   assert (images == pictures()).all()
   assert (labels == np.arange(N) % 2).all()

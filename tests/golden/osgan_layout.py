@@ -12,9 +12,9 @@ def _names(role, norm):
   """(released prefix, our module, axes) of the layers."""
   layers = []
   conv, kind, axes = (
-      ('deconv', 'ConvTranspose', TRANSPOSED)
-      if role == 'G'
-      else ('conv', 'Conv', CONV)
+    ('deconv', 'ConvTranspose', TRANSPOSED)
+    if role == 'G'
+    else ('conv', 'Conv', CONV)
   )
   for i in range(5):
     layers.append((f'{conv}{i + 1}', f'{kind}_{i}', axes))
@@ -37,8 +37,8 @@ def to_ours(arrays, role, norm='bn'):
       params[module] = {'scale': weight, 'bias': bias}
       if norm == 'bn':
         stats[module] = {
-            'mean': arrays[f'{released}.running_mean'],
-            'var': arrays[f'{released}.running_var'],
+          'mean': arrays[f'{released}.running_mean'],
+          'var': arrays[f'{released}.running_var'],
         }
   return {'params': params} | ({'batch_stats': stats} if stats else {})
 

@@ -36,13 +36,13 @@ def weights(net):
   """All parameters of a reference network, by their released names."""
   fields = ('scale', 'shift', 'positive')
   return {
-      row['name']: rule(
-          row['name'],
-          row['shape'],
-          net['seed'],
-          **{k: row[k] for k in fields if k in row},
-      )
-      for row in net['params']
+    row['name']: rule(
+      row['name'],
+      row['shape'],
+      net['seed'],
+      **{k: row[k] for k in fields if k in row},
+    )
+    for row in net['params']
   }
 
 

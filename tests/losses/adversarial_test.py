@@ -17,32 +17,32 @@ def sigmoid(x):
 # The papers' own forms, with D = sigmoid(logit) where they speak of
 # probabilities; (real term, fake term, generator's term).
 FORMULAS = {
-    'minimax': (
-        lambda r: -np.log(sigmoid(r)),
-        lambda s: -np.log(1 - sigmoid(s)),
-        lambda s: np.log(1 - sigmoid(s)),
-    ),
-    'non_saturating': (
-        lambda r: -np.log(sigmoid(r)),
-        lambda s: -np.log(1 - sigmoid(s)),
-        lambda s: -np.log(sigmoid(s)),
-    ),
-    'least_squares': (
-        lambda r: np.square(r - 1),
-        np.square,
-        lambda s: np.square(s - 1),
-    ),
-    'hinge': (
-        lambda r: np.maximum(0, 1 - r),
-        lambda s: np.maximum(0, 1 + s),
-        lambda s: -s,
-    ),
-    'wasserstein': (lambda r: -r, lambda s: s, lambda s: -s),
+  'minimax': (
+    lambda r: -np.log(sigmoid(r)),
+    lambda s: -np.log(1 - sigmoid(s)),
+    lambda s: np.log(1 - sigmoid(s)),
+  ),
+  'non_saturating': (
+    lambda r: -np.log(sigmoid(r)),
+    lambda s: -np.log(1 - sigmoid(s)),
+    lambda s: -np.log(sigmoid(s)),
+  ),
+  'least_squares': (
+    lambda r: np.square(r - 1),
+    np.square,
+    lambda s: np.square(s - 1),
+  ),
+  'hinge': (
+    lambda r: np.maximum(0, 1 - r),
+    lambda s: np.maximum(0, 1 + s),
+    lambda s: -s,
+  ),
+  'wasserstein': (lambda r: -r, lambda s: s, lambda s: -s),
 }
 
-scores = st.lists(
-    st.floats(-15, 15, width=32), min_size=1, max_size=6
-).map(np.asarray)
+scores = st.lists(st.floats(-15, 15, width=32), min_size=1, max_size=6).map(
+  np.asarray
+)
 
 
 def test_every_loss_has_a_formula_here():

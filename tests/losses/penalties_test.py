@@ -52,8 +52,8 @@ def test_wgan_gp_draws_one_position_a_sample():
   assert penalties.wgan_gp(judge, zeros, ones, None, KEY) == 1.0
   # The draws differ from sample to sample: a quadratic D sees it.
   norms = [
-      penalties.wgan_gp(quadratic, zeros, ones, None, jax.random.key(k))
-      for k in range(3)
+    penalties.wgan_gp(quadratic, zeros, ones, None, jax.random.key(k))
+    for k in range(3)
   ]
   assert len(set(map(float, norms))) == 3
 
@@ -63,9 +63,9 @@ def test_dragan_looks_around_the_real_samples_only():
   got = penalties.dragan(quadratic, flat, FAKE, None, KEY)
   np.testing.assert_allclose(got, (4.0 - 1.0) ** 2, rtol=1e-6)
   np.testing.assert_allclose(
-      penalties.dragan(linear, REAL, FAKE, None, KEY),
-      (np.linalg.norm(W) - 1) ** 2,
-      rtol=1e-4,
+    penalties.dragan(linear, REAL, FAKE, None, KEY),
+    (np.linalg.norm(W) - 1) ** 2,
+    rtol=1e-4,
   )
 
 

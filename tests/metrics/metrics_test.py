@@ -51,8 +51,8 @@ def test_frechet_pixels_grows_with_the_change():
 
 @settings(max_examples=30, deadline=None)
 @given(
-    real=st.lists(st.integers(-3, 3), min_size=1, max_size=9),
-    fake=st.lists(st.integers(-3, 3), min_size=1, max_size=9),
+  real=st.lists(st.integers(-3, 3), min_size=1, max_size=9),
+  fake=st.lists(st.integers(-3, 3), min_size=1, max_size=9),
 )
 def test_ranked_counts_pairs(real, fake):
   wins = [(r > f) + 0.5 * (r == f) for r in real for f in fake]

@@ -10,16 +10,16 @@ from tests import small
 
 # One small instance of each network and form.
 DCGAN = [
-    dict(shape=(s, s, c), width=4, **extra)
-    for s, c, extra in [
-        (28, 1, {}),
-        (32, 3, dict(norm='group', spectral=True, bias=False)),
-        (64, 3, dict(norm='none', classes=3)),
-    ]
+  dict(shape=(s, s, c), width=4, **extra)
+  for s, c, extra in [
+    (28, 1, {}),
+    (32, 3, dict(norm='group', spectral=True, bias=False)),
+    (64, 3, dict(norm='none', classes=3)),
+  ]
 ]
 MLP = [
-    dict(shape=(2,), width=8),
-    dict(shape=(28, 28, 1), width=8, classes=3, depth=3),
+  dict(shape=(2,), width=8),
+  dict(shape=(28, 28, 1), width=8, classes=3, depth=3),
 ]
 CASES = [('dcgan', c) for c in DCGAN] + [('mlp', c) for c in MLP]
 IDS = [f'{n}-{"x".join(map(str, c["shape"]))}' for n, c in CASES]
@@ -58,9 +58,9 @@ def test_discriminator(name, settings):
   variables = small.init(net, x, LABELS)
   collections = ['batch_stats', 'spectral']
   judge = jax.jit(
-      lambda x, labels: net.apply(
-          variables, x, labels, train=True, mutable=collections
-      )[0]
+    lambda x, labels: net.apply(
+      variables, x, labels, train=True, mutable=collections
+    )[0]
   )
   logits, features = judge(x, LABELS)
   assert logits.shape == (N,) and features
@@ -75,9 +75,9 @@ def test_per_sample_says_whether_samples_mix(norm):
   x = jax.random.normal(jax.random.key(1), (N, 32, 32, 1))
   variables = small.init(net, x)
   judge = jax.jit(
-      lambda x: net.apply(variables, x, train=True, mutable=['batch_stats'])[
-          0
-      ].logits
+    lambda x: (
+      net.apply(variables, x, train=True, mutable=['batch_stats'])[0].logits
+    )
   )
   alone = judge(x)[1:]
   beside_another = judge(x.at[0].add(1.0))[1:]
@@ -94,35 +94,32 @@ def test_spectral_norm_bounds_every_kernel_by_one():
     _, new = net.apply(variables, x, train=True, mutable=['spectral'])
     variables = variables | new
   sigma = {
-      path[-1].key: float(value)
-      for path, value in jax.tree_util.tree_leaves_with_path(new['spectral'])
-      if 'sigma' in str(path[-1])
+    path[-1].key: float(value)
+    for path, value in jax.tree_util.tree_leaves_with_path(new['spectral'])
+    if 'sigma' in str(path[-1])
   }
   kernels = [v['kernel'] for v in variables['params'].values()]
   largest = [
-      np.linalg.svd(np.reshape(k, (-1, k.shape[-1])), compute_uv=False)[0]
-      for k in kernels
+    np.linalg.svd(np.reshape(k, (-1, k.shape[-1])), compute_uv=False)[0]
+    for k in kernels
   ]
   assert len(sigma) == len(kernels)
-  np.testing.assert_allclose(
-      sorted(sigma.values()), sorted(largest), rtol=2e-2
-  )
+  np.testing.assert_allclose(sorted(sigma.values()), sorted(largest), rtol=2e-2)
 
 
 # spec/osgan.md section 3.1, spec/sgan.md section 2.2.
 COUNTS = [
-    (dcgan.Generator((64, 64, 3), width=128), 100, 12_660_355),
-    (dcgan.Generator((64, 64, 1), width=128), 100, 12_656_257),
-    (dcgan.Generator((64, 64, 3), width=128), 128, 13_119_107),
-    (dcgan.Discriminator((64, 64, 3), width=128), None, 11_038_081),
-    (dcgan.Discriminator((64, 64, 1), width=128, norm='group'), None,
-     11_033_985),
-    (dcgan.Generator((64, 64, 3), bias=False), 100, 3_576_704),
-    (dcgan.Discriminator((64, 64, 3), bias=False), None, 2_765_568),
-    (dcgan.Generator((32, 32, 3), bias=False), 100, 1_068_928),
-    (dcgan.Discriminator((32, 32, 3), bias=False), None, 663_296),
-    (mlp.Generator((2,)), 100, 578_050),
-    (mlp.Discriminator((2,)), None, 527_361),
+  (dcgan.Generator((64, 64, 3), width=128), 100, 12_660_355),
+  (dcgan.Generator((64, 64, 1), width=128), 100, 12_656_257),
+  (dcgan.Generator((64, 64, 3), width=128), 128, 13_119_107),
+  (dcgan.Discriminator((64, 64, 3), width=128), None, 11_038_081),
+  (dcgan.Discriminator((64, 64, 1), width=128, norm='group'), None, 11_033_985),
+  (dcgan.Generator((64, 64, 3), bias=False), 100, 3_576_704),
+  (dcgan.Discriminator((64, 64, 3), bias=False), None, 2_765_568),
+  (dcgan.Generator((32, 32, 3), bias=False), 100, 1_068_928),
+  (dcgan.Discriminator((32, 32, 3), bias=False), None, 663_296),
+  (mlp.Generator((2,)), 100, 578_050),
+  (mlp.Discriminator((2,)), None, 527_361),
 ]
 
 
@@ -130,6 +127,6 @@ COUNTS = [
 def test_parameter_counts_of_the_papers(net, latent, expected):
   sample = jnp.zeros((1, latent) if latent else (1, *net.shape))
   variables = jax.eval_shape(
-      lambda: net.init(jax.random.key(0), sample, train=True)
+    lambda: net.init(jax.random.key(0), sample, train=True)
   )
   assert count(variables['params']) == expected

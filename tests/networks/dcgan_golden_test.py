@@ -13,8 +13,8 @@ ABOUT, ARRAYS = rule.load('osgan')
 SHAPE = (64, 64, 3)
 G = dcgan.Generator(SHAPE, width=16)
 D = {
-    'D_gn': dcgan.Discriminator(SHAPE, width=16, norm='group'),
-    'D_bn': dcgan.Discriminator(SHAPE, width=16, norm='batch'),
+  'D_gn': dcgan.Discriminator(SHAPE, width=16, norm='group'),
+  'D_bn': dcgan.Discriminator(SHAPE, width=16, norm='batch'),
 }
 
 # Forward passes: the reference README's tolerance for float32.
@@ -48,7 +48,7 @@ def test_the_rule_re_creates_the_stored_inputs():
 def test_generator(case):
   train = case == 'G_train'
   ours, new = G.apply(
-      variables('G'), latents(), train=train, mutable=['batch_stats']
+    variables('G'), latents(), train=train, mutable=['batch_stats']
   )
   nchw = np.transpose(ours, (0, 3, 1, 2))
   error = rule.relative_error(nchw, *rule.stored(ABOUT, ARRAYS, case, 'img'))
@@ -57,42 +57,42 @@ def test_generator(case):
     for mine, theirs in (('mean', 'running_mean'), ('var', 'running_var')):
       name = f'after/deconv{i + 1}_bn.{theirs}'
       error = rule.relative_error(
-          new['batch_stats'][f'BatchNorm_{i}'][mine],
-          *rule.stored(ABOUT, ARRAYS, case, name),
+        new['batch_stats'][f'BatchNorm_{i}'][mine],
+        *rule.stored(ABOUT, ARRAYS, case, name),
       )
       assert error < FORWARD, name
 
 
 @pytest.mark.parametrize(
-    'case, net, train',
-    [
-        ('D_gn', 'D_gn', False),
-        ('D_bn_eval', 'D_bn', False),
-        ('D_bn_train', 'D_bn', True),
-    ],
+  'case, net, train',
+  [
+    ('D_gn', 'D_gn', False),
+    ('D_bn_eval', 'D_bn', False),
+    ('D_bn_train', 'D_bn', True),
+  ],
 )
 def test_discriminator(case, net, train):
   judgement, _ = D[net].apply(
-      variables(net), images(), train=train, mutable=['batch_stats']
+    variables(net), images(), train=train, mutable=['batch_stats']
   )
   kept = rule.stored(ABOUT, ARRAYS, case, 'logits')
   assert rule.relative_error(judgement.logits, *kept) < FORWARD
 
 
 @pytest.mark.parametrize(
-    'case, net, loss',
-    [
-        ('asym', 'D_gn', 'non_saturating'),
-        ('asym_bn', 'D_bn', 'non_saturating'),
-        ('sym', 'D_gn', 'minimax'),
-        ('sym_bn', 'D_bn', 'minimax'),
-    ],
+  'case, net, loss',
+  [
+    ('asym', 'D_gn', 'non_saturating'),
+    ('asym_bn', 'D_bn', 'non_saturating'),
+    ('sym', 'D_gn', 'minimax'),
+    ('sym_bn', 'D_bn', 'minimax'),
+  ],
 )
 def test_gradients_of_two_separate_passes(case, net, loss):
   game = Objective(G, D[net], LOSSES[loss], {}, latents=None)
   g, d = variables('G'), variables(net)
   g_stats, d_stats = (
-      {k: v for k, v in x.items() if k != 'params'} for x in (g, d)
+    {k: v for k, v in x.items() if k != 'params'} for x in (g, d)
   )
   labels, key = np.zeros(6, np.int32), jax.random.key(0)
 
@@ -101,18 +101,18 @@ def test_gradients_of_two_separate_passes(case, net, loss):
 
   fake = fakes(g['params'])
   d_gradient, (_, metrics) = jax.grad(game.d_loss, has_aux=True)(
-      d['params'], d_stats, images(), fake, labels, key
+    d['params'], d_stats, images(), fake, labels, key
   )
   g_gradient, g_metrics = jax.grad(
-      lambda p: game.g_loss(fakes(p), d['params'], d_stats, labels),
-      has_aux=True,
+    lambda p: game.g_loss(fakes(p), d['params'], d_stats, labels),
+    has_aux=True,
   )(g['params'])
 
   out = ABOUT['cases'][case]['out']
   expected = out['loss_real']['value'] + out['loss_fake']['value']
   assert float(metrics['d_loss']) == pytest.approx(expected, rel=FORWARD)
   assert float(g_metrics['g_loss']) == pytest.approx(
-      out['loss_g']['value'], rel=FORWARD
+    out['loss_g']['value'], rel=FORWARD
   )
   # The reference README, section 3: kinks of LeakyReLU and ReLU can move a
   # float32 gradient of these small networks by 0.1 to 1 percent.
@@ -121,7 +121,7 @@ def test_gradients_of_two_separate_passes(case, net, loss):
     norm = net.partition('_')[2] if role == 'D' else 'bn'
     reference = ABOUT['cases'][case]['grads'][f'two_pass/{role}']
     rows = rule.gradient_errors(
-        osgan_layout.to_released(gradient, role, norm), reference
+      osgan_layout.to_released(gradient, role, norm), reference
     )
     tolerance = max(1e-3, 5 * noise.get(f'two_pass/{role}', 0.0))
     for name, error in rows:

@@ -16,7 +16,7 @@ KEY = jax.random.key(7)
 
 def game(**scheme):
   config = small.config(
-      optimizer=dict(generator=SGD, discriminator=SGD), scheme=scheme
+    optimizer=dict(generator=SGD, discriminator=SGD), scheme=scheme
   )
   made = experiment.build(config, small.SHAPE, 0)
   return config, made, made.init(jax.random.key(0)).pair
@@ -39,7 +39,7 @@ def expected(made, pair, batch, d_steps, fakes):
     def d_loss(d, z=z, real=real):
       on_real, on_fake = judge(d, real), judge(d, make(g, z))
       return jnp.mean(jnp.log1p(jnp.exp(-on_real))) + jnp.mean(
-          jnp.log1p(jnp.exp(on_fake))
+        jnp.log1p(jnp.exp(on_fake))
       )
 
     d = minus_gradient(d, jax.grad(d_loss)(d))
@@ -56,16 +56,12 @@ def test_step_is_algorithm_1(d_steps, fakes):
   assert made.draws == d_steps
   batch = small.batch(d_steps)
   step = two_stage.make_step(
-      made.objective, optimizer.build(config), config.scheme
+    made.objective, optimizer.build(config), config.scheme
   )
   new, metrics = jax.jit(step)(pair, batch, KEY)
   g, d = expected(made, pair, batch, d_steps, fakes)
-  np.testing.assert_allclose(
-      small.flat(new.d.params), small.flat(d), atol=1e-6
-  )
-  np.testing.assert_allclose(
-      small.flat(new.g.params), small.flat(g), atol=1e-6
-  )
+  np.testing.assert_allclose(small.flat(new.d.params), small.flat(d), atol=1e-6)
+  np.testing.assert_allclose(small.flat(new.g.params), small.flat(g), atol=1e-6)
   assert set(metrics) == {'d_loss', 'd_real', 'd_fake', 'g_loss'}
 
 
@@ -74,7 +70,7 @@ def test_fresh_and_shared_fakes_differ_for_g_only():
   for fakes in two_stage.FAKES:
     config, made, pair = game(d_steps=1, fakes=fakes)
     step = two_stage.make_step(
-        made.objective, optimizer.build(config), config.scheme
+      made.objective, optimizer.build(config), config.scheme
     )
     results[fakes], _ = jax.jit(step)(pair, small.batch(1), KEY)
   fresh, shared = results['fresh'], results['shared']
@@ -87,13 +83,13 @@ def test_penalties_enter_with_their_weight():
   updated = {}
   for weight in (0.0, 0.5, 1.0):
     config = small.config(
-        optimizer=dict(generator=SGD, discriminator=SGD),
-        penalties=dict(r1=dict(weight=weight)),
+      optimizer=dict(generator=SGD, discriminator=SGD),
+      penalties=dict(r1=dict(weight=weight)),
     )
     made = experiment.build(config, small.SHAPE, 0)
     pair = made.init(jax.random.key(0)).pair
     step = two_stage.make_step(
-        made.objective, optimizer.build(config), config.scheme
+      made.objective, optimizer.build(config), config.scheme
     )
     new, metrics = jax.jit(step)(pair, small.batch(1), KEY)
     updated[weight] = small.flat(new.d.params)
@@ -108,7 +104,7 @@ def test_clipping_bounds_every_weight_of_d_and_none_of_g():
   made = experiment.build(config, small.SHAPE, 0)
   pair = made.init(jax.random.key(0)).pair
   step = two_stage.make_step(
-      made.objective, optimizer.build(config), config.scheme
+    made.objective, optimizer.build(config), config.scheme
   )
   new, _ = jax.jit(step)(pair, small.batch(1), KEY)
   assert isinstance(new, Pair)
