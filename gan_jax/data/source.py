@@ -14,6 +14,7 @@ from gan_jax.errors import UserError
 
 _QUIET_SECONDS = 2.0  # work shorter than this shows no progress
 _EVERY_SECONDS = 0.5  # between two lines of progress
+_EVERY_SECONDS_IN_A_FILE = 30.0
 _TRIES = 100  # pictures in a row that may turn out to be unreadable
 
 
@@ -114,6 +115,9 @@ def in_threads(work: Callable[[range], None], n: int, what: str) -> None:
     what: shown as '<what>: 1200 of 5000'; short work shows nothing.
   """
   start = shown = time.monotonic()
+  # In a terminal one line that counts up; in a file a line now and then.
+  live = sys.stderr.isatty()
+  every = _EVERY_SECONDS if live else _EVERY_SECONDS_IN_A_FILE
   size = max(1, min(256, n // 64))
   runs = [range(i, min(i + size, n)) for i in range(0, n, size)]
   pool = concurrent.futures.ThreadPoolExecutor(min(32, os.cpu_count() or 1))
@@ -123,13 +127,13 @@ def in_threads(work: Callable[[range], None], n: int, what: str) -> None:
       future.result()
       now = time.monotonic()
       if now - start > _QUIET_SECONDS and (
-        now - shown > _EVERY_SECONDS or run is runs[-1] and shown != start
+        now - shown > every or run is runs[-1] and shown != start
       ):
         shown = now
-        end = '\n' if run is runs[-1] else ''
-        print(
-          f'\r{what}: {run.stop} of {n}', end=end, file=sys.stderr, flush=True
-        )
+        begin = '\r' if live else ''
+        end = '' if live and run is not runs[-1] else '\n'
+        text = f'{begin}{what}: {run.stop} of {n}'
+        print(text, end=end, file=sys.stderr, flush=True)
   finally:
     # After an error or Ctrl-C the runs not yet begun are dropped.
     pool.shutdown(wait=True, cancel_futures=True)

@@ -77,14 +77,16 @@ def _plain(a: Array, b: Array, *, kind: str, geo: Geometry) -> Array:
       lax.conv_general_dilated, window_strides=(geo.stride,) * 2,
       padding=geo.pads, dimension_numbers=('NHWC', 'HWIO', 'NHWC'),
       precision=geo.precision)
-  shape = jax.ShapeDtypeStruct(_form_shape(kind, a, b, geo)[1:], a.dtype)
+  shape = _form_shape(kind, a, b, geo)[1:]
 
   def member(a: Array, b: Array) -> Array:
     if kind == 'y':
       return conv_(a, b)
+    # Zeros like an operand vary over the same devices in a `shard_map`.
+    zeros = lax.full_like(a, 0, shape=shape)
     if kind == 'x':
-      return jax.linear_transpose(lambda x: conv_(x, b), shape)(a)[0]
-    return jax.linear_transpose(lambda k: conv_(a, k), shape)(b)[0]
+      return jax.vjp(lambda x: conv_(x, b), zeros)[1](a)[0]
+    return jax.vjp(lambda k: conv_(a, k), zeros)[1](b)[0]
 
   if a.shape[0] == 1:
     return member(a[0], b[0])[None]

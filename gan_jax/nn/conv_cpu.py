@@ -130,9 +130,9 @@ def _kernel(x: Array, y: Array, geo: Any) -> Array:
   ci, co = x.shape[-1], y.shape[-1]
   oh, (kh, kw) = geo.out[0], geo.window
   if geo.stride > 1 and ci < _FEW_CHANNELS:
-    like = jax.ShapeDtypeStruct((*geo.window, ci, co), x.dtype)
-    return jax.linear_transpose(
-        lambda k: _conv(x, k, geo.pads, geo, geo.stride), like)(y)[0]
+    zeros = lax.full_like(x, 0, shape=(*geo.window, ci, co))
+    return jax.vjp(
+        lambda k: _conv(x, k, geo.pads, geo, geo.stride), zeros)[1](y)[0]
   if geo.stride == 1 and co < ci and geo.out != (1, 1):  # Unfold the smaller.
     pads = tuple((w - 1 - lo, w - 1 - hi)
                  for w, (lo, hi) in zip(geo.window, geo.pads, strict=True))

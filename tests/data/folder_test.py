@@ -356,7 +356,7 @@ def test_progress_of_a_long_scan(
   open_source(f'folder:{tmp_path}', resolution=8)
   assert capfd.readouterr().err == ''
   monkeypatch.setattr(source_module, '_QUIET_SECONDS', -1)
-  monkeypatch.setattr(source_module, '_EVERY_SECONDS', -1)
+  monkeypatch.setattr(source_module, '_EVERY_SECONDS_IN_A_FILE', -1)
   open_source(f'folder:{tmp_path}', resolution=8)
   err = capfd.readouterr().err
   assert f'scanning folder:{tmp_path}: 4 of 4\n' in err

@@ -1,0 +1,254 @@
+"""Whole training steps: ours against the same networks in plain PyTorch.
+
+  python benchmarks/step.py [--quick]
+
+Needs PyTorch's CPU build beside gan_jax (`pip install torch`); without it only
+our own figures are printed. Each pair is interleaved in one run; times are
+medians. Both sides run DCGAN in two stages with fresh fakes, batch norm in
+both networks, Adam (0.5, 0.999), no average, float32, on all cores.
+
+The last line is JSON: `step_vs_torch` and `step32_vs_torch` (images/s, ours
+over theirs, DCGAN-64 and DCGAN-32), `memory_vs_torch` (peak of a process
+beyond its imports, DCGAN-64), `ensemble5_cost` (time of a vmapped step of five
+DCGAN-32 pairs over that of one), `compile_s` and `warm_compile_s` (DCGAN-64).
+"""
+
+import argparse
+import json
+import os
+import resource
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+
+WIDTH = {64: 128, 32: 64}  # OSGAN's networks and SGAN's
+BATCH = {64: 16, 32: 64}
+LATENT = 100
+
+
+def peak_mb():
+  return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+
+
+def ours(size, cache=None):
+  """A function that takes one step and waits for it; and (compile seconds)."""
+  import jax
+  import jax.numpy as jnp
+
+  from gan_jax import config as config_lib
+  from gan_jax import experiment as experiment_lib
+  from gan_jax.data.pipeline import Batch
+  from gan_jax.mesh import one_device
+
+  if cache:
+    jax.config.update('jax_compilation_cache_dir', cache)
+    jax.config.update('jax_persistent_cache_min_compile_time_secs', 0.0)
+  c = config_lib.defaults()
+  net = dict(name='dcgan', width=WIDTH[size], norm='batch', bias=True)
+  c.generator, c.discriminator = net, net
+  c.ema.name = 'none'
+  c.train.batch = BATCH[size]
+  made = experiment_lib.build(c, (size, size, 3), 0)
+  state = [experiment_lib.initial_state(made, 0, one_device())]
+  image = jax.random.normal(jax.random.key(1), (1, BATCH[size], size, size, 3))
+  batch = jax.block_until_ready(
+    Batch(jnp.clip(image, -1, 1), jnp.zeros((1, BATCH[size]), jnp.int32))
+  )
+  jitted = jax.jit(made.step, donate_argnums=0)
+  start = time.perf_counter()
+  compiled = jitted.lower(state[0], batch).compile()
+  seconds = time.perf_counter() - start
+
+  def step():
+    state[0], metrics = compiled(state[0], batch)
+    jax.block_until_ready(metrics)
+
+  return step, seconds
+
+
+def members(count, size=32):
+  """One vmapped step of `count` independent pairs, as an ensemble takes it."""
+  import jax
+  import jax.numpy as jnp
+
+  from gan_jax import config as config_lib
+  from gan_jax import experiment as experiment_lib
+  from gan_jax import optimizer
+  from gan_jax.data.pipeline import Batch
+  from gan_jax.schemes import two_stage
+
+  c = config_lib.defaults()
+  net = dict(name='dcgan', width=WIDTH[size], norm='batch', bias=True)
+  c.generator, c.discriminator = net, net
+  made = experiment_lib.build(c, (size, size, 3), 0)
+  one = two_stage.make_step(made.objective, optimizer.build(c), c.scheme)
+  keys = jax.random.split(jax.random.key(0), count)
+  quick = {'xla_backend_optimization_level': 0}
+  pairs = [jax.jit(lambda k: made.init(k).pair, compiler_options=quick)]
+  pairs = [pairs[0](key) for key in keys]
+  stacked = [jax.tree.map(lambda *x: jnp.stack(x), *pairs)]
+  n = BATCH[size]
+  image = jax.random.normal(jax.random.key(1), (count, 1, n, size, size, 3))
+  batch = Batch(image, jnp.zeros((count, 1, n), jnp.int32))
+  compiled = (
+    jax.jit(jax.vmap(one), donate_argnums=0)
+    .lower(stacked[0], batch, keys)
+    .compile()
+  )
+
+  def step():
+    stacked[0], metrics = compiled(stacked[0], batch, keys)
+    jax.block_until_ready(metrics)
+
+  return step
+
+
+def torchs(size):
+  """The same step in plain PyTorch; None where it is not installed."""
+  try:
+    import torch
+    from torch import nn
+  except ImportError:
+    return None
+  torch.set_num_threads(os.cpu_count())
+  width, n = WIDTH[size], BATCH[size]
+  stages = {32: 3, 64: 4}[size]
+
+  def generator():
+    layers, channels = [], LATENT
+    for i in range(stages):
+      wide = width * 2 ** (stages - 1 - i)
+      layers += [
+        nn.ConvTranspose2d(channels, wide, 4, 2 if i else 1, 1 if i else 0),
+        nn.BatchNorm2d(wide),
+        nn.ReLU(True),
+      ]
+      channels = wide
+    return nn.Sequential(
+      *layers, nn.ConvTranspose2d(channels, 3, 4, 2, 1), nn.Tanh()
+    )
+
+  def discriminator():
+    layers, channels = [], 3
+    for i in range(stages):
+      wide = width * 2**i
+      layers.append(nn.Conv2d(channels, wide, 4, 2, 1))
+      layers += [nn.BatchNorm2d(wide)] if i else []
+      layers.append(nn.LeakyReLU(0.2, True))
+      channels = wide
+    return nn.Sequential(
+      *layers, nn.Conv2d(channels, 1, 4, 1, 0), nn.Flatten(0)
+    )
+
+  g, d = generator(), discriminator()
+  adam = [
+    torch.optim.Adam(net.parameters(), 2e-4, (0.5, 0.999)) for net in (g, d)
+  ]
+  real = torch.randn(n, 3, size, size).clamp(-1, 1)
+  loss = nn.functional.softplus
+
+  def step():
+    with torch.no_grad():
+      fake = g(torch.randn(n, LATENT, 1, 1))
+    adam[1].zero_grad()
+    (loss(-d(real)).mean() + loss(d(fake)).mean()).backward()
+    adam[1].step()
+    adam[0].zero_grad()
+    for p in d.parameters():
+      p.requires_grad_(False)
+    loss(-d(g(torch.randn(n, LATENT, 1, 1)))).mean().backward()
+    for p in d.parameters():
+      p.requires_grad_(True)
+    adam[0].step()
+
+  return step
+
+
+def interleaved(steps, rounds, inner):
+  """Median seconds of a step of each function, called in turns."""
+  times = [[] for _ in steps]
+  for step in steps:
+    step()
+  for _ in range(rounds):
+    for step, seconds in zip(steps, times, strict=True):
+      start = time.perf_counter()
+      for _ in range(inner):
+        step()
+      seconds.append((time.perf_counter() - start) / inner)
+      time.sleep(0.2)  # PyTorch's threads spin for a while
+  return [statistics.median(seconds) for seconds in times]
+
+
+def memory(who):
+  """Peak MB that three DCGAN-64 steps add to a fresh process."""
+  command = [sys.executable, __file__, f'--memory={who}']
+  done = subprocess.run(command, capture_output=True, text=True, check=True)
+  return float(done.stdout.splitlines()[-1])
+
+
+def print_memory(who):
+  if who == 'torch':
+    import torch  # noqa: F401
+  else:
+    import jax
+
+    jax.block_until_ready(jax.jit(lambda: 1)())
+  before = peak_mb()
+  step = torchs(64) if who == 'torch' else ours(64, tempfile.mkdtemp())[0]
+  for _ in range(3):
+    step()
+  print(peak_mb() - before)
+
+
+def main():
+  parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+  parser.add_argument('--quick', action='store_true')
+  parser.add_argument('--memory', choices=['ours', 'torch'])
+  args = parser.parse_args()
+  if args.memory:
+    print_memory(args.memory)
+    return
+  rounds, inner = (3, 1) if args.quick else (7, 3)
+  print(f'load average {os.getloadavg()}, {os.cpu_count()} cores')
+  figures = {}
+  cache = tempfile.mkdtemp()
+  sizes = (64,) if args.quick else (64, 32)
+  for size in sizes:
+    mine, seconds = ours(size, cache)
+    if size == 64:
+      figures['compile_s'] = seconds
+      figures['warm_compile_s'] = ours(size, cache)[1]
+    theirs = torchs(size)
+    steps = [mine] + ([theirs] if theirs else [])
+    medians = interleaved(steps, rounds, inner)
+    name = 'step_vs_torch' if size == 64 else 'step32_vs_torch'
+    rates = [BATCH[size] / t for t in medians]
+    print(
+      f'DCGAN-{size} width {WIDTH[size]} batch {BATCH[size]}: ours'
+      f' {1e3 * medians[0]:.0f} ms, {rates[0]:.1f} img/s'
+      + (
+        f'; PyTorch {1e3 * medians[1]:.0f} ms, {rates[1]:.1f} img/s'
+        if theirs
+        else '; PyTorch is not installed'
+      )
+    )
+    if theirs:
+      figures[name] = rates[0] / rates[1]
+  if not args.quick:
+    if torchs(64):
+      mine, theirs = memory('ours'), memory('torch')
+      print(
+        f'peak memory of DCGAN-64: ours {mine:.0f} MB, PyTorch {theirs:.0f} MB'
+      )
+      figures['memory_vs_torch'] = mine / theirs
+    one, five = interleaved([members(1), members(5)], rounds, 1)
+    print(f'DCGAN-32: one pair {1e3 * one:.0f} ms, five {1e3 * five:.0f} ms')
+    figures['ensemble5_cost'] = five / one
+  print(f'load average {os.getloadavg()}')
+  print(json.dumps({k: round(v, 3) for k, v in figures.items()}))
+
+
+if __name__ == '__main__':
+  main()
