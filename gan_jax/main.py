@@ -50,6 +50,8 @@ def main() -> None:
     run(flags, overrides)
   except UserError as error:
     sys.exit(f'gan_jax: {error}')
+  except KeyboardInterrupt:
+    sys.exit('gan_jax: interrupted; what was saved before is as it was.')
 
 
 if __name__ == '__main__':

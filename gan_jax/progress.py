@@ -78,11 +78,16 @@ class StopSignals:
   """Turns SIGTERM and Ctrl-C into a request to stop after this step.
 
   Without `jax.distributed.initialize` Orbax does not watch for preemption, so
-  the loop asks here at every step boundary. A second Ctrl-C ends at once.
+  the loop asks here at every step boundary. Before `defer` is called, and at a
+  second Ctrl-C, the program ends at once by KeyboardInterrupt.
+
+  Attributes:
+    received: name of the signal to stop for, or None.
   """
 
   def __init__(self):
     self.received: str | None = None
+    self._deferred = False
     self._old = {}
 
   def __enter__(self):
@@ -90,9 +95,14 @@ class StopSignals:
       self._old[number] = signal.signal(number, self._receive)
     return self
 
+  def defer(self) -> None:
+    """From now on there is something to save before the program ends."""
+    self._deferred = True
+
   def _receive(self, number, frame):
     del frame
-    if self.received and number == signal.SIGINT:
+    again = self.received and number == signal.SIGINT
+    if again or not self._deferred:
       raise KeyboardInterrupt
     self.received = signal.Signals(number).name
 

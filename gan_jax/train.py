@@ -66,6 +66,7 @@ def train(config, workdir) -> None:
     clock = Clock(total, experiment.images_per_step)
     batches = feed.batches(first)
     before = None
+    signals.defer()
     for step in range(first + 1, total + 1):
       state, metrics = train_step(state, feed.table, next(batches))
 

@@ -116,6 +116,16 @@ def test_a_signal_saves_and_exits_0(undisturbed, tmp_path, name):
   assert small.identical(final(tmp_path).state, final(undisturbed).state)
 
 
+def test_a_signal_before_the_first_step_ends_at_once(tmp_path):
+  process = start(*LONG, f'--workdir={tmp_path}')
+  while not (tmp_path / 'data.json').exists():  # the data are open
+    time.sleep(0.01)
+  process.send_signal(signal.SIGINT)
+  output, _ = process.communicate(timeout=120)
+  assert process.returncode == 1 and 'gan_jax: interrupted' in output
+  assert 'Traceback' not in output
+
+
 MISTAKES = {
   'no config': ([], '--mode=train needs --config'),
   'no such file': (['--config=configs/quikstart.py'], 'did you mean'),

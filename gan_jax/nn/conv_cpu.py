@@ -2,7 +2,8 @@
 
 XLA's CPU backend is fast at matrix products and at convolutions of stride 1
 and slow, up to a hundred times, at dilated ones, which the gradients of a
-strided convolution are. The forms here have no dilation:
+strided convolution are. The forms here have no dilation, but for the kernel
+gradient of strided layers with few input channels, where it costs least:
 
   stride 1     one convolution, or a matrix product where the window is 1x1.
   unfolding    patches times kernel (stride 2, output) or patches times output
@@ -50,9 +51,15 @@ def form(a: Array, b: Array, *, kind: str, geo: Any) -> Array:
   dtype = a.dtype
   wide = jnp.promote_types(dtype, jnp.float32)
   function = {'y': _output, 'x': _input, 'k': _kernel}[kind]
-  out = [function(p.astype(wide), q.astype(wide), geo)
-         for p, q in zip(a, b, strict=True)]
-  return jnp.stack(out).astype(dtype)
+
+  def member(pair: tuple[Array, Array]) -> Array:
+    p, q = pair
+    return function(p.astype(wide), q.astype(wide), geo).astype(dtype)
+
+  if a.shape[0] == 1:
+    return member((a[0], b[0]))[None]
+  # As fast as members side by side, a tenth faster for 3x3, and compiled once.
+  return lax.map(member, (a, b))
 
 
 def _dot(a: Array, b: Array, axes: tuple[int, int], geo: Any) -> Array:

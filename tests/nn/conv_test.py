@@ -41,6 +41,7 @@ CASES = {
     'uneven': (2, 9, 3, 2, 4, 2, ((1, 2), (0, 3))),
     'cropped': (2, 9, 3, 2, 3, 1, ((-1, 0), (2, -1))),
     'wide padding': (2, 3, 2, 3, 3, 2, 4),
+    'wide padding swapped': (2, 3, 4, 2, 3, 1, 4),
 }
 every_case = pytest.mark.parametrize('case', CASES.values(), ids=CASES)
 TOLERANCE = dict(rtol=1e-4, atol=1e-4)
