@@ -48,8 +48,10 @@ class Layer(NamedTuple):
   pad: int
 
   def __str__(self) -> str:
-    return (f'{self.net:9} {self.op:6} {self.batch:2}x{self.size}^2x{self.cin}'
-            f'->{self.cout} {self.window}x{self.window} s{self.stride}')
+    return (
+      f'{self.net:9} {self.op:6} {self.batch:2}x{self.size}^2x{self.cin}'
+      f'->{self.cout} {self.window}x{self.window} s{self.stride}'
+    )
 
 
 def _layers(net: str, batch: int, *rows: tuple) -> list[Layer]:
@@ -57,41 +59,53 @@ def _layers(net: str, batch: int, *rows: tuple) -> list[Layer]:
 
 
 LAYERS = [
-    *_layers('dcgan', 16,
-             ('conv_t', 1, 100, 1024, 4, 1, 0),
-             ('conv_t', 4, 1024, 512, 4, 2, 1),
-             ('conv_t', 8, 512, 256, 4, 2, 1),
-             ('conv_t', 16, 256, 128, 4, 2, 1),
-             ('conv_t', 32, 128, 3, 4, 2, 1),
-             ('conv', 64, 3, 128, 4, 2, 1),
-             ('conv', 32, 128, 256, 4, 2, 1),
-             ('conv', 16, 256, 512, 4, 2, 1),
-             ('conv', 8, 512, 1024, 4, 2, 1),
-             ('conv', 4, 1024, 1, 4, 1, 0)),
-    *_layers('dcgan', 32, ('conv_t', 16, 256, 128, 4, 2, 1)),
-    *_layers('fastgan', 8,
-             ('conv_t', 1, 256, 1024, 4, 1, 0),
-             ('conv', 8, 512, 1024, 3, 1, 1),
-             ('conv', 32, 256, 256, 3, 1, 1),
-             ('conv', 128, 64, 128, 3, 1, 1),
-             ('conv', 256, 32, 3, 3, 1, 1),
-             ('conv', 256, 3, 32, 4, 2, 1),
-             ('conv', 128, 32, 64, 4, 2, 1),
-             ('conv', 32, 128, 256, 1, 1, 0)),
-    *_layers('progan', 16,
-             ('conv', 4, 513, 512, 3, 1, 1),
-             ('conv', 16, 512, 512, 3, 1, 1),
-             ('conv', 64, 128, 128, 3, 1, 1),
-             ('conv', 128, 64, 64, 3, 1, 1),
-             ('conv', 128, 64, 3, 1, 1, 0),
-             ('conv', 128, 3, 64, 1, 1, 0)),
-    *_layers('stylegan2', 4,
-             ('conv_t', 16, 512, 512, 3, 2, 0),
-             ('conv_t', 128, 128, 64, 3, 2, 0),
-             ('conv', 257, 64, 128, 3, 2, 0),
-             ('conv', 33, 512, 512, 3, 2, 0),
-             ('conv', 256, 64, 64, 3, 1, 1),
-             ('conv', 256, 64, 3, 1, 1, 0)),
+  *_layers(
+    'dcgan',
+    16,
+    ('conv_t', 1, 100, 1024, 4, 1, 0),
+    ('conv_t', 4, 1024, 512, 4, 2, 1),
+    ('conv_t', 8, 512, 256, 4, 2, 1),
+    ('conv_t', 16, 256, 128, 4, 2, 1),
+    ('conv_t', 32, 128, 3, 4, 2, 1),
+    ('conv', 64, 3, 128, 4, 2, 1),
+    ('conv', 32, 128, 256, 4, 2, 1),
+    ('conv', 16, 256, 512, 4, 2, 1),
+    ('conv', 8, 512, 1024, 4, 2, 1),
+    ('conv', 4, 1024, 1, 4, 1, 0),
+  ),
+  *_layers('dcgan', 32, ('conv_t', 16, 256, 128, 4, 2, 1)),
+  *_layers(
+    'fastgan',
+    8,
+    ('conv_t', 1, 256, 1024, 4, 1, 0),
+    ('conv', 8, 512, 1024, 3, 1, 1),
+    ('conv', 32, 256, 256, 3, 1, 1),
+    ('conv', 128, 64, 128, 3, 1, 1),
+    ('conv', 256, 32, 3, 3, 1, 1),
+    ('conv', 256, 3, 32, 4, 2, 1),
+    ('conv', 128, 32, 64, 4, 2, 1),
+    ('conv', 32, 128, 256, 1, 1, 0),
+  ),
+  *_layers(
+    'progan',
+    16,
+    ('conv', 4, 513, 512, 3, 1, 1),
+    ('conv', 16, 512, 512, 3, 1, 1),
+    ('conv', 64, 128, 128, 3, 1, 1),
+    ('conv', 128, 64, 64, 3, 1, 1),
+    ('conv', 128, 64, 3, 1, 1, 0),
+    ('conv', 128, 3, 64, 1, 1, 0),
+  ),
+  *_layers(
+    'stylegan2',
+    4,
+    ('conv_t', 16, 512, 512, 3, 2, 0),
+    ('conv_t', 128, 128, 64, 3, 2, 0),
+    ('conv', 257, 64, 128, 3, 2, 0),
+    ('conv', 33, 512, 512, 3, 2, 0),
+    ('conv', 256, 64, 64, 3, 1, 1),
+    ('conv', 256, 64, 3, 1, 1, 0),
+  ),
 ]
 QUICK = (3, 5, 6, 20)
 
@@ -101,12 +115,21 @@ def _plain(layer: Layer, x: jax.Array, kernel: jax.Array) -> jax.Array:
   dims = ('NHWC', 'HWIO', 'NHWC')
   if layer.op == 'conv':
     return lax.conv_general_dilated(
-        x, kernel, (layer.stride,) * 2, ((layer.pad, layer.pad),) * 2,
-        dimension_numbers=dims)
+      x,
+      kernel,
+      (layer.stride,) * 2,
+      ((layer.pad, layer.pad),) * 2,
+      dimension_numbers=dims,
+    )
   edge = layer.window - 1 - layer.pad
   return lax.conv_general_dilated(
-      x, kernel[::-1, ::-1], (1, 1), ((edge, edge),) * 2,
-      lhs_dilation=(layer.stride,) * 2, dimension_numbers=dims)
+    x,
+    kernel[::-1, ::-1],
+    (1, 1),
+    ((edge, edge),) * 2,
+    lhs_dilation=(layer.stride,) * 2,
+    dimension_numbers=dims,
+  )
 
 
 def _ours(layer: Layer, x: jax.Array, kernel: jax.Array) -> jax.Array:
@@ -115,19 +138,25 @@ def _ours(layer: Layer, x: jax.Array, kernel: jax.Array) -> jax.Array:
   return op(x, kernel, layer.stride, layer.pad)
 
 
-def jax_calls(function: Callable, layer: Layer, x: np.ndarray, k: np.ndarray,
-              y: np.ndarray) -> dict[str, Callable]:
+def jax_calls(
+  function: Callable, layer: Layer, x: np.ndarray, k: np.ndarray, y: np.ndarray
+) -> dict[str, Callable]:
   """Compiled forward, input gradient and kernel gradient, without arguments."""
+
   def apply(x: jax.Array, k: jax.Array) -> jax.Array:
     return function(layer, x, k)
 
   x, k, y = map(jnp.asarray, (x, k, y))
   maps = {
-      'forward': (apply, (x, k)),
-      'input': (lambda k, y: jax.linear_transpose(
-          lambda x: apply(x, k), x)(y)[0], (k, y)),
-      'kernel': (lambda x, y: jax.linear_transpose(
-          lambda k: apply(x, k), k)(y)[0], (x, y)),
+    'forward': (apply, (x, k)),
+    'input': (
+      lambda k, y: jax.linear_transpose(lambda x: apply(x, k), x)(y)[0],
+      (k, y),
+    ),
+    'kernel': (
+      lambda x, y: jax.linear_transpose(lambda k: apply(x, k), k)(y)[0],
+      (x, y),
+    ),
   }
 
   def call(f: Callable, args: tuple) -> Callable:
@@ -137,25 +166,34 @@ def jax_calls(function: Callable, layer: Layer, x: np.ndarray, k: np.ndarray,
   return {name: call(*pair) for name, pair in maps.items()}
 
 
-def torch_calls(layer: Layer, x: np.ndarray, k: np.ndarray,
-                y: np.ndarray) -> dict[str, Callable]:
+def torch_calls(
+  layer: Layer, x: np.ndarray, k: np.ndarray, y: np.ndarray
+) -> dict[str, Callable]:
   """The same by PyTorch, in its own layouts."""
   transposed = layer.op == 'conv_t'
   order = (2, 3, 0, 1) if transposed else (3, 2, 0, 1)
   x, y = (torch.from_numpy(a.transpose(0, 3, 1, 2).copy()) for a in (x, y))
   k = torch.from_numpy(k.transpose(order).copy())
-  sizes = dict(stride=[layer.stride] * 2, padding=[layer.pad] * 2,
-               dilation=[1, 1], transposed=transposed, output_padding=[0, 0],
-               groups=1)
+  sizes = dict(
+    stride=[layer.stride] * 2,
+    padding=[layer.pad] * 2,
+    dilation=[1, 1],
+    transposed=transposed,
+    output_padding=[0, 0],
+    groups=1,
+  )
 
   def backward(*mask: bool) -> torch.Tensor:
     grads = torch.ops.aten.convolution_backward(
-        y, x, k, None, output_mask=[*mask, False], **sizes)
+      y, x, k, None, output_mask=[*mask, False], **sizes
+    )
     return grads[mask.index(True)]
 
-  return {'forward': lambda: torch.ops.aten.convolution(x, k, None, **sizes),
-          'input': lambda: backward(True, False),
-          'kernel': lambda: backward(False, True)}
+  return {
+    'forward': lambda: torch.ops.aten.convolution(x, k, None, **sizes),
+    'input': lambda: backward(True, False),
+    'kernel': lambda: backward(False, True),
+  }
 
 
 def _time(call: Callable) -> float:
@@ -187,13 +225,22 @@ def measure(layer: Layer, repeats: int) -> dict[str, dict[str, float]]:
   x = array(layer.batch, layer.size, layer.size, layer.cin)
   k = array(layer.window, layer.window, layer.cin, layer.cout)
   y = array(*jax.eval_shape(lambda x, k: _plain(layer, x, k), x, k).shape)
-  by = {'xla': jax_calls(_plain, layer, x, k, y),
-        'ours': jax_calls(_ours, layer, x, k, y)}
+  by = {
+    'xla': jax_calls(_plain, layer, x, k, y),
+    'ours': jax_calls(_ours, layer, x, k, y),
+  }
   if torch is not None:
     by['torch'] = torch_calls(layer, x, k, y)
-  return {name: dict(zip(by, interleaved(
-      [calls[name] for calls in by.values()], repeats), strict=True))
-          for name in MAPS}
+  return {
+    name: dict(
+      zip(
+        by,
+        interleaved([calls[name] for calls in by.values()], repeats),
+        strict=True,
+      )
+    )
+    for name in MAPS
+  }
 
 
 def gflop(layer: Layer) -> float:
@@ -208,25 +255,32 @@ def gflop(layer: Layer) -> float:
 def main() -> None:
   """Prints the table and the line of JSON."""
   parser = argparse.ArgumentParser(description=__doc__.split('\n')[0])
-  parser.add_argument('--quick', action='store_true',
-                      help='a few rows, under 50 s')
+  parser.add_argument(
+    '--quick', action='store_true', help='a few rows, under 50 s'
+  )
   parser.add_argument('--only', default='', help='rows that contain this')
   parser.add_argument('--repeats', type=int, default=7)
   args = parser.parse_args()
   layers = [LAYERS[i] for i in QUICK] if args.quick else LAYERS
-  print(f'jax {jax.__version__} on {jax.devices()[0].device_kind}, '
-        f'{os.cpu_count()} cores, torch '
-        f'{torch.__version__ if torch else "not installed"}, '
-        f'load {os.getloadavg()[0]:.2f}')
-  print(f'{"layer":44} {"map":8} {"":>6}ms and GFLOP/s by implementation, '
-        'then our speed over theirs')
+  print(
+    f'jax {jax.__version__} on {jax.devices()[0].device_kind}, '
+    f'{os.cpu_count()} cores, torch '
+    f'{torch.__version__ if torch else "not installed"}, '
+    f'load {os.getloadavg()[0]:.2f}'
+  )
+  print(
+    f'{"layer":44} {"map":8} {"":>6}ms and GFLOP/s by implementation, '
+    'then our speed over theirs'
+  )
   ratios = {'xla': [], 'torch': []}
   for layer in layers:
     if args.only not in str(layer):
       continue
     for name, times in measure(layer, args.repeats).items():
-      cells = [f'{by} {t * 1e3:8.2f} {gflop(layer) / t:4.0f}'
-               for by, t in times.items()]
+      cells = [
+        f'{by} {t * 1e3:8.2f} {gflop(layer) / t:4.0f}'
+        for by, t in times.items()
+      ]
       for by in set(times) & set(ratios):
         ratios[by].append(times[by] / times['ours'])
         cells.append(f'/{by} {ratios[by][-1]:5.2f}')

@@ -16,7 +16,6 @@ DCGAN-32 pairs over that of one), `compile_s` and `warm_compile_s` (DCGAN-64).
 import argparse
 import json
 import os
-import resource
 import statistics
 import subprocess
 import sys
@@ -29,7 +28,10 @@ LATENT = 100
 
 
 def peak_mb():
-  return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+  """Peak resident memory; ru_maxrss would count the parent's, before exec."""
+  with open('/proc/self/status') as status:
+    line = next(row for row in status if row.startswith('VmHWM'))
+  return int(line.split()[1]) / 1024
 
 
 def ours(size, cache=None):

@@ -2,6 +2,8 @@
 
 import logging
 import math
+from collections.abc import Callable
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -10,15 +12,27 @@ from gan_jax import config as config_lib
 from gan_jax import experiment as experiment_lib
 from gan_jax.checkpoint import Checkpoints
 from gan_jax.data import open_source
-from gan_jax.data.pipeline import samples_at
+from gan_jax.data.pipeline import Feed, samples_at
 from gan_jax.errors import UserError
 from gan_jax.mesh import check_batch, make_mesh
 from gan_jax.progress import Clock, StopSignals, memory_gb, short
 from gan_jax.restore import like
 from gan_jax.rundir import RunDir
 from gan_jax.sample import Preview
+from gan_jax.state import TrainState
 
 log = logging.getLogger('gan_jax')
+
+
+class Job(NamedTuple):
+  """What the loop works with; see `prepare`."""
+
+  experiment: experiment_lib.Experiment
+  feed: Feed
+  train_step: Callable
+  preview: Preview
+  checkpoints: Checkpoints
+  state: TrainState
 
 
 def train(config, workdir) -> None:
@@ -33,38 +47,12 @@ def train(config, workdir) -> None:
   """
   config_lib.validate(config)
   with RunDir(workdir) as run, StopSignals() as signals:
-    # Devices and data.
-    mesh = make_mesh(config.mesh)
-    check_batch(mesh, config.train.batch)
-    source = open_source(config.data)
-    log.info(source.report)
-    run.save_data(source)
-
-    # The functions of this config.
-    experiment = experiment_lib.build(config, source.shape, len(source.classes))
-    feed = experiment_lib.make_feed(config, experiment, source, mesh)
-    train_step = experiment_lib.compile_step(experiment, feed.decode, mesh)
-    preview = Preview(config, experiment)
-
-    # The state: the newest whole checkpoint, or step 0.
-    checkpoints = Checkpoints(
-      run.checkpoints, config.train.keep, config.train.milestone_every
+    experiment, feed, train_step, preview, checkpoints, state = prepare(
+      config, run
     )
-    state = start(config, run, checkpoints, experiment, mesh)
     first, total = int(state.step), config.train.steps
-    if first >= total:
-      log.info('Nothing to do: step %d of %d is reached.', first, total)
-    run.save_config(config)
-    run.rewind(first)
-    if config.train.tensorboard:
-      run.open_tensorboard()
-    if first == 0:
-      reals, _ = samples_at(source, config.train.seed, preview.count)
-      run.images('reals', reals, preview.columns)
-
-    # The loop.
-    clock = Clock(total, experiment.images_per_step)
     batches = feed.batches(first)
+    clock = Clock(total, experiment.images_per_step)
     before = None
     signals.defer()
     for step in range(first + 1, total + 1):
@@ -94,6 +82,43 @@ def train(config, workdir) -> None:
         break
     batches.close()
     checkpoints.close()
+
+
+def prepare(config, run: RunDir) -> Job:
+  """From a config to all that the loop needs, in the order of the data's way.
+
+  Raises:
+    UserError: for whatever the user can put right.
+  """
+  # Devices and data.
+  mesh = make_mesh(config.mesh)
+  check_batch(mesh, config.train.batch)
+  source = open_source(config.data)
+  log.info(source.report)
+  run.save_data(source)
+
+  # The functions of this config.
+  experiment = experiment_lib.build(config, source.shape, len(source.classes))
+  feed = experiment_lib.make_feed(config, experiment, source, mesh)
+  train_step = experiment_lib.compile_step(experiment, feed.decode, mesh)
+  preview = Preview(config, experiment)
+
+  # The state: the newest whole checkpoint, or step 0.
+  checkpoints = Checkpoints(
+    run.checkpoints, config.train.keep, config.train.milestone_every
+  )
+  state = start(config, run, checkpoints, experiment, mesh)
+  step = int(state.step)
+  if step >= config.train.steps:
+    log.info('Nothing to do: step %d of %d.', step, config.train.steps)
+  run.save_config(config)
+  run.rewind(step)
+  if config.train.tensorboard:
+    run.open_tensorboard()
+  if step == 0:
+    reals, _ = samples_at(source, config.train.seed, preview.count)
+    run.images('reals', reals, preview.columns)
+  return Job(experiment, feed, train_step, preview, checkpoints, state)
 
 
 def start(config, run: RunDir, checkpoints: Checkpoints, experiment, mesh):

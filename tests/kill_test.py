@@ -25,9 +25,9 @@ def test_twenty_kills_change_no_bit(tmp_path):
     if kill % 4 == 0:  # somewhere in imports, compilation, first steps
       time.sleep(moments.uniform(0.5, 8))
     else:
-      step = reached[-1] + moments.randint(1, 200)
+      step = reached[-1] + moments.randint(1, 140)
       main_test.wait_for_step(process, killed, step)
-      time.sleep(moments.uniform(0, 1))
+      time.sleep(moments.uniform(0, 0.6))
     process.kill()
     process.communicate()
     reached.append((Checkpoints(killed / 'checkpoints').steps() or [0])[-1])

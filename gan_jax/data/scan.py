@@ -80,19 +80,8 @@ def scan(
   skipped = [
     (printable(names[i]), f) for i, f in enumerate(found) if isinstance(f, str)
   ]
-  if not good:
-    raise UserError(
-      f'{source}: none of the {len(names)} picture files can be read:\n'
-      f'{first_few(skipped)}'
-    )
   sizes = collections.Counter(found[i][1] for i in good)
-  if not form.resolution and len(sizes) > 1:
-    common = ', '.join(f'{w}x{h} ({k})' for (w, h), k in sizes.most_common(3))
-    raise UserError(
-      f'{source}: config.data.resolution=0 leaves pictures at their size, but'
-      f' there are {len(sizes)} different sizes ({common}, ...); set'
-      ' config.data.resolution to the side you want, in pixels.'
-    )
+  _check(source, form, skipped, sizes)
   if keep and skipped:
     pixels = pixels[good]
   return Scan(
@@ -124,3 +113,19 @@ def _shape(files, names, form):
     except picture.BadPictureError:
       continue
   return 0, 0, form.channels  # none is readable; the scan will say so
+
+
+def _check(source: str, form: picture.Form, skipped, sizes) -> None:
+  """Raises UserError if the pictures found cannot make a set."""
+  if not sizes:
+    raise UserError(
+      f'{source}: none of the {len(skipped)} picture files can be read:\n'
+      f'{first_few(skipped)}'
+    )
+  if not form.resolution and len(sizes) > 1:
+    common = ', '.join(f'{w}x{h} ({k})' for (w, h), k in sizes.most_common(3))
+    raise UserError(
+      f'{source}: config.data.resolution=0 leaves pictures at their size, but'
+      f' there are {len(sizes)} different sizes ({common}, ...); set'
+      ' config.data.resolution to the side you want, in pixels.'
+    )

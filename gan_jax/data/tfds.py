@@ -127,24 +127,10 @@ def open_tfds(name: str, where: str, config, form: picture.Form) -> Source:
   source = TfdsSource(
     name, records, image, label, classes, form, (*side, form.channels)
   )
-  source.report = report_text(
-    source,
-    [
-      (
-        'from',
-        f'{builder.info.full_name}, split {config.split}, in'
-        f' {builder.data_dir}',
-      ),
-      ('sizes', _sizes(stored, form)),
-      (
-        'classes',
-        f'{len(classes)}: {", ".join(classes[:20])}'
-        + (', ...' if len(classes) > 20 else '')
-        if classes
-        else 'none',
-      ),
-    ],
+  where_from = (
+    f'{builder.info.full_name}, split {config.split}, in {builder.data_dir}'
   )
+  source.report = _report(source, where_from, _sizes(stored, form))
   return source
 
 
@@ -248,3 +234,12 @@ def _feature(features, kind, preferred):
 def _brief(error):
   # TFDS puts 'Failed to construct dataset ..., builder_kwargs "...": ' first.
   return ' '.join(str(error).split()).split('}": ')[-1][:300]
+
+
+def _report(source: TfdsSource, where_from: str, sizes: str) -> str:
+  """The report of a set; TFDS does not know how many each class has."""
+  names = ', '.join(source.classes[:20])
+  more = ', ...' if len(source.classes) > 20 else ''
+  classes = f'{len(source.classes)}: {names}{more}' if names else 'none'
+  rows = [('from', where_from), ('sizes', sizes), ('classes', classes)]
+  return report_text(source, rows)

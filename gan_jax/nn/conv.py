@@ -53,8 +53,9 @@ class Geometry(NamedTuple):
   def out(self) -> tuple[int, int]:
     """Height and width of the output."""
     return tuple(
-        (n + sum(p) - k) // self.stride + 1
-        for n, k, p in zip(self.size, self.window, self.pads, strict=True))
+      (n + sum(p) - k) // self.stride + 1
+      for n, k, p in zip(self.size, self.window, self.pads, strict=True)
+    )
 
 
 # For each map, the operands it takes, in the order in which it takes them.
@@ -74,9 +75,12 @@ def _form_shape(kind: str, a: Any, b: Any, geo: Geometry) -> tuple[int, ...]:
 def _plain(a: Array, b: Array, *, kind: str, geo: Geometry) -> Array:
   """The map `kind` by XLA's own convolution and its own derivatives."""
   conv_ = functools.partial(
-      lax.conv_general_dilated, window_strides=(geo.stride,) * 2,
-      padding=geo.pads, dimension_numbers=('NHWC', 'HWIO', 'NHWC'),
-      precision=geo.precision)
+    lax.conv_general_dilated,
+    window_strides=(geo.stride,) * 2,
+    padding=geo.pads,
+    dimension_numbers=('NHWC', 'HWIO', 'NHWC'),
+    precision=geo.precision,
+  )
   shape = _form_shape(kind, a, b, geo)[1:]
 
   def member(a: Array, b: Array) -> Array:
@@ -109,8 +113,9 @@ def _abstract(a: Any, b: Any, *, kind: str, geo: Geometry) -> Any:
   return a.update(shape=_form_shape(kind, a, b, geo), weak_type=False)
 
 
-def _transpose(side: int, cotangent: Any, a: Any, b: Any, *, kind: str,
-               geo: Geometry) -> Any:
+def _transpose(
+  side: int, cotangent: Any, a: Any, b: Any, *, kind: str, geo: Geometry
+) -> Any:
   """The cotangent of one operand: the map of the other two."""
   wanted = _OPERANDS[kind][side]
   known = {kind: cotangent, _OPERANDS[kind][1 - side]: (b, a)[side]}
@@ -118,21 +123,26 @@ def _transpose(side: int, cotangent: Any, a: Any, b: Any, *, kind: str,
   return form_p.bind(first, second, kind=wanted, geo=geo)
 
 
-ad.defbilinear(form_p, functools.partial(_transpose, 0),
-               functools.partial(_transpose, 1))
+ad.defbilinear(
+  form_p, functools.partial(_transpose, 0), functools.partial(_transpose, 1)
+)
 
 
 def _batch(args: Any, dims: Any, *, kind: str, geo: Geometry) -> Any:
   """`vmap`: into the batch where the kernel is shared, else into members."""
-  size = next(a.shape[d] for a, d in zip(args, dims, strict=True)
-              if d is not None)
-  moved = [a if d is None else jnp.moveaxis(a, d, 1)
-           for a, d in zip(args, dims, strict=True)]
+  size = next(
+    a.shape[d] for a, d in zip(args, dims, strict=True) if d is not None
+  )
+  moved = [
+    a if d is None else jnp.moveaxis(a, d, 1)
+    for a, d in zip(args, dims, strict=True)
+  ]
   if dims[1] is None and kind != 'k':
     a, b = moved
     m, _, n = a.shape[:3]
-    out = form_p.bind(a.reshape(m, size * n, *a.shape[3:]), b,
-                      kind=kind, geo=geo)
+    out = form_p.bind(
+      a.reshape(m, size * n, *a.shape[3:]), b, kind=kind, geo=geo
+    )
     return out.reshape(m, size, n, *out.shape[2:]), 1
   wide = []
   for a, d in zip(moved, dims, strict=True):
@@ -146,18 +156,22 @@ def _batch(args: Any, dims: Any, *, kind: str, geo: Geometry) -> Any:
 batching.primitive_batchers[form_p] = _batch
 mlir.register_lowering(form_p, mlir.lower_fun(_plain, multiple_results=False))
 mlir.register_lowering(
-    form_p, mlir.lower_fun(conv_cpu.form, multiple_results=False),
-    platform='cpu')
+  form_p, mlir.lower_fun(conv_cpu.form, multiple_results=False), platform='cpu'
+)
 
 
 def _apply(kind: str, a: Array, b: Array, geo: Geometry) -> Array:
   """The map `kind` of one pair of operands without members."""
   if a.dtype != b.dtype:
-    raise TypeError(f'a convolution needs one dtype, got {a.dtype} and '
-                    f'{b.dtype}: cast the operands')
+    raise TypeError(
+      f'a convolution needs one dtype, got {a.dtype} and '
+      f'{b.dtype}: cast the operands'
+    )
   if a.ndim != 4 or b.ndim != 4:
-    raise TypeError('a convolution takes [N, H, W, C] and [kh, kw, in, out], '
-                    f'got shapes {a.shape} and {b.shape}')
+    raise TypeError(
+      'a convolution takes [N, H, W, C] and [kh, kw, in, out], '
+      f'got shapes {a.shape} and {b.shape}'
+    )
   # Inside `shard_map` both operands must vary over the same devices.
   own_a, own_b = (jax.typeof(v).manual_axis_type.varying for v in (a, b))
   if own_b - own_a:
@@ -167,8 +181,9 @@ def _apply(kind: str, a: Array, b: Array, geo: Geometry) -> Array:
   return form_p.bind(a[None], b[None], kind=kind, geo=geo)[0]
 
 
-def _pads(padding: Padding, size: tuple[int, int], window: tuple[int, int],
-          stride: int) -> Pads:
+def _pads(
+  padding: Padding, size: tuple[int, int], window: tuple[int, int], stride: int
+) -> Pads:
   """Zeros per side, ((top, bottom), (left, right))."""
   if isinstance(padding, str):
     return tuple(lax.padtype_to_pads(size, window, (stride,) * 2, padding))
@@ -177,8 +192,9 @@ def _pads(padding: Padding, size: tuple[int, int], window: tuple[int, int],
   return tuple(tuple(p) for p in padding)
 
 
-def conv(x: Array, kernel: Array, stride: int = 1,
-         padding: Padding = 'SAME') -> Array:
+def conv(
+  x: Array, kernel: Array, stride: int = 1, padding: Padding = 'SAME'
+) -> Array:
   """A convolution, the same as `lax.conv_general_dilated`.
 
   Args:
@@ -192,16 +208,23 @@ def conv(x: Array, kernel: Array, stride: int = 1,
     [N, H', W', out], H' = (H + top + bottom - kh) // stride + 1.
   """
   if x.shape[-1] != kernel.shape[-2]:
-    raise TypeError(f'x {x.shape} and kernel {kernel.shape} differ in their '
-                    'input channels')
+    raise TypeError(
+      f'x {x.shape} and kernel {kernel.shape} differ in their input channels'
+    )
   size, window = x.shape[1:3], kernel.shape[:2]
-  geo = Geometry(size, window, stride, _pads(padding, size, window, stride),
-                 jax.config.jax_default_matmul_precision)
+  geo = Geometry(
+    size,
+    window,
+    stride,
+    _pads(padding, size, window, stride),
+    jax.config.jax_default_matmul_precision,
+  )
   return _apply('y', x, kernel, geo)
 
 
-def conv_transpose(x: Array, kernel: Array, stride: int = 2,
-                   padding: int = 1) -> Array:
+def conv_transpose(
+  x: Array, kernel: Array, stride: int = 2, padding: int = 1
+) -> Array:
   """The adjoint of a strided convolution, as PyTorch's ConvTranspose2d.
 
   Args:
@@ -215,17 +238,25 @@ def conv_transpose(x: Array, kernel: Array, stride: int = 2,
     [N, H', W', out], H' = (H - 1) * stride - 2 * padding + kh.
   """
   if x.shape[-1] != kernel.shape[-2]:
-    raise TypeError(f'x {x.shape} and kernel {kernel.shape} differ in their '
-                    'input channels')
+    raise TypeError(
+      f'x {x.shape} and kernel {kernel.shape} differ in their input channels'
+    )
   if x.shape[1:3] == (1, 1) and padding == 0 and x.dtype == kernel.dtype:
     # Every tap is used once: a matrix product, which keeps whole rows of the
     # kernel together. DCGAN's first layer is twice as fast so.
     return jnp.einsum('nc,hwcd->nhwd', x[:, 0, 0], kernel)
   window = kernel.shape[:2]
-  size = tuple((n - 1) * stride - 2 * padding + k
-               for n, k in zip(x.shape[1:3], window, strict=True))
-  geo = Geometry(size, window, stride, ((padding, padding),) * 2,
-                 jax.config.jax_default_matmul_precision)
+  size = tuple(
+    (n - 1) * stride - 2 * padding + k
+    for n, k in zip(x.shape[1:3], window, strict=True)
+  )
+  geo = Geometry(
+    size,
+    window,
+    stride,
+    ((padding, padding),) * 2,
+    jax.config.jax_default_matmul_precision,
+  )
   return _apply('x', x, jnp.swapaxes(kernel, 2, 3), geo)
 
 
@@ -290,13 +321,13 @@ class Conv(nn.Module):
     window = self.kernel_size
     if isinstance(window, int):
       window = (window, window)
-    kernel = self.param('kernel', self.kernel_init,
-                        (*window, x.shape[-1], self.features))
+    kernel = self.param(
+      'kernel', self.kernel_init, (*window, x.shape[-1], self.features)
+    )
     bias = None
     if self.use_bias:
       bias = self.param('bias', nn.initializers.zeros, (self.features,))
-    x, kernel, bias = nn.dtypes.promote_dtype(x, kernel, bias,
-                                              dtype=self.dtype)
+    x, kernel, bias = nn.dtypes.promote_dtype(x, kernel, bias, dtype=self.dtype)
     y = self.product(x, kernel)
     return y if bias is None else y + bias
 

@@ -70,12 +70,18 @@ def _dot(a: Array, b: Array, axes: tuple[int, int], geo: Any) -> Array:
 
 def _conv(x: Array, k: Array, pads: Any, geo: Any, stride: int = 1) -> Array:
   return lax.conv_general_dilated(
-      x, k, (stride,) * 2, pads, dimension_numbers=('NHWC', 'HWIO', 'NHWC'),
-      precision=geo.precision)
+    x,
+    k,
+    (stride,) * 2,
+    pads,
+    dimension_numbers=('NHWC', 'HWIO', 'NHWC'),
+    precision=geo.precision,
+  )
 
 
-def _unfold(x: Array, geo: Any, floor: int
-            ) -> tuple[int, int, Callable[[Array], Array]]:
+def _unfold(
+  x: Array, geo: Any, floor: int
+) -> tuple[int, int, Callable[[Array], Array]]:
   """Splits the output's rows into chunks.
 
   Args:
@@ -96,16 +102,30 @@ def _unfold(x: Array, geo: Any, floor: int
   height = (chunks * rows - 1) * s + kh
   width = -(-((ow - 1) * s + kw) // s) * s
   (top, _), (left, _) = geo.pads
-  x = lax.pad(x, jnp.zeros((), x.dtype), (
-      (0, 0, 0), (top, height - h - top, 0), (left, width - w - left, 0),
-      (0, 0, 0)))
+  x = lax.pad(
+    x,
+    jnp.zeros((), x.dtype),
+    (
+      (0, 0, 0),
+      (top, height - h - top, 0),
+      (left, width - w - left, 0),
+      (0, 0, 0),
+    ),
+  )
   x = x.reshape(n, height, width // s, s * c)  # Runs of s neighbours.
 
   def patches(i: Array) -> Array:
     slab = lax.dynamic_slice_in_dim(x, i * rows * s, (rows - 1) * s + kh, 1)
-    taps = [slab[:, r:r + (rows - 1) * s + 1:s, b // s:b // s + ow,
-                 :min(s, kw - b) * c]
-            for r in range(kh) for b in range(0, kw, s)]
+    taps = [
+      slab[
+        :,
+        r : r + (rows - 1) * s + 1 : s,
+        b // s : b // s + ow,
+        : min(s, kw - b) * c,
+      ]
+      for r in range(kh)
+      for b in range(0, kw, s)
+    ]
     return jnp.concatenate(taps, -1).reshape(n * rows * ow, kh * kw * c)
 
   return chunks, rows, patches
@@ -117,8 +137,11 @@ def _output(x: Array, k: Array, geo: Any) -> Array:
   oh, ow = geo.out
   if geo.stride == 1 and geo.window == (1, 1) and not any(map(any, geo.pads)):
     return _dot(x, k[0, 0], (3, 0), geo)
-  unfold = geo.stride > 1 and x.shape[-1] >= _FEW_CHANNELS and (
-      _STRIDED_IS_SLOW or n * oh * ow <= _FEW_POSITIONS * co)
+  unfold = (
+    geo.stride > 1
+    and x.shape[-1] >= _FEW_CHANNELS
+    and (_STRIDED_IS_SLOW or n * oh * ow <= _FEW_POSITIONS * co)
+  )
   if not unfold and geo.out != (1, 1):
     return _conv(x, k, geo.pads, geo, geo.stride)
   chunks, rows, patches = _unfold(x, geo, k.nbytes)
@@ -138,11 +161,14 @@ def _kernel(x: Array, y: Array, geo: Any) -> Array:
   oh, (kh, kw) = geo.out[0], geo.window
   if geo.stride > 1 and ci < _FEW_CHANNELS:
     zeros = lax.full_like(x, 0, shape=(*geo.window, ci, co))
-    return jax.vjp(
-        lambda k: _conv(x, k, geo.pads, geo, geo.stride), zeros)[1](y)[0]
+    return jax.vjp(lambda k: _conv(x, k, geo.pads, geo, geo.stride), zeros)[1](
+      y
+    )[0]
   if geo.stride == 1 and co < ci and geo.out != (1, 1):  # Unfold the smaller.
-    pads = tuple((w - 1 - lo, w - 1 - hi)
-                 for w, (lo, hi) in zip(geo.window, geo.pads, strict=True))
+    pads = tuple(
+      (w - 1 - lo, w - 1 - hi)
+      for w, (lo, hi) in zip(geo.window, geo.pads, strict=True)
+    )
     swapped = geo._replace(size=geo.out, pads=pads)
     return _kernel(y, x, swapped)[::-1, ::-1].swapaxes(2, 3)
   depth = kh * kw * ci
@@ -166,13 +192,19 @@ def _input(y: Array, k: Array, geo: Any) -> Array:
   """Output [N, H', W', out] and kernel [kh, kw, in, out] to the images."""
   n, oh, ow, co = y.shape
   s, ci = geo.stride, k.shape[2]
-  if (geo.window == (1, 1) or n * oh * ow <= _FEW_POSITIONS * co
-      or s > 1 and ci < _FEWEST_CHANNELS):
+  if (
+    geo.window == (1, 1)
+    or n * oh * ow <= _FEW_POSITIONS * co
+    or s > 1
+    and ci < _FEWEST_CHANNELS
+  ):
     z, start = _fold(y, k, geo), [lo for lo, _ in geo.pads]
   else:
     z, start = _phases(y, k, geo), [lo % s for lo, _ in geo.pads]
-  edges = [(-lo, size + lo - have, 0) for lo, size, have in zip(
-      start, geo.size, z.shape[1:3], strict=True)]
+  edges = [
+    (-lo, size + lo - have, 0)
+    for lo, size, have in zip(start, geo.size, z.shape[1:3], strict=True)
+  ]
   return lax.pad(z, jnp.zeros((), z.dtype), ((0, 0, 0), *edges, (0, 0, 0)))
 
 
@@ -180,13 +212,20 @@ def _phases(y: Array, k: Array, geo: Any) -> Array:
   """The padded images, less whole strides of padding, by phases."""
   co, s, ci = y.shape[-1], geo.stride, k.shape[2]
   taps = [math.ceil(w / s) for w in geo.window]
-  k = jnp.pad(k, [*((0, t * s - w) for t, w in zip(
-      taps, geo.window, strict=True)), (0, 0), (0, 0)])
+  k = jnp.pad(
+    k,
+    [
+      *((0, t * s - w) for t, w in zip(taps, geo.window, strict=True)),
+      (0, 0),
+      (0, 0),
+    ],
+  )
   k = k.reshape(taps[0], s, taps[1], s, ci, co)[::-1, :, ::-1]
   k = k.transpose(0, 2, 5, 1, 3, 4).reshape(*taps, co, s * s * ci)
   pads = []
-  for t, (lo, _), size, have in zip(taps, geo.pads, geo.size, geo.out,
-                                    strict=True):
+  for t, (lo, _), size, have in zip(
+    taps, geo.pads, geo.size, geo.out, strict=True
+  ):
     before = t - 1 - lo // s
     wanted = math.ceil((lo % s + size) / s)
     pads.append((before, wanted - have - before + t - 1))
@@ -203,10 +242,18 @@ def _fold(y: Array, k: Array, geo: Any) -> Array:
   total = 0
   for a in range(th):
     for b in range(tw):
-      tap = z[:, :, :, a * s:(a + 1) * s, b * s:(b + 1) * s]
-      total += jnp.pad(tap, (
-          (0, 0), (a, th - 1 - a), (b, tw - 1 - b), (0, s - tap.shape[3]),
-          (0, s - tap.shape[4]), (0, 0)))
+      tap = z[:, :, :, a * s : (a + 1) * s, b * s : (b + 1) * s]
+      total += jnp.pad(
+        tap,
+        (
+          (0, 0),
+          (a, th - 1 - a),
+          (b, tw - 1 - b),
+          (0, s - tap.shape[3]),
+          (0, s - tap.shape[4]),
+          (0, 0),
+        ),
+      )
   return _interleave(total.reshape(*total.shape[:3], -1), s)
 
 

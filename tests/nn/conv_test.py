@@ -28,20 +28,20 @@ DIMS = ('NHWC', 'HWIO', 'NHWC')
 # Batch, size, channels in and out, window, stride, padding. Each form of
 # `conv_cpu` is met: plain, 1x1, unfolded in one chunk, phases, folded.
 CASES = {
-    '1x1': (2, 5, 3, 4, 1, 1, 0),
-    '1x1 stride': (2, 5, 3, 4, 1, 2, 0),
-    '3x3': (2, 6, 3, 2, 3, 1, 'SAME'),
-    '3x3 folded': (1, 3, 2, 9, 3, 1, 1),
-    '3x3 stride odd': (2, 7, 3, 2, 3, 2, 'SAME'),
-    '3x3 stride left over': (2, 8, 2, 3, 3, 2, 0),
-    '4x4 stride': (2, 8, 3, 2, 4, 2, 1),
-    '4x4 stride folded': (1, 4, 3, 5, 4, 2, 1),
-    '4x4 stride wide': (1, 6, 64, 2, 4, 2, 1),
-    '4x4 to 1x1': (2, 4, 3, 5, 4, 1, 0),
-    'uneven': (2, 9, 3, 2, 4, 2, ((1, 2), (0, 3))),
-    'cropped': (2, 9, 3, 2, 3, 1, ((-1, 0), (2, -1))),
-    'wide padding': (2, 3, 2, 3, 3, 2, 4),
-    'wide padding swapped': (2, 3, 4, 2, 3, 1, 4),
+  '1x1': (2, 5, 3, 4, 1, 1, 0),
+  '1x1 stride': (2, 5, 3, 4, 1, 2, 0),
+  '3x3': (2, 6, 3, 2, 3, 1, 'SAME'),
+  '3x3 folded': (1, 3, 2, 9, 3, 1, 1),
+  '3x3 stride odd': (2, 7, 3, 2, 3, 2, 'SAME'),
+  '3x3 stride left over': (2, 8, 2, 3, 3, 2, 0),
+  '4x4 stride': (2, 8, 3, 2, 4, 2, 1),
+  '4x4 stride folded': (1, 4, 3, 5, 4, 2, 1),
+  '4x4 stride wide': (1, 6, 64, 2, 4, 2, 1),
+  '4x4 to 1x1': (2, 4, 3, 5, 4, 1, 0),
+  'uneven': (2, 9, 3, 2, 4, 2, ((1, 2), (0, 3))),
+  'cropped': (2, 9, 3, 2, 3, 1, ((-1, 0), (2, -1))),
+  'wide padding': (2, 3, 2, 3, 3, 2, 4),
+  'wide padding swapped': (2, 3, 4, 2, 3, 1, 4),
 }
 every_case = pytest.mark.parametrize('case', CASES.values(), ids=CASES)
 TOLERANCE = dict(rtol=1e-4, atol=1e-4)
@@ -50,8 +50,9 @@ TOLERANCE = dict(rtol=1e-4, atol=1e-4)
 def normal(seed, *shape):
   """Standard normal values, scaled where a sum over channels is long."""
   value = np.random.default_rng(seed).standard_normal(shape)
-  return jnp.asarray(value / np.sqrt(shape[-1] if len(shape) else 1) * 1.5,
-                     jnp.float32)
+  return jnp.asarray(
+    value / np.sqrt(shape[-1] if len(shape) else 1) * 1.5, jnp.float32
+  )
 
 
 def setup(case):
@@ -61,8 +62,9 @@ def setup(case):
   ours = functools.partial(conv_lib.conv, stride=stride, padding=padding)
 
   def plain(x, k):
-    return lax.conv_general_dilated(x, k, (stride,) * 2, pads,
-                                    dimension_numbers=DIMS)
+    return lax.conv_general_dilated(
+      x, k, (stride,) * 2, pads, dimension_numbers=DIMS
+    )
 
   x, k = normal(0, n, size, size + 1, ci), normal(1, window, window, ci, co)
   return ours, plain, x, k
@@ -70,16 +72,20 @@ def setup(case):
 
 def grads(function):
   """Gradients of a nonlinear function of the output by both operands."""
+
   def loss(x, k):
     y = function(x, k)
     return jnp.sum(jnp.sin(y + jnp.arange(y.size).reshape(y.shape)))
+
   return jax.grad(loss, (0, 1))
 
 
 def penalty_grads(function):
   """Gradients of the squared gradients: what R1 and WGAN-GP need."""
+
   def penalty(x, k):
     return sum(jnp.sum(g**2) for g in grads(function)(x, k))
+
   return jax.grad(penalty, (0, 1))
 
 
@@ -89,8 +95,9 @@ def close(got, want, **tolerance):
     assert a.shape == b.shape and a.dtype == b.dtype
     b = np.asarray(b, np.float64)
     scale = max(1.0, np.abs(b).max())
-    np.testing.assert_allclose(np.asarray(a, np.float64) / scale, b / scale,
-                               **(tolerance or TOLERANCE))
+    np.testing.assert_allclose(
+      np.asarray(a, np.float64) / scale, b / scale, **(tolerance or TOLERANCE)
+    )
 
 
 def loop_conv(x, k, stride, pads):
@@ -100,9 +107,15 @@ def loop_conv(x, k, stride, pads):
   kh, kw = k.shape[:2]
   rows = range(0, x.shape[1] - kh + 1, stride)
   columns = range(0, x.shape[2] - kw + 1, stride)
-  return np.stack([np.stack([
-      np.tensordot(x[:, i:i + kh, j:j + kw], k, 3) for j in columns], 1)
-                   for i in rows], 1)
+  return np.stack(
+    [
+      np.stack(
+        [np.tensordot(x[:, i : i + kh, j : j + kw], k, 3) for j in columns], 1
+      )
+      for i in rows
+    ],
+    1,
+  )
 
 
 def loop_transpose(x, k, stride, padding):
@@ -113,10 +126,11 @@ def loop_transpose(x, k, stride, padding):
   y = np.zeros((n, (h - 1) * stride + kh, (w - 1) * stride + kw, co))
   for i in range(h):
     for j in range(w):
-      y[:, i * stride:i * stride + kh, j * stride:j * stride + kw] += (
-          np.einsum('nc,hwcd->nhwd', x[:, i, j], k))
+      y[:, i * stride : i * stride + kh, j * stride : j * stride + kw] += (
+        np.einsum('nc,hwcd->nhwd', x[:, i, j], k)
+      )
   stop = [size - padding for size in y.shape[1:3]]
-  return y[:, padding:stop[0], padding:stop[1]]
+  return y[:, padding : stop[0], padding : stop[1]]
 
 
 @every_case
@@ -128,22 +142,33 @@ def test_equals_xla_to_second_order(case):
 
 @hypothesis.settings(max_examples=20, deadline=None)
 @hypothesis.given(
-    size=st.integers(3, 7), ci=st.sampled_from((1, 3, 70)),
-    co=st.sampled_from((1, 3)), window=st.sampled_from((1, 2, 3, 4)),
-    stride=st.integers(1, 3), low=st.integers(0, 3), high=st.integers(0, 3))
+  size=st.integers(3, 7),
+  ci=st.sampled_from((1, 3, 70)),
+  co=st.sampled_from((1, 3)),
+  window=st.sampled_from((1, 2, 3, 4)),
+  stride=st.integers(1, 3),
+  low=st.integers(0, 3),
+  high=st.integers(0, 3),
+)
 def test_equals_loops(size, ci, co, window, stride, low, high):
   hypothesis.assume(size + low + high >= window)
   x, k = normal(2, 1, size, size, ci), normal(3, window, window, ci, co)
   pads = ((low, high), (high, low))
-  close(conv_lib.conv(x, k, stride, pads),
-        loop_conv(x, k, stride, pads).astype(np.float32))
+  close(
+    conv_lib.conv(x, k, stride, pads),
+    loop_conv(x, k, stride, pads).astype(np.float32),
+  )
 
 
 @hypothesis.settings(max_examples=20, deadline=None)
 @hypothesis.given(
-    size=st.integers(1, 5), ci=st.sampled_from((1, 3, 70)),
-    co=st.sampled_from((1, 3)), window=st.sampled_from((1, 2, 3, 4)),
-    stride=st.integers(1, 3), padding=st.integers(0, 1))
+  size=st.integers(1, 5),
+  ci=st.sampled_from((1, 3, 70)),
+  co=st.sampled_from((1, 3)),
+  window=st.sampled_from((1, 2, 3, 4)),
+  stride=st.integers(1, 3),
+  padding=st.integers(0, 1),
+)
 def test_transpose_equals_loops(size, ci, co, window, stride, padding):
   hypothesis.assume((size - 1) * stride + window > 2 * padding)
   hypothesis.assume(window > padding)
@@ -151,9 +176,17 @@ def test_transpose_equals_loops(size, ci, co, window, stride, padding):
   got = conv_lib.conv_transpose(x, k, stride, padding)
   close(got, loop_transpose(x, k, stride, padding).astype(np.float32))
   edge = window - 1 - padding
-  close(got, lax.conv_general_dilated(
-      x, k[::-1, ::-1], (1, 1), ((edge, edge),) * 2,
-      lhs_dilation=(stride,) * 2, dimension_numbers=DIMS))
+  close(
+    got,
+    lax.conv_general_dilated(
+      x,
+      k[::-1, ::-1],
+      (1, 1),
+      ((edge, edge),) * 2,
+      lhs_dilation=(stride,) * 2,
+      dimension_numbers=DIMS,
+    ),
+  )
 
 
 @pytest.mark.parametrize('case', ['3x3', '4x4 stride wide', '4x4 to 1x1'])
@@ -169,13 +202,15 @@ def test_equals_xla_in_many_chunks(case, monkeypatch):
 @pytest.mark.parametrize('case', ['3x3', '4x4 stride'])
 def test_vmap_of_grad_and_grad_of_vmap(case, axes):
   ours, plain, x, k = setup(CASES[case])
-  x, k = (a if axis is None else jnp.stack(
-      [a, 2 * a, -a], axis) for a, axis in zip((x, k), axes, strict=True))
+  x, k = (
+    a if axis is None else jnp.stack([a, 2 * a, -a], axis)
+    for a, axis in zip((x, k), axes, strict=True)
+  )
   for transform in (
-      lambda f: grads(jax.vmap(f, axes)),
-      lambda f: jax.vmap(penalty_grads(f), axes)):
-    close(jax.jit(transform(ours))(x, k),
-          jax.jit(transform(plain))(x, k))
+    lambda f: grads(jax.vmap(f, axes)),
+    lambda f: jax.vmap(penalty_grads(f), axes),
+  ):
+    close(jax.jit(transform(ours))(x, k), jax.jit(transform(plain))(x, k))
 
 
 def test_nested_vmap():
@@ -208,8 +243,9 @@ def test_forward_mode_and_checkpoint():
   ours, plain, x, k = setup(CASES['4x4 stride'])
   tangents = normal(6, *x.shape), normal(7, *k.shape)
   close(jax.jvp(ours, (x, k), tangents), jax.jvp(plain, (x, k), tangents))
-  close(jax.linearize(ours, x, k)[1](*tangents),
-        jax.jvp(plain, (x, k), tangents)[1])
+  close(
+    jax.linearize(ours, x, k)[1](*tangents), jax.jvp(plain, (x, k), tangents)[1]
+  )
   close(grads(jax.checkpoint(ours))(x, k), grads(plain)(x, k))
 
 
@@ -221,7 +257,8 @@ def test_lowering_is_per_platform():
   for platform in ('cpu', 'cuda', 'tpu'):
     text = traced.lower(lowering_platforms=(platform,)).as_text()
     dilated[platform] = text.count('lhs_dilate = [2, 2]') + text.count(
-        'rhs_dilate = [2, 2]')
+      'rhs_dilate = [2, 2]'
+    )
   assert dilated == {'cpu': 0, 'cuda': 2, 'tpu': 2}
   close(traced.lower().compile()(x, k), grads(ours)(x, k))
 
@@ -231,40 +268,58 @@ def test_lowering_is_per_platform():
 def test_plain_form_equals_cpu_form(kind, members):
   """What other platforms run, run here."""
   geo = conv_lib.Geometry((7, 6), (3, 4), 2, ((1, 0), (2, 1)), None)
-  shapes = {'x': (members, 2, 7, 6, 3), 'k': (members, 3, 4, 3, 5),
-            'y': (members, 2, *geo.out, 5)}
-  operands = [normal(i, *shapes[name]) for i, name in enumerate(
-      {'y': 'xk', 'x': 'yk', 'k': 'xy'}[kind])]
-  close(conv_cpu.form(*operands, kind=kind, geo=geo),
-        conv_lib._plain(*operands, kind=kind, geo=geo))
+  shapes = {
+    'x': (members, 2, 7, 6, 3),
+    'k': (members, 3, 4, 3, 5),
+    'y': (members, 2, *geo.out, 5),
+  }
+  operands = [
+    normal(i, *shapes[name])
+    for i, name in enumerate({'y': 'xk', 'x': 'yk', 'k': 'xy'}[kind])
+  ]
+  close(
+    conv_cpu.form(*operands, kind=kind, geo=geo),
+    conv_lib._plain(*operands, kind=kind, geo=geo),
+  )
 
 
 def square_grads(function):
-  return jax.grad(lambda x, k: jnp.sum(function(x, k)**2), (0, 1))
+  return jax.grad(lambda x, k: jnp.sum(function(x, k) ** 2), (0, 1))
 
 
 def shard_mapped(function, mesh):
   """`square_grads` with the sum over devices written out."""
-  def per_device(x, k):
-    return lax.psum(jnp.sum(function(x, k)**2), 'data')
 
-  return jax.grad(jax.shard_map(
-      per_device, mesh=mesh, in_specs=(jax.P('data'), jax.P()),
-      out_specs=jax.P()), (0, 1))
+  def per_device(x, k):
+    return lax.psum(jnp.sum(function(x, k) ** 2), 'data')
+
+  return jax.grad(
+    jax.shard_map(
+      per_device,
+      mesh=mesh,
+      in_specs=(jax.P('data'), jax.P()),
+      out_specs=jax.P(),
+    ),
+    (0, 1),
+  )
 
 
 @pytest.mark.skipif(jax.device_count() < 8, reason='needs 8 devices')
 def test_sharded_over_devices():
   ours, plain, _, k = setup(CASES['4x4 stride'])
   x = normal(8, 16, 8, 8, 3)
-  mesh = jax.make_mesh((8,), ('data',),
-                       axis_types=(jax.sharding.AxisType.Auto,))
+  mesh = jax.make_mesh(
+    (8,), ('data',), axis_types=(jax.sharding.AxisType.Auto,)
+  )
 
   def spec(*names):
     return jax.NamedSharding(mesh, jax.P(*names))
 
-  step = jax.jit(penalty_grads(ours), in_shardings=(spec('data'), spec()),
-                 out_shardings=(spec('data'), spec()))
+  step = jax.jit(
+    penalty_grads(ours),
+    in_shardings=(spec('data'), spec()),
+    out_shardings=(spec('data'), spec()),
+  )
   close(step(x, k), penalty_grads(plain)(x, k))
 
   close(jax.jit(shard_mapped(ours, mesh))(x, k), square_grads(plain)(x, k))
@@ -277,8 +332,11 @@ def test_sharded_over_devices():
 
   for form in (conv_lib._plain, conv_cpu.form):
     mapped = jax.shard_map(
-        functools.partial(kernel_gradient, form), mesh=mesh,
-        in_specs=(jax.P('data'), jax.P('data')), out_specs=jax.P())
+      functools.partial(kernel_gradient, form),
+      mesh=mesh,
+      in_specs=(jax.P('data'), jax.P('data')),
+      out_specs=jax.P(),
+    )
     close(mapped(x, y), jax.vjp(functools.partial(plain, x), k)[1](y)[0])
 
 
@@ -288,8 +346,9 @@ def test_first_layer_of_a_generator():
   ours = functools.partial(conv_lib.conv_transpose, stride=1, padding=0)
 
   def plain(x, k):
-    return lax.conv_general_dilated(x, k[::-1, ::-1], (1, 1), ((3, 3), (3, 3)),
-                                    dimension_numbers=DIMS)
+    return lax.conv_general_dilated(
+      x, k[::-1, ::-1], (1, 1), ((3, 3), (3, 3)), dimension_numbers=DIMS
+    )
 
   for transform in (lambda f: f, grads, penalty_grads):
     close(transform(ours)(x, k), transform(plain)(x, k))
@@ -298,11 +357,17 @@ def test_first_layer_of_a_generator():
 def test_resampling_convolutions():
   x, k = normal(9, 2, 4, 6, 3), normal(10, 3, 3, 3, 5)
   doubled = np.repeat(np.repeat(x, 2, 1), 2, 2)
-  close(conv_lib.upsample_conv(x, k), jnp.asarray(
-      loop_conv(doubled, k, 1, ((1, 1), (1, 1))), jnp.float32))
+  close(
+    conv_lib.upsample_conv(x, k),
+    jnp.asarray(loop_conv(doubled, k, 1, ((1, 1), (1, 1))), jnp.float32),
+  )
   full = loop_conv(x, k, 1, ((1, 1), (1, 1)))
-  mean = (full[:, ::2, ::2] + full[:, 1::2, ::2] + full[:, ::2, 1::2]
-          + full[:, 1::2, 1::2]) / 4
+  mean = (
+    full[:, ::2, ::2]
+    + full[:, 1::2, ::2]
+    + full[:, ::2, 1::2]
+    + full[:, 1::2, 1::2]
+  ) / 4
   close(conv_lib.downsample_conv(x, k), jnp.asarray(mean, jnp.float32))
 
 
@@ -310,8 +375,9 @@ def test_resampling_convolutions():
 def test_layers(dtype):
   x = normal(11, 2, 4, 4, 3)
   for layer, shape, out in (
-      (conv_lib.Conv(5, dtype=dtype), (3, 3, 3, 5), (2, 4, 4, 5)),
-      (conv_lib.ConvTranspose(5, dtype=dtype), (4, 4, 3, 5), (2, 8, 8, 5))):
+    (conv_lib.Conv(5, dtype=dtype), (3, 3, 3, 5), (2, 4, 4, 5)),
+    (conv_lib.ConvTranspose(5, dtype=dtype), (4, 4, 3, 5), (2, 8, 8, 5)),
+  ):
     params = layer.init(jax.random.key(0), x)['params']
     assert params['kernel'].shape == shape
     assert params['kernel'].dtype == jnp.float32
@@ -325,8 +391,9 @@ def test_layers(dtype):
   assert list(plain.init(jax.random.key(0), x)['params']) == ['kernel']
 
 
-@pytest.mark.parametrize('x, k', [
-    ((2, 4, 4, 3), (3, 3, 4, 5)), ((4, 4, 3), (3, 3, 3, 5))])
+@pytest.mark.parametrize(
+  'x, k', [((2, 4, 4, 3), (3, 3, 4, 5)), ((4, 4, 3), (3, 3, 3, 5))]
+)
 def test_refuses_shapes_that_do_not_fit(x, k):
   for function in (conv_lib.conv, conv_lib.conv_transpose):
     with pytest.raises(TypeError, match='x .* kernel|takes'):

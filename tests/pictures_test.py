@@ -1,0 +1,55 @@
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from PIL import Image
+
+from gan_jax import pictures
+
+
+def test_to_uint8_is_the_inverse_of_reading():
+  levels = np.arange(256, dtype=np.uint8)
+  samples = (levels.astype(np.float32) - 127.5) / 127.5
+  np.testing.assert_array_equal(pictures.to_uint8(samples), levels)
+  np.testing.assert_array_equal(pictures.to_uint8([-3.0, 3.0]), [0, 255])
+
+
+@settings(max_examples=30, deadline=None)
+@given(
+  count=st.integers(1, 12),
+  columns=st.one_of(st.none(), st.integers(1, 12)),
+  gap=st.integers(0, 3),
+)
+def test_every_picture_stands_in_its_place(count, columns, gap):
+  values = np.linspace(-1, 0.9, count)
+  samples = np.broadcast_to(values[:, None, None, None], (count, 4, 5, 3))
+  grid = pictures.grid(samples, columns, gap)
+  columns = columns or int(np.ceil(np.sqrt(count)))
+  for k, value in enumerate(pictures.to_uint8(values)):
+    row, column = divmod(k, columns)
+    top, left = row * (4 + gap) + gap, column * (5 + gap) + gap
+    assert (grid[top : top + 4, left : left + 5] == value).all()
+    assert (grid[:gap] == 255).all()
+
+
+@pytest.mark.parametrize('channels', [1, 3])
+def test_saved_pictures_are_read_back(tmp_path, channels):
+  array = np.random.default_rng(0).integers(0, 256, (6, 5, channels), 'u1')
+  pictures.save(tmp_path / 'x.png', array)
+  back = np.asarray(Image.open(tmp_path / 'x.png'))
+  np.testing.assert_array_equal(back.reshape(array.shape), array)
+  assert [f.name for f in tmp_path.iterdir()] == ['x.png']
+
+
+def test_small_pictures_are_enlarged_by_whole_pixels(tmp_path):
+  pictures.save_grid(tmp_path / 'x.png', np.zeros((4, 28, 28, 1)))
+  assert Image.open(tmp_path / 'x.png').size == (2 * 58 + 2, 2 * 58 + 2)
+
+
+def test_curves_of_any_number_of_lines(tmp_path):
+  pictures.save_curves(tmp_path / 'none.png', [])
+  assert not (tmp_path / 'none.png').exists()
+  line = {'step': 1, 'images': 8, 'd_loss': 1.0, 'd_real': 0.1}
+  later = line | {'images': 16, 'r1': 0.5, 'images_per_second': 9.0}
+  pictures.save_curves(tmp_path / 'two.png', [line, later])
+  assert Image.open(tmp_path / 'two.png').size[1] == 3 * 260

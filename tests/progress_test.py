@@ -1,0 +1,47 @@
+import os
+import signal
+
+import pytest
+
+from gan_jax import progress
+
+
+def test_pauses_do_not_count(monkeypatch):
+  now = [100.0]
+  monkeypatch.setattr(progress.time, 'monotonic', lambda: now[0])
+  clock = progress.Clock(total=1000, images_per_step=10)
+  assert clock.lap(1) == 0.0  # compilation is not speed
+  now[0] += 4.0
+  with clock.pause():
+    now[0] += 60.0
+  now[0] += 1.0
+  assert clock.lap(51) == pytest.approx(50 * 10 / 5.0)
+  assert clock.remaining(51, 100.0) == '1m34s'
+  assert clock.remaining(0, 0.5) == '5h33m'
+  assert clock.remaining(3, 0.0) == '?'
+
+
+def test_short_numbers():
+  assert [progress.short(x) for x in (950, 12_800, 1.2e6)] == [
+    '950',
+    '12.80k',
+    '1.20M',
+  ]
+
+
+def test_signals_end_at_once_until_deferred_and_at_the_second_ctrl_c():
+  before = signal.getsignal(signal.SIGTERM)
+  with progress.StopSignals() as signals:
+    with pytest.raises(KeyboardInterrupt):
+      os.kill(os.getpid(), signal.SIGINT)
+    assert signals.received is None
+    signals.defer()
+    os.kill(os.getpid(), signal.SIGTERM)
+    assert signals.received == 'SIGTERM'
+    with pytest.raises(KeyboardInterrupt):
+      os.kill(os.getpid(), signal.SIGINT)
+  assert signal.getsignal(signal.SIGTERM) is before
+
+
+def test_memory_is_a_plausible_number_of_gigabytes():
+  assert 0.05 < progress.memory_gb() < 1000
