@@ -24,6 +24,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import lax
 
+from gan_jax.hugepages import restart_with_huge_pages
 from gan_jax.nn import conv as conv_lib
 
 try:
@@ -293,4 +294,5 @@ def main() -> None:
 
 
 if __name__ == '__main__':
+  restart_with_huge_pages()  # as `python -m gan_jax.main` does; for all sides
   main()

@@ -22,6 +22,8 @@ import sys
 import tempfile
 import time
 
+from gan_jax.hugepages import restart_with_huge_pages
+
 WIDTH = {64: 128, 32: 64}  # OSGAN's networks and SGAN's
 BATCH = {64: 16, 32: 64}
 LATENT = 100
@@ -253,4 +255,5 @@ def main():
 
 
 if __name__ == '__main__':
+  restart_with_huge_pages()  # as `python -m gan_jax.main` does; for all sides
   main()

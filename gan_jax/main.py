@@ -7,6 +7,7 @@ import sys
 
 from gan_jax import flags as flags_lib
 from gan_jax.errors import UserError
+from gan_jax.hugepages import restart_with_huge_pages
 
 
 def run(flags, overrides) -> None:
@@ -55,4 +56,5 @@ def main() -> None:
 
 
 if __name__ == '__main__':
+  restart_with_huge_pages()
   main()

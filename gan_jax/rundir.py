@@ -147,7 +147,9 @@ class RunDir:
     )
     if not found or not self._writes:
       return
+    # Not a word from TensorFlow: it only writes files here.
     os.environ.setdefault('TF_CPP_MIN_LOG_LEVEL', '3')
+    os.environ.setdefault('TF_ENABLE_ONEDNN_OPTS', '0')
     from clu import metric_writers  # imports TensorFlow: seconds
 
     self._writer = metric_writers.SummaryWriter(str(self.path))
