@@ -3,6 +3,7 @@
 import os
 import pathlib
 import random
+import re
 import signal
 import subprocess
 import sys
@@ -46,13 +47,13 @@ def final(workdir):
 
 
 def wait_for_step(process, workdir, step):
-  """Returns once the run's log has reached a step."""
-  for _ in range(3000):
-    if process.poll() is not None:
-      break
-    if (workdir / 'metrics.jsonl').exists():
-      if any(line['step'] >= step for line in RunDir(workdir).lines()):
-        break
+  """Returns once this process, just started, has logged a step or ended."""
+  log = workdir / 'log.txt'
+  before = len(log.read_text()) if log.exists() else 0
+  while process.poll() is None:
+    text = log.read_text()[before:] if log.exists() else ''
+    if any(int(s) >= step for s in re.findall(r' step (\d+)/', text)):
+      return
     time.sleep(0.02)
 
 
