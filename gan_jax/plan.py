@@ -5,7 +5,7 @@ from clu import parameter_overview
 
 from gan_jax import config as config_lib
 from gan_jax import experiment as experiment_lib
-from gan_jax.data import open_source
+from gan_jax.data import open_source, tfds
 from gan_jax.mesh import check_batch, make_mesh
 from gan_jax.restore import like
 
@@ -42,7 +42,7 @@ def plan(config) -> str:
   config_lib.validate(config)
   mesh = make_mesh(config.mesh)
   check_batch(mesh, config.train.batch)
-  source = open_source(config.data)
+  source, found = _open(config.data)
   experiment = experiment_lib.build(config, source.shape, len(source.classes))
   feed = experiment_lib.make_feed(config, experiment, source, mesh)
   batches = feed.batches(0)
@@ -53,11 +53,30 @@ def plan(config) -> str:
   compiled = step.lower(state, feed.table, raw).compile()
   return '\n\n'.join(
     [
-      source.report,
+      found,
       _networks(state),
       _batch(config, experiment, mesh, source, feed),
       _cost(compiled, state),
     ]
+  )
+
+
+def _open(section):
+  """The run's data, or a stand-in where opening them means a download.
+
+  Returns:
+    A source of the right shape, and what to say about it.
+  """
+  kind, _, name = section.source.partition(':')
+  if kind != 'tfds' or tfds.is_prepared(name, section.data_dir):
+    source = open_source(section)
+    return source, source.report
+  stand_in = section.copy_and_resolve_references()
+  with stand_in.unlocked():
+    stand_in.source = 'digits'
+  return open_source(stand_in), (
+    f'{section.source} is not prepared here: the digits stand in for it, in'
+    f' its size; the passes below are over them, and so are the 10 classes.'
   )
 
 

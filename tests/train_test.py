@@ -235,6 +235,16 @@ def test_plan_counts_without_training():
     assert word in text
 
 
+def test_plan_of_data_that_are_not_here_downloads_nothing(tmp_path):
+  config = config_lib.load(
+    f'{CONFIGS}/dcgan_cifar.py',
+    [('data.data_dir', str(tmp_path)), ('generator.width', '8')],
+  )
+  text = plan(config)
+  assert 'tfds:cifar10 is not prepared here' in text and 'FLOP' in text
+  assert not list(tmp_path.iterdir())
+
+
 def test_toy_points_train_and_are_drawn(tmp_path):
   train(small.config(), tmp_path)
   picture = Image.open(tmp_path / 'images' / 'fakes_000000004.png')

@@ -134,6 +134,14 @@ def open_tfds(name: str, where: str, config, form: picture.Form) -> Source:
   return source
 
 
+def is_prepared(where: str, data_dir: str) -> bool:
+  """Whether 'tfds:<where>' can be opened without a download."""
+  with _quietly():
+    import tensorflow_datasets as tfds
+
+    return _builder(tfds, f'tfds:{where}', where, data_dir).is_prepared()
+
+
 def _records(tfds, name, builder, split, image):
   """The records of a split; the picture stays as its file's bytes."""
   try:
