@@ -263,10 +263,8 @@ LIMITS = {
   'mesh.pair': (1, math.inf),
 }
 
+# The data's own choices are checked where they are opened: gan_jax/data.
 CHOICES = {
-  'data.filter': ('lanczos', 'bicubic', 'bilinear', 'box'),
-  'data.background': ('white', 'black'),
-  'data.channels': (1, 3),
   'latent.distribution': tuple(DISTRIBUTIONS),
   'generator.name': tuple(GENERATORS),
   'generator.norm': NORMS,

@@ -6,7 +6,7 @@ from clu import parameter_overview
 from gan_jax import config as config_lib
 from gan_jax import experiment as experiment_lib
 from gan_jax.data import open_source, tfds
-from gan_jax.mesh import check_batch, make_mesh
+from gan_jax.mesh import make_mesh
 from gan_jax.restore import like
 
 
@@ -41,7 +41,6 @@ def plan(config) -> str:
   """
   config_lib.validate(config)
   mesh = make_mesh(config.mesh)
-  check_batch(mesh, config.train.batch)
   source, found = _open(config.data)
   experiment = experiment_lib.build(config, source.shape, len(source.classes))
   feed = experiment_lib.make_feed(config, experiment, source, mesh)

@@ -92,7 +92,7 @@ def prepare(config, run: RunDir) -> Job:
   """
   # Devices and data.
   mesh = make_mesh(config.mesh)
-  check_batch(mesh, config.train.batch)
+  check_batch(mesh, config.train.batch)  # before a long scan
   source = open_source(config.data)
   log.info(source.report)
   run.save_data(source)

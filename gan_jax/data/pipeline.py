@@ -28,7 +28,7 @@ from jax.sharding import PartitionSpec as P
 
 from gan_jax.data import order
 from gan_jax.data.source import Source
-from gan_jax.errors import UserError
+from gan_jax.mesh import check_batch
 
 _PREFETCH_BYTES = 2**30  # of host memory, for batches read ahead
 _FOREVER = 2**40  # steps
@@ -71,10 +71,14 @@ def decode(table: dict[str, jax.Array], raw: dict[str, jax.Array]) -> Batch:
     return Batch(image, label)
   flip = raw['mirror'][..., None, None, None]
   image = jnp.where(flip, image[..., ::-1, :], image)
+  return Batch(_to_float(image), label)
+
+
+def _to_float(image):
+  """uint8 0..255 to float32 -1..1, of NumPy or of JAX, to the same bits."""
   # Not x / 127.5 - 1: XLA may turn that into a fused multiply-add, whose 255
   # becomes 1.0000001. Here no step can be fused or rewritten.
-  image = (image.astype(jnp.float32) - 127.5) * np.float32(1 / 127.5)
-  return Batch(image, label)
+  return (image.astype(np.float32) - 127.5) * np.float32(1 / 127.5)
 
 
 class Feed:
@@ -115,13 +119,7 @@ class Feed:
     Raises:
       UserError: N is not such a multiple.
     """
-    parts = mesh.shape['data']
-    if batch % parts:
-      raise UserError(
-        f'the batch of {batch} cannot be shared evenly by the {parts} devices'
-        " of the mesh's axis 'data'; make it a multiple of"
-        f' {parts}, or use fewer devices.'
-      )
+    check_batch(mesh, batch)
     self._sharding = NamedSharding(mesh, P(None, 'data'))
     self._shape = (draws, batch)
     rows = _local_rows(self._sharding, self._shape)
@@ -266,5 +264,5 @@ def samples_at(
   samples, labels = zip(*(source[int(i)] for i in indices), strict=True)
   samples = np.stack(samples)
   if samples.dtype == np.uint8:
-    samples = (samples.astype(np.float32) - 127.5) * np.float32(1 / 127.5)
+    samples = _to_float(samples)
   return samples, np.array(labels, np.int32)

@@ -259,7 +259,7 @@ def test_hosts_read_their_rows_only():
 
 
 def test_batch_must_divide(folder):
-  with pytest.raises(UserError, match='batch of 6 cannot be shared evenly by'):
+  with pytest.raises(UserError, match='batch = 6 does not divide over'):
     make_feed(folder, batch=6, mesh=make_mesh(4))
 
 

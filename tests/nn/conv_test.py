@@ -213,8 +213,9 @@ def test_vmap_of_grad_and_grad_of_vmap(case, axes):
     close(jax.jit(transform(ours))(x, k), jax.jit(transform(plain))(x, k))
 
 
-def test_nested_vmap():
-  ours, plain, x, k = setup(CASES['4x4 stride'])
+@pytest.mark.parametrize('case', ['4x4 stride', '4x4 stride wide'])
+def test_nested_vmap(case):
+  ours, plain, x, k = setup(CASES[case])
   x = x * jnp.arange(1.0, 7).reshape(2, 3, 1, 1, 1, 1)
   k = k * jnp.arange(1.0, 3).reshape(2, 1, 1, 1, 1)
 
