@@ -13,6 +13,7 @@ import runpy
 
 import ml_collections
 
+from gan_jax import losses
 from gan_jax.errors import UserError
 from gan_jax.latent import DISTRIBUTIONS
 from gan_jax.losses import LOSSES
@@ -47,7 +48,7 @@ def defaults() -> ml_collections.ConfigDict:
   c.generator = _section(name='dcgan')  # other keys: the network's fields
   c.discriminator = _section(name='dcgan')
   c.latent = _section(size=100, distribution='normal')
-  c.loss = _section(name='non_saturating')
+  c.loss = _section(name='non_saturating', rho=1e-6)  # rho: fisher only
   c.penalties = _section(  # of D; a weight of 0.0 is off
     wgan_gp=_section(weight=0.0, target=1.0),
     dragan=_section(weight=0.0, noise=0.5),
@@ -57,6 +58,7 @@ def defaults() -> ml_collections.ConfigDict:
   )
   c.tasks = _section()  # none yet: FastGAN and GLeaD bring theirs
   c.augment = _section(mirror=False)
+  # d_steps and fakes: two_stage only.
   c.scheme = _section(name='two_stage', d_steps=1, fakes='fresh')
   c.ensemble = _section()  # none yet: SGAN brings it
   c.growth = _section()  # none yet: ProGAN brings it
@@ -239,6 +241,7 @@ LIMITS = {
   'data.device_budget_mb': (0, math.inf),
   'data.workers': (0, 256),
   'latent.size': (1, math.inf),
+  'loss.rho': (0.0, math.inf),
   'penalties.wgan_gp.weight': (0.0, math.inf),
   'penalties.dragan.weight': (0.0, math.inf),
   'penalties.r1.weight': (0.0, math.inf),
@@ -326,6 +329,13 @@ def validate(config) -> None:
         f"config.{role}.{key}: the network '{section.name}' has no such"
         f' setting; it has {", ".join(sorted(known))}.'
       )
+  settings = dict(config.discriminator)
+  discriminator = DISCRIMINATORS[settings.pop('name')]
+  SCHEMES[config.scheme.name].check(
+    config.scheme,
+    losses.build(config.loss),
+    discriminator(shape=None, **settings),  # asked for `per_sample` only
+  )
   if config.penalties.clip.limit and config.penalties.wgan_gp.weight:
     raise UserError(
       'config.penalties.clip and config.penalties.wgan_gp are two ways to'

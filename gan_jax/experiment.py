@@ -57,9 +57,7 @@ def build(config, shape, classes: int) -> Experiment:
       g=objective.initial_player(
         game.generator, z, rules.g, state.stream(key, 'generator')
       ),
-      d=objective.initial_player(
-        game.discriminator, sample, rules.d, state.stream(key, 'critic')
-      ),
+      d=game.first_d(sample, rules.d, state.stream(key, 'critic')),
     )
     average = None if config.ema.name == 'none' else ema.start(pair.g)
     return state.TrainState(jnp.int32(0), key, pair, average)

@@ -13,10 +13,18 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-from gan_jax import latent
-from gan_jax.losses import LOSSES, PENALTIES, AdversarialLoss
+from gan_jax import latent, losses
+from gan_jax.losses import PENALTIES, AdversarialLoss
 from gan_jax.networks import DISCRIMINATORS, GENERATORS, Judgement
 from gan_jax.state import Player, stream
+
+# The collection of D's stats that holds what the loss carries.
+LOSS = 'loss'
+
+
+def carried(stats):
+  """What the loss carries from step to step, out of D's stats."""
+  return stats.get(LOSS, {})
 
 
 class Penalty(NamedTuple):
@@ -65,6 +73,27 @@ class Objective(NamedTuple):
       rngs={'noise': stream(key, 'noise')},
     )
 
+  def fakes(self, g: Player, z, labels, key):
+    """A training pass of G, ready to be pulled back through.
+
+    Args: as for `generate`.
+
+    Returns:
+      Samples [N, ...]; the pull-back that takes their gradient to a tuple of
+      the gradient of G's parameters; G's new stats.
+    """
+    return jax.vjp(
+      lambda params: self.generate(params, g.stats, z, labels, key),
+      g.params,
+      has_aux=True,
+    )
+
+  def first_d(self, sample, optimizer, key) -> Player:
+    """D's first state, with what the loss carries among its stats."""
+    d = initial_player(self.discriminator, sample, optimizer, key)
+    start = self.loss.start()
+    return d.replace(stats=d.stats | {LOSS: start}) if start else d
+
   def judge(self, params, stats, samples, labels) -> tuple[Judgement, dict]:
     """A training pass of D: its judgement and its new stats."""
     return self.discriminator.apply(
@@ -75,64 +104,112 @@ class Objective(NamedTuple):
       mutable=list(stats),
     )
 
-  def d_loss(self, params, stats, real, fake, labels, key):
-    """What D minimises.
+  def judge_both(self, params, stats, real, fake, labels):
+    """D's judgement of real and of fake samples, and its new stats.
 
-    Real and fake samples pass in two batches of their own, as in the released
-    code of all five methods but one: batch norm sees them apart, and on a
-    mesh nothing is re-sharded.
+    They pass in two batches of their own, as in the released code of all five
+    methods but one: batch norm sees them apart, and on a mesh nothing is
+    re-sharded.
 
     Args:
       params: of D.
       stats: D's other collections.
       real: [N, ...].
-      fake: [N, ...], taken as given: no gradient flows into it.
+      fake: [N, ...].
+      labels: int32 [N], of both.
+
+    Returns:
+      (Judgement of real, Judgement of fake), stats.
+    """
+    on_real, stats = self.judge(params, stats, real, labels)
+    on_fake, stats = self.judge(params, stats, fake, labels)
+    return (on_real, on_fake), stats
+
+  def d_loss(self, params, stats, real, fake, labels, key):
+    """What D minimises.
+
+    Args:
+      params: of D.
+      stats: D's other collections.
+      real: [N, ...].
+      fake: [N, ...]; its gradient is that of the adversarial loss alone.
       labels: int32 [N], of both.
       key: for the penalties' draws.
 
     Returns:
       The loss, and (D's new stats, metrics).
     """
-    fake = jax.lax.stop_gradient(fake)
-    on_real, stats = self.judge(params, stats, real, labels)
-    on_fake, stats = self.judge(params, stats, fake, labels)
-    loss = self.loss.d_loss(on_real.logits, on_fake.logits)
-    metrics = {
-      'd_loss': loss,
-      'd_real': jnp.mean(on_real.logits),
-      'd_fake': jnp.mean(on_fake.logits),
-    }
+    (on_real, on_fake), new_stats = self.judge_both(
+      params, stats, real, fake, labels
+    )
+    r, s = on_real.logits, on_fake.logits
+    loss = self.loss.d_loss(r, s, carried(stats))
+    penalty, metrics = self.penalty(
+      params, new_stats, real, fake, per_sample(r), labels, key
+    )
+    metrics = self.d_metrics(loss + penalty, r, s) | metrics
+    return loss + penalty, (self.advance(new_stats, r, s), metrics)
 
-    def scores(samples):
+  def penalty(self, params, stats, real, fake, scores, labels, key):
+    """The weighted sum of the penalties on D.
+
+    Args:
+      params: of D.
+      stats: D's other collections.
+      real: [N, ...].
+      fake: [N, ...], taken as given: no gradient flows into it.
+      scores: [N], D's of the real samples.
+      labels: int32 [N].
+      key: for the draws.
+
+    Returns:
+      A scalar, and each penalty by name, unweighted.
+    """
+    fake = jax.lax.stop_gradient(fake)
+    total, metrics = jnp.float32(0.0), {}
+
+    def judge(samples):
       judgement, _ = self.judge(params, stats, samples, labels)
-      return _per_sample(judgement.logits)
+      return per_sample(judgement.logits)
 
     for name, (weight, function) in self.penalties.items():
-      value = function(
-        scores, real, fake, _per_sample(on_real.logits), stream(key, name)
-      )
+      value = function(judge, real, fake, scores, stream(key, name))
       metrics[name] = value
-      loss += weight * value
-    return loss, (stats, metrics)
+      total += weight * value
+    return total, metrics
 
-  def g_loss(self, fake, d_params, d_stats, labels):
+  def d_metrics(self, loss, r, s) -> dict:
+    """What is logged of an update of D with these scores."""
+    return {'d_loss': loss, 'd_real': jnp.mean(r), 'd_fake': jnp.mean(s)}
+
+  def advance(self, stats, r, s) -> dict:
+    """D's stats once what the loss carries has seen these scores."""
+    if LOSS not in stats:
+      return stats
+    r, s = jax.lax.stop_gradient((r, s))
+    return stats | {LOSS: self.loss.advance(r, s, stats[LOSS])}
+
+  def g_loss(self, fake, d_params, d_stats, real, labels):
     """What G minimises, as a function of its samples.
 
     Args:
       fake: [N, ...].
       d_params: of the opponent, which stays as it is; so do its stats.
       d_stats: the opponent's other collections.
-      labels: int32 [N].
+      real: [N, ...], for the losses that compare with them; for the others
+        the compiler drops their pass.
+      labels: int32 [N], of both.
 
     Returns:
       The loss and metrics.
     """
-    judgement, _ = self.judge(d_params, d_stats, fake, labels)
-    loss = self.loss.g_loss(judgement.logits)
+    on_real, _ = self.judge(d_params, d_stats, real, labels)
+    on_fake, _ = self.judge(d_params, d_stats, fake, labels)
+    loss = self.loss.g_loss(on_real.logits, on_fake.logits, carried(d_stats))
     return loss, {'g_loss': loss}
 
 
-def _per_sample(logits):
+def per_sample(logits):
   """[N] or [N, P] -> [N]: the mean of a sample's judgements."""
   return logits.reshape(len(logits), -1).mean(axis=1)
 
@@ -177,7 +254,7 @@ def build(config, shape, classes: int) -> Objective:
   return Objective(
     generator=network(GENERATORS, config.generator),
     discriminator=network(DISCRIMINATORS, config.discriminator),
-    loss=LOSSES[config.loss.name],
+    loss=losses.build(config.loss),
     penalties=penalties,
     latents=functools.partial(
       latent.draw,

@@ -16,7 +16,8 @@ class Player:
   Attributes:
     params: trainable parameters, a pytree as Flax Linen's `init` gives it.
     stats: all other variable collections by name (running statistics of batch
-      norm, vectors of spectral norm); {} for a network that has none.
+      norm, vectors of spectral norm, what the loss carries from step to step);
+      {} for a network that has none.
     opt: the optimiser's state for `params`.
   """
 

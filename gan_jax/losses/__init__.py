@@ -4,10 +4,12 @@
 `config.penalties` whose weight is not zero is added to D's loss.
 """
 
+import dataclasses
+
 from gan_jax.losses import adversarial, penalties
 from gan_jax.losses.adversarial import AdversarialLoss
 
-__all__ = ['LOSSES', 'PENALTIES', 'AdversarialLoss']
+__all__ = ['LOSSES', 'PENALTIES', 'AdversarialLoss', 'build']
 
 LOSSES = {
   'minimax': adversarial.MINIMAX,
@@ -15,6 +17,10 @@ LOSSES = {
   'least_squares': adversarial.LEAST_SQUARES,
   'hinge': adversarial.HINGE,
   'wasserstein': adversarial.WASSERSTEIN,
+  'boundary_seeking': adversarial.BOUNDARY_SEEKING,
+  'relativistic_paired': adversarial.RelativisticPaired(),
+  'relativistic_average': adversarial.RelativisticAverage(),
+  'fisher': adversarial.Fisher(),
 }
 
 PENALTIES = {
@@ -23,3 +29,10 @@ PENALTIES = {
   'r1': penalties.r1,
   'drift': penalties.drift,
 }
+
+
+def build(section) -> AdversarialLoss:
+  """The loss of `config.loss`: its name and the settings it has."""
+  if section.name == 'fisher':
+    return dataclasses.replace(LOSSES['fisher'], rho=section.rho)
+  return LOSSES[section.name]

@@ -1,11 +1,12 @@
-"""Adversarial losses, each a few functions of one score.
+"""Adversarial losses, as functions of a batch's scores.
 
-r is a real sample's logit, s a fake one's. The discriminator minimises
-mean d_real(r) + mean d_fake(s), the generator mean g(s).
+r is a real sample's logit, s a fake one's. Most losses are means of terms of
+one score each (`Separable`); in some the scores of a batch meet, and
+FisherGAN's carries a multiplier from step to step.
 """
 
+import dataclasses
 from collections.abc import Callable
-from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -14,58 +15,136 @@ Scores = jax.Array  # [N] or [N, P]
 softplus = jax.nn.softplus
 
 
-class AdversarialLoss(NamedTuple):
-  """Per-sample terms; each maps scores to losses of the same shape.
+class AdversarialLoss:
+  """What a loss offers; `carried` is its own state, {} for most."""
+
+  # Whether the generator minimises exactly the negative of the fake samples'
+  # term in D's loss, sample by sample: OSGAN's symmetric GANs, gamma = -1.
+  symmetric = False
+
+  def d_loss(self, real: Scores, fake: Scores, carried) -> jax.Array:
+    """What the discriminator minimises, a scalar."""
+    raise NotImplementedError
+
+  def g_loss(self, real: Scores, fake: Scores, carried) -> jax.Array:
+    """What the generator minimises, a scalar."""
+    raise NotImplementedError
+
+  def start(self) -> dict:
+    """The first `carried`."""
+    return {}
+
+  def advance(self, real: Scores, fake: Scores, carried) -> dict:
+    """`carried` after an update of the discriminator on these scores."""
+    del real, fake
+    return carried
+
+
+@dataclasses.dataclass(frozen=True)
+class Separable(AdversarialLoss):
+  """Means of per-sample terms; each maps scores to losses of their shape.
 
   Attributes:
     d_real: the discriminator's term for real samples.
     d_fake: the discriminator's term for fake samples.
-    g: the generator's term.
+    g: the generator's term; None for the negative of `d_fake`.
   """
 
   d_real: Callable[[Scores], jax.Array]
   d_fake: Callable[[Scores], jax.Array]
-  g: Callable[[Scores], jax.Array]
+  g: Callable[[Scores], jax.Array] | None = None
 
-  def d_loss(self, real: Scores, fake: Scores) -> jax.Array:
-    """The discriminator's loss, a scalar."""
+  @property
+  def symmetric(self) -> bool:
+    return self.g is None
+
+  def d_loss(self, real, fake, carried):
     return jnp.mean(self.d_real(real)) + jnp.mean(self.d_fake(fake))
 
-  def g_loss(self, fake: Scores) -> jax.Array:
-    """The generator's loss, a scalar."""
-    return jnp.mean(self.g(fake))
+  def g_loss(self, real, fake, carried):
+    return jnp.mean(self.g(fake) if self.g else -self.d_fake(fake))
 
 
 # Goodfellow et al. 2014, eq. 1, with D = sigmoid(logit):
 # -log D(x) = softplus(-r), -log(1 - D(G(z))) = softplus(s). The generator
-# minimises log(1 - D(G(z))): OSGAN calls this game symmetric.
-MINIMAX = AdversarialLoss(
-  d_real=lambda r: softplus(-r),
-  d_fake=softplus,
-  g=lambda s: -softplus(s),
-)
+# minimises log(1 - D(G(z))): it saturates where D is sure.
+MINIMAX = Separable(d_real=lambda r: softplus(-r), d_fake=softplus)
 
 # Goodfellow et al. 2014, section 3: the generator minimises -log D(G(z)).
-NON_SATURATING = MINIMAX._replace(g=lambda s: softplus(-s))
+NON_SATURATING = dataclasses.replace(MINIMAX, g=lambda s: softplus(-s))
 
 # Mao et al. 2017, eq. 9, labels a = 0, b = 1, c = 1; without their factor 1/2
 # (OSGAN Table 1, spec section 3.3).
-LEAST_SQUARES = AdversarialLoss(
+LEAST_SQUARES = Separable(
   d_real=lambda r: (r - 1.0) ** 2,
   d_fake=lambda s: s**2,
   g=lambda s: (s - 1.0) ** 2,
 )
 
 # Lim and Ye 2017 (geometric GAN).
-HINGE = AdversarialLoss(
+HINGE = Separable(
   d_real=lambda r: jax.nn.relu(1.0 - r),
   d_fake=lambda s: jax.nn.relu(1.0 + s),
   g=lambda s: -s,
 )
 
 # Arjovsky et al. 2017; wants a penalty or clipping to keep D Lipschitz.
-WASSERSTEIN = AdversarialLoss(
-  d_real=lambda r: -r,
-  d_fake=lambda s: s,
-  g=lambda s: -s,
-)
+WASSERSTEIN = Separable(d_real=lambda r: -r, d_fake=lambda s: s)
+
+# Hjelm et al. 2018, section 3.3 (continuous data): the generator seeks the
+# boundary D = 1/2, half the squared log-odds of D, which are the logit.
+BOUNDARY_SEEKING = dataclasses.replace(MINIMAX, g=lambda s: 0.5 * s**2)
+
+
+class RelativisticPaired(AdversarialLoss):
+  """Jolicoeur-Martineau 2018 (RSGAN), eq. 4 and 5: real against fake i."""
+
+  def d_loss(self, real, fake, carried):
+    return jnp.mean(softplus(fake - real))
+
+  def g_loss(self, real, fake, carried):
+    return jnp.mean(softplus(real - fake))
+
+
+class RelativisticAverage(AdversarialLoss):
+  """Jolicoeur-Martineau 2018 (RaSGAN), eq. 8: against the others' mean."""
+
+  def d_loss(self, real, fake, carried):
+    above, below = real - jnp.mean(fake), fake - jnp.mean(real)
+    return jnp.mean(softplus(-above)) + jnp.mean(softplus(below))
+
+  def g_loss(self, real, fake, carried):
+    above, below = real - jnp.mean(fake), fake - jnp.mean(real)
+    return jnp.mean(softplus(-below)) + jnp.mean(softplus(above))
+
+
+@dataclasses.dataclass(frozen=True)
+class Fisher(AdversarialLoss):
+  """Mroueh and Sercu 2017, eq. 7: an augmented Lagrangian.
+
+  D maximises mean r - mean s under the constraint that its second moment
+  Omega = (mean r^2 + mean s^2) / 2 is 1.
+
+  Attributes:
+    rho: weight of the squared constraint, and the multiplier's step size.
+  """
+
+  rho: float = 1e-6  # the authors' own
+
+  def _excess(self, real, fake):
+    return 0.5 * (jnp.mean(real**2) + jnp.mean(fake**2)) - 1.0
+
+  def d_loss(self, real, fake, carried):
+    excess = self._excess(real, fake)
+    constraint = carried['multiplier'] * excess + 0.5 * self.rho * excess**2
+    return jnp.mean(fake) - jnp.mean(real) + constraint
+
+  def g_loss(self, real, fake, carried):
+    return -jnp.mean(fake)
+
+  def start(self):
+    return {'multiplier': jnp.float32(0.0)}
+
+  def advance(self, real, fake, carried):
+    step = self.rho * self._excess(real, fake)  # Algorithm 1 there
+    return {'multiplier': carried['multiplier'] + step}

@@ -5,7 +5,7 @@ import math
 import flax.linen as nn
 import jax.numpy as jnp
 
-NORMS = ('batch', 'group', 'none')
+NORMS = ('batch', 'group', 'layer', 'instance', 'none')
 
 # Norms that mix the samples of a batch: a discriminator with one of these is
 # not a per-sample function.
@@ -53,7 +53,8 @@ def normalise(x, norm: str, *, train: bool, groups: int = 32):
 
   Args:
     x: [N, ..., C].
-    norm: one of `NORMS`.
+    norm: one of `NORMS`; 'layer' normalises a sample over all its axes (one
+      group), 'instance' each channel of a sample.
     train: batch statistics if true, running averages if false.
     groups: the number of groups wanted by 'group' (32 as in OSGAN's released
       networks); where it does not divide C, their greatest common divisor.
@@ -61,11 +62,15 @@ def normalise(x, norm: str, *, train: bool, groups: int = 32):
   Returns:
     [N, ..., C].
   """
+  if norm == 'none':
+    return x
   if norm == 'batch':
     return BatchNorm()(x, train=train)
-  if norm == 'group':
-    # The slow variance is a mean of squares of differences: no cancellation.
-    return nn.GroupNorm(
-      math.gcd(groups, x.shape[-1]), epsilon=1e-5, use_fast_variance=False
-    )(x)
-  return x
+  channels = x.shape[-1]
+  groups = {
+    'group': math.gcd(groups, channels),
+    'layer': 1,
+    'instance': channels,
+  }[norm]
+  # The slow variance is a mean of squares of differences: no cancellation.
+  return nn.GroupNorm(groups, epsilon=1e-5, use_fast_variance=False)(x)

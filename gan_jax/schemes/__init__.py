@@ -1,13 +1,22 @@
 """Update schemes by the name a config gives them: `config.scheme.name`.
 
-A scheme is a module with `draws(settings)`, the real minibatches a step uses
-up, and `make_step(objective, optimizers, settings)`, which gives
-`step(pair, batch, key) -> (pair, metrics)`. A wrapper (ensembles, growth)
-takes such a step and gives one of the same shape.
+A scheme is a module with
+
+- `check(settings, loss, discriminator)`, which raises a UserError for what it
+  cannot train, before anything compiles;
+- `draws(settings)`, the real minibatches a step uses up;
+- `make_step(objective, optimizers, settings)`, which gives
+  `step(pair, batch, key) -> (pair, metrics)`.
+
+A wrapper (ensembles, growth) takes such a step and gives one of the same shape.
 """
 
-from gan_jax.schemes import two_stage
+from gan_jax.schemes import one_stage, simultaneous, two_stage
 
 __all__ = ['SCHEMES']
 
-SCHEMES = {'two_stage': two_stage}
+SCHEMES = {
+  'two_stage': two_stage,
+  'one_stage': one_stage,
+  'simultaneous': simultaneous,
+}

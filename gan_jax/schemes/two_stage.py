@@ -17,6 +17,10 @@ def draws(settings) -> int:
   return settings.d_steps
 
 
+def check(settings, loss, discriminator) -> None:
+  """Two stages take every loss and every discriminator."""
+
+
 def make_step(objective: Objective, optimizers: Optimizers, settings):
   """A training step of one pair.
 
@@ -32,21 +36,13 @@ def make_step(objective: Objective, optimizers: Optimizers, settings):
     `data.Batch` of `draws(settings)` minibatches.
   """
 
-  def forward(g, z, labels, key):
-    """Fakes, the pull-back of their gradient to G's parameters, G's stats."""
-    return jax.vjp(
-      lambda params: objective.generate(params, g.stats, z, labels, key),
-      g.params,
-      has_aux=True,
-    )
-
   def step(pair: Pair, batch, key):
     g, d = pair.g, pair.d
     for k in range(settings.d_steps):
       real, labels = batch.image[k], batch.label[k]
       key_d = stream(key, f'd{k}')
       z = objective.latents(key_d, len(real))
-      fake, pull_back, g_stats = forward(g, z, labels, key_d)
+      fake, pull_back, g_stats = objective.fakes(g, z, labels, key_d)
       gradient, (d_stats, metrics) = jax.grad(objective.d_loss, has_aux=True)(
         d.params, d.stats, real, fake, labels, key_d
       )
@@ -55,9 +51,9 @@ def make_step(objective: Objective, optimizers: Optimizers, settings):
     if settings.fakes == 'fresh':
       key_g = stream(key, 'g')
       z = objective.latents(key_g, len(real))
-      fake, pull_back, g_stats = forward(g, z, labels, key_g)
+      fake, pull_back, g_stats = objective.fakes(g, z, labels, key_g)
     gradient, g_metrics = jax.grad(objective.g_loss, has_aux=True)(
-      fake, d.params, d.stats, labels
+      fake, d.params, d.stats, real, labels
     )
     g = optimizers.g.update(g, *pull_back(gradient), g_stats)
     return Pair(g, d), metrics | g_metrics

@@ -7,42 +7,87 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from gan_jax import losses
+from gan_jax.config import defaults
 from gan_jax.losses import LOSSES
+from gan_jax.losses.adversarial import Fisher, Separable
 
 
 def sigmoid(x):
   return 1 / (1 + np.exp(-x))
 
 
+def mean_of(term, *others):
+  return lambda *scores: sum(
+    np.mean(t(x)) for t, x in zip((term, *others), scores, strict=True)
+  )
+
+
+def of_fake(term):
+  return lambda r, s: np.mean(term(s))
+
+
+log_sigmoid = lambda x: np.log(sigmoid(x))
+VANILLA_D = mean_of(lambda r: -log_sigmoid(r), lambda s: -log_sigmoid(-s))
+MULTIPLIER, RHO = 0.7, 0.3
+
+
+def fisher_d(r, s):
+  omega = (np.mean(r**2) + np.mean(s**2)) / 2
+  lagrangian = (
+    np.mean(r)
+    - np.mean(s)
+    + MULTIPLIER * (1 - omega)
+    - RHO / 2 * (omega - 1) ** 2
+  )
+  return -lagrangian
+
+
 # The papers' own forms, with D = sigmoid(logit) where they speak of
-# probabilities; (real term, fake term, generator's term).
+# probabilities; (D's loss, G's loss), both of (real, fake).
 FORMULAS = {
-  'minimax': (
-    lambda r: -np.log(sigmoid(r)),
-    lambda s: -np.log(1 - sigmoid(s)),
-    lambda s: np.log(1 - sigmoid(s)),
-  ),
-  'non_saturating': (
-    lambda r: -np.log(sigmoid(r)),
-    lambda s: -np.log(1 - sigmoid(s)),
-    lambda s: -np.log(sigmoid(s)),
-  ),
+  'minimax': (VANILLA_D, of_fake(lambda s: np.log(1 - sigmoid(s)))),
+  'non_saturating': (VANILLA_D, of_fake(lambda s: -log_sigmoid(s))),
   'least_squares': (
-    lambda r: np.square(r - 1),
-    np.square,
-    lambda s: np.square(s - 1),
+    mean_of(lambda r: np.square(r - 1), np.square),
+    of_fake(lambda s: np.square(s - 1)),
   ),
   'hinge': (
-    lambda r: np.maximum(0, 1 - r),
-    lambda s: np.maximum(0, 1 + s),
-    lambda s: -s,
+    mean_of(lambda r: np.maximum(0, 1 - r), lambda s: np.maximum(0, 1 + s)),
+    of_fake(np.negative),
   ),
-  'wasserstein': (lambda r: -r, lambda s: s, lambda s: -s),
+  'wasserstein': (mean_of(np.negative, np.positive), of_fake(np.negative)),
+  'boundary_seeking': (
+    VANILLA_D,
+    of_fake(lambda s: (np.log(sigmoid(s)) - np.log(1 - sigmoid(s))) ** 2 / 2),
+  ),
+  'relativistic_paired': (
+    lambda r, s: -np.mean(log_sigmoid(r - s)),
+    lambda r, s: -np.mean(log_sigmoid(s - r)),
+  ),
+  'relativistic_average': (
+    lambda r, s: (
+      -np.mean(log_sigmoid(r - np.mean(s)))
+      - np.mean(np.log(1 - sigmoid(s - np.mean(r))))
+    ),
+    lambda r, s: (
+      -np.mean(log_sigmoid(s - np.mean(r)))
+      - np.mean(np.log(1 - sigmoid(r - np.mean(s))))
+    ),
+  ),
+  'fisher': (fisher_d, of_fake(np.negative)),
 }
+CARRIED = {'multiplier': jnp.float32(MULTIPLIER)}
 
-scores = st.lists(st.floats(-15, 15, width=32), min_size=1, max_size=6).map(
-  np.asarray
+scores = st.integers(1, 6).flatmap(
+  lambda n: st.tuples(
+    *[st.lists(st.floats(-8, 8, width=32), min_size=n, max_size=n)] * 2
+  )
 )
+
+
+def loss_of(name):
+  return Fisher(rho=RHO) if name == 'fisher' else LOSSES[name]
 
 
 def test_every_loss_has_a_formula_here():
@@ -51,38 +96,73 @@ def test_every_loss_has_a_formula_here():
 
 @pytest.mark.parametrize('name', LOSSES)
 @settings(max_examples=25, deadline=None)
-@given(real=scores, fake=scores)
-def test_loss_is_the_mean_of_its_formula(name, real, fake):
-  loss = LOSSES[name]
-  on_real, on_fake, on_g = FORMULAS[name]
-  expected = np.mean(on_real(real)) + np.mean(on_fake(fake))
-  got = loss.d_loss(jnp.float32(real), jnp.float32(fake))
-  np.testing.assert_allclose(got, expected, rtol=1e-5, atol=1e-5)
-  got = loss.g_loss(jnp.float32(fake))
-  np.testing.assert_allclose(got, np.mean(on_g(fake)), rtol=1e-5, atol=1e-5)
+@given(scores=scores)
+def test_loss_is_its_formula(name, scores):
+  loss, exact = loss_of(name), [np.float64(x) for x in scores]
+  r, s = (jnp.float32(x) for x in scores)
+  for method, formula in zip(
+    (loss.d_loss, loss.g_loss), FORMULAS[name], strict=True
+  ):
+    got = method(r, s, CARRIED)
+    np.testing.assert_allclose(got, formula(*exact), rtol=1e-5, atol=1e-5)
 
 
 @pytest.mark.parametrize('name', LOSSES)
 def test_extreme_scores_give_finite_losses_and_gradients(name):
-  loss = LOSSES[name]
+  loss = loss_of(name)
   extreme = jnp.float32([-1e4, -100, 0, 100, 1e4])
-  for term in loss:
-    assert np.all(np.isfinite(term(extreme)))
-    assert np.all(np.isfinite(jax.vmap(jax.grad(term))(extreme)))
+  for method in (loss.d_loss, loss.g_loss):
+    for pair in ((extreme, extreme), (extreme, extreme[::-1])):
+      value, gradients = jax.value_and_grad(method, (0, 1))(*pair, CARRIED)
+      assert np.isfinite(value) and np.all(np.isfinite(gradients))
 
 
 @pytest.mark.parametrize('name', LOSSES)
 def test_the_players_pull_in_opposite_directions(name):
   """At s = 0.25 D wants a fake's score lower and G wants it higher."""
-  loss = LOSSES[name]
-  s = jnp.float32(0.25)  # between least squares' labels 0 and 1
-  assert jax.grad(loss.d_fake)(s) > 0 > jax.grad(loss.g)(s)
-  assert jax.grad(loss.d_real)(s) < 0
+  loss = loss_of(name)
+  # Between least squares' labels 0 and 1; under real scores.
+  r, s = jnp.float32([0.5]), jnp.float32([0.25])
+  to_r, to_s = jax.grad(loss.d_loss, (0, 1))(r, s, loss.start())
+  assert to_r < 0 < to_s
+  of_g = jax.grad(loss.g_loss, 1)(r, s, loss.start())
+  # BGAN's generator seeks D = 1/2, a score of 0, from either side.
+  assert (of_g > 0) == (name == 'boundary_seeking')
+
+
+@pytest.mark.parametrize('name', LOSSES)
+def test_symmetric_says_whether_g_mirrors_d(name):
+  loss = loss_of(name)
+  r, s = jnp.float32([1.0, -2.0, 0.5]), jnp.float32([-3.0, 0.25, 2.0])
+  of_d = jax.grad(loss.d_loss, 1)(r, s, CARRIED)
+  of_g = jax.grad(loss.g_loss, 1)(r, s, CARRIED)
+  assert loss.symmetric == np.allclose(of_d, -of_g, rtol=1e-6)
 
 
 def test_patches_count_like_samples():
   loss = LOSSES['non_saturating']
   real, fake = np.random.default_rng(0).normal(size=(2, 4, 5))
-  whole = loss.d_loss(real, fake)
-  apart = np.mean([loss.d_loss(r, f) for r, f in zip(real, fake, strict=True)])
+  whole = loss.d_loss(real, fake, {})
+  apart = np.mean(
+    [loss.d_loss(r, f, {}) for r, f in zip(real, fake, strict=True)]
+  )
   np.testing.assert_allclose(whole, apart, rtol=1e-6)
+
+
+def test_fisher_raises_its_multiplier_while_the_scores_are_too_large():
+  loss = Fisher(rho=0.5)
+  r, s = jnp.float32([3.0, 1.0]), jnp.float32([-1.0, 1.0])
+  # Omega = ((9 + 1) / 2 + (1 + 1) / 2) / 2 = 3; the multiplier moves by
+  # rho (Omega - 1).
+  carried = loss.advance(r, s, loss.start())
+  assert float(carried['multiplier']) == pytest.approx(0.5 * 2)
+  shrunk = loss.advance(0.1 * r, 0.1 * s, carried)
+  assert shrunk['multiplier'] < carried['multiplier']
+
+
+def test_a_config_sets_the_loss_and_its_setting():
+  section = defaults().loss
+  assert losses.build(section) is LOSSES['non_saturating']
+  section.update(name='fisher', rho=0.25)
+  assert losses.build(section) == Fisher(rho=0.25)
+  assert isinstance(LOSSES['hinge'], Separable)

@@ -104,7 +104,7 @@ def test_gradients_of_two_separate_passes(case, net, loss):
     d['params'], d_stats, images(), fake, labels, key
   )
   g_gradient, g_metrics = jax.grad(
-    lambda p: game.g_loss(fakes(p), d['params'], d_stats, labels),
+    lambda p: game.g_loss(fakes(p), d['params'], d_stats, images(), labels),
     has_aux=True,
   )(g['params'])
 
