@@ -6,10 +6,10 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 
-from gan_jax import config as config_lib
 from gan_jax import ema, mesh, objective, optimizer, state
 from gan_jax.data.pipeline import Feed
 from gan_jax.schemes import SCHEMES
+from gan_jax.validate import validate_shape
 
 
 class Experiment(NamedTuple):
@@ -41,7 +41,7 @@ def build(config, shape, classes: int) -> Experiment:
   Raises:
     UserError: if the networks cannot make samples of this shape.
   """
-  config_lib.validate_shape(config, shape)
+  validate_shape(config, shape)
   game = objective.build(
     config, shape, classes if config.data.conditional else 0
   )

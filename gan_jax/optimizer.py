@@ -1,5 +1,6 @@
 """Optimisers, and the constraint that follows an update."""
 
+import math
 from collections.abc import Callable
 from typing import NamedTuple
 
@@ -10,9 +11,9 @@ import optax
 from gan_jax.state import Player
 
 RULES = {
-  'adam': lambda c: optax.adam(c.lr, b1=c.b1, b2=c.b2, eps=c.eps),
-  'rmsprop': lambda c: optax.rmsprop(c.lr, decay=c.b2, eps=c.eps),
-  'sgd': lambda c: optax.sgd(c.lr, momentum=c.b1 or None),
+  'adam': lambda c, lr: optax.adam(lr, b1=c.b1, b2=c.b2, eps=c.eps),
+  'rmsprop': lambda c, lr: optax.rmsprop(lr, decay=c.b2, eps=c.eps),
+  'sgd': lambda c, lr: optax.sgd(lr, momentum=c.b1 or None),
 }
 
 
@@ -53,14 +54,41 @@ def clip_weights(params, limit: float):
   return jax.tree.map(lambda x: jnp.clip(x, -limit, limit), params)
 
 
+def learning_rate(section, images: int):
+  """A player's learning rate: a number, or a function of its updates.
+
+  Args:
+    section: `config.optimizer.generator` or `.discriminator`. After each of
+      the numbers of real images in `decay_at` the rate is `decay` times what
+      it was.
+    images: real images that one update of the player takes.
+  """
+  if not section.decay_at:
+    return section.lr
+  updates = [math.ceil(at / images) for at in section.decay_at]
+  return optax.piecewise_constant_schedule(
+    section.lr, dict.fromkeys(updates, section.decay)
+  )
+
+
 def build(config) -> Optimizers:
   """The update rules that a validated config describes."""
-  rule = lambda section: RULES[section.name](section)
+
+  def rule(section, images):
+    made = RULES[section.name](section, learning_rate(section, images))
+    if not section.weight_decay:
+      return made
+    # L2, as in PyTorch's SGD and Adam: added to the gradient.
+    return optax.chain(optax.add_decayed_weights(section.weight_decay), made)
+
   limit = config.penalties.clip.limit
   clip = (lambda params: clip_weights(params, limit)) if limit else None
+  generator, discriminator = (
+    config.optimizer.generator,
+    config.optimizer.discriminator,
+  )
+  batch = config.train.batch
   return Optimizers(
-    g=Optimizer(rule(config.optimizer.generator)),
-    d=Optimizer(
-      rule(config.optimizer.discriminator), *([clip] if clip else [])
-    ),
+    g=Optimizer(rule(generator, batch * config.scheme.d_steps)),
+    d=Optimizer(rule(discriminator, batch), *([clip] if clip else [])),
   )

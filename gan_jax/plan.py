@@ -3,11 +3,11 @@
 import jax
 from clu import parameter_overview
 
-from gan_jax import config as config_lib
 from gan_jax import experiment as experiment_lib
 from gan_jax.data import open_source, tfds
 from gan_jax.mesh import make_mesh
 from gan_jax.restore import like
+from gan_jax.validate import validate
 
 
 def size(tree) -> int:
@@ -39,7 +39,7 @@ def plan(config) -> str:
   Raises:
     UserError: for whatever the user can put right.
   """
-  config_lib.validate(config)
+  validate(config)
   mesh = make_mesh(config.mesh)
   source, found = _open(config.data)
   experiment = experiment_lib.build(config, source.shape, len(source.classes))

@@ -5,13 +5,13 @@ from typing import Any, NamedTuple
 
 import jax
 
-from gan_jax import config as config_lib
 from gan_jax import experiment as experiment_lib
 from gan_jax.checkpoint import Checkpoints
 from gan_jax.errors import UserError
 from gan_jax.mesh import replicated
 from gan_jax.rundir import RunDir
 from gan_jax.state import TrainState
+from gan_jax.validate import validate
 
 
 class Restored(NamedTuple):
@@ -53,7 +53,7 @@ def restore(workdir, mesh, step: int | None = None) -> Restored:
       ' the folder of one that exists.'
     )
   config = run.load_config()
-  config_lib.validate(config)
+  validate(config)
   experiment = experiment_lib.build(
     config, tuple(facts['shape']), len(facts['classes'])
   )

@@ -20,6 +20,7 @@ from gan_jax.restore import like
 from gan_jax.rundir import RunDir
 from gan_jax.sample import Preview
 from gan_jax.state import TrainState
+from gan_jax.validate import validate
 
 log = logging.getLogger('gan_jax')
 
@@ -45,7 +46,7 @@ def train(config, workdir) -> None:
   Raises:
     UserError: for whatever the user can put right.
   """
-  config_lib.validate(config)
+  validate(config)
   with RunDir(workdir) as run, StopSignals() as signals:
     experiment, feed, train_step, preview, checkpoints, state = prepare(
       config, run

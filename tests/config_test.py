@@ -13,6 +13,7 @@ from gan_jax import experiment, flags
 from gan_jax.data import open_source
 from gan_jax.errors import UserError
 from gan_jax.mesh import one_device
+from gan_jax.validate import validate, validate_shape
 from tests import small
 
 FILES = sorted((pathlib.Path(__file__).parent.parent / 'configs').glob('*.py'))
@@ -26,12 +27,12 @@ SECTIONS = set(
 def test_config_builds_and_takes_a_step(file):
   full = config_lib.load(str(file))
   assert set(full) == SECTIONS and full.is_locked
-  config_lib.validate(full)
+  validate(full)
   doc = file.read_text().partition('"""')[2].partition('"""')[0]
   assert f'--config=configs/{file.name}' in doc
 
   config = config_lib.load(f'{file}:test')
-  config_lib.validate(config)
+  validate(config)
   source = open_source(config.data)
   made = experiment.build(config, source.shape, len(source.classes))
   mesh = one_device()  # one program is enough, and quicker to compile
@@ -123,23 +124,23 @@ def test_overrides_keep_the_type_of_what_they_replace():
 def test_a_choice_that_cannot_work_is_refused(section, values, words):
   config = small.config().unlock()
   config[section].update(values)
-  assert words in message(config_lib.validate, config)
+  assert words in message(validate, config)
 
 
 def test_a_networks_settings_are_its_own():
   config = small.config().unlock()
   config.generator = dict(name='dcgan', width=8, slope=0.1)
-  text = message(config_lib.validate, config)
+  text = message(validate, config)
   assert "'dcgan' has no such setting" in text and 'norm' in text
 
 
 def test_networks_that_cannot_make_the_datas_shape_are_refused():
   config = small.config().unlock()
   config.generator = dict(name='dcgan')
-  text = message(config_lib.validate_shape, config, (48, 48, 3))
+  text = message(validate_shape, config, (48, 48, 3))
   assert '28, 32, 64' in text and '48x48x3' in text
-  message(config_lib.validate_shape, config, (2,))
-  config_lib.validate_shape(config, (64, 64, 1))
+  message(validate_shape, config, (2,))
+  validate_shape(config, (64, 64, 1))
 
 
 def test_options_after_the_colon():
