@@ -24,13 +24,16 @@ def defaults() -> ml_collections.ConfigDict:
   c = ml_collections.ConfigDict()
   c.data = _section(
     source='digits',  # digits, tfds:NAME, folder:PATH, npz:, idx:, toy:
-    split='train',
+    split='train',  # or a part of it: train[:90%]
+    test_split='',  # what a classifier's accuracy is measured on
+    test_source='',  # where that split is; '': in the same source
     resolution=32,  # pixels a side after resize and crop; 0: as they are
     channels=3,  # 1 or 3
     filter='lanczos',  # of the resize: lanczos, bicubic, bilinear, box
     background='white',  # what transparency is laid on: white or black
     max_bad=0.05,  # share of unreadable files above which a run refuses
     conditional=False,  # give the labels to the networks
+    label='',  # of tfds: the feature that is the class; '': the first one
     device_budget_mb=1024,  # sets up to this size live on the device
     workers=0,  # processes that read larger sets; 0: threads
     data_dir='',  # where TFDS keeps its data sets; '': its default
@@ -38,7 +41,14 @@ def defaults() -> ml_collections.ConfigDict:
   c.generator = _section(name='dcgan')  # other keys: the network's fields
   c.discriminator = _section(name='dcgan')
   c.latent = _section(size=100, distribution='normal')
-  c.loss = _section(name='non_saturating', rho=1e-6)  # rho: fisher only
+  c.teacher = _section()  # of kd, dfad, zskt: workdir of its run, network
+  c.loss = _section(
+    name='non_saturating',
+    rho=1e-6,  # fisher
+    temperature=4.0,  # kd
+    alpha=0.9,  # kd: share of the teacher's answers, the rest is the labels'
+    attention=0.0,  # zskt: weight of the attention transfer
+  )
   c.penalties = _section(  # of D; a weight of 0.0 is off
     wgan_gp=_section(weight=0.0, target=1.0),
     dragan=_section(weight=0.0, noise=0.5),
@@ -47,10 +57,22 @@ def defaults() -> ml_collections.ConfigDict:
     clip=_section(limit=0.0),  # of every weight of D; 0.0: no clipping
   )
   c.tasks = _section()  # none yet: FastGAN and GLeaD bring theirs
-  c.augment = _section(mirror=False)
+  c.augment = _section(
+    mirror=False,
+    crop=0,  # pixels of border, of which a window of the old size is cut
+  )
   # d_steps and fakes: two_stage only.
   c.scheme = _section(name='two_stage', d_steps=1, fakes='fresh')
-  c.ensemble = _section()  # none yet: SGAN brings it
+  c.ensemble = _section(  # SGAN; the names are explained in README.md
+    pairs=0,  # local pairs that train the global one; 0: no ensemble
+    messengers=True,  # False: G_0 against the local Ds (simplified SGAN)
+    reduce='mean',  # of G_0's and of D_0's N gradients; sum: Algorithm 1
+    real='fresh',  # a real minibatch for each pair; shared: one for all
+    noise='fresh',  # latent vectors for each pair; shared: the same for all
+    messenger_opt='copied',  # optimiser state of messengers; or fresh
+    g_updates='once',  # of G_0 a step; each: one for each local pair
+    weight_sharing=0.0,  # share of parameters that local pairs have in common
+  )
   c.growth = _section()  # none yet: ProGAN brings it
   player = dict(
     name='adam',
@@ -86,7 +108,7 @@ def defaults() -> ml_collections.ConfigDict:
     names=('scores', 'frechet_pixels'),
     samples=2000,
   )
-  c.mesh = _section(data=0, pair=1)  # devices an axis; 0: all there are
+  c.mesh = _section(data=0, pair=0)  # devices an axis; 0: all there are
   return c
 
 
@@ -129,10 +151,18 @@ def finish(config, test: bool = False):
   if test:
     # Embedded pictures of the same shape: a test needs no download.
     if not config.data.source.startswith('toy:'):
-      config.data.source = 'digits'
-    for player in (config.generator, config.discriminator):
+      config.data.update(source='digits', label='')
+    for player in (config.generator, config.discriminator, config.teacher):
       if 'width' in player:
         player.width = 8
+      if player.get('name') == 'resnet':
+        player.depth = 10
+    if config.teacher:
+      config.teacher.workdir = 'random'  # an untrained one: teacher.py
+    if config.data.test_split:
+      config.data.split = 'train[:90%]'
+      config.data.test_split = 'train[90%:]'
+    config.ensemble.pairs = min(config.ensemble.pairs, 2)
     config.latent.size = 8
     config.metrics.samples = 64
     with config.train.unlocked():
@@ -184,12 +214,16 @@ def load(spec: str, overrides=()):
       f'--config={spec} failed to load: {type(error).__name__}: {error}.'
     ) from error
   for key, text in overrides:
-    _override(config, key, text)
+    override(config, key, text)
   return config
 
 
-def _override(config, path: str, text: str) -> None:
-  """Sets one value by its dotted path; it keeps its type."""
+def override(config, path: str, text: str) -> None:
+  """Sets one value by its dotted path; it keeps its type.
+
+  Raises:
+    UserError: for an unknown path or a value of another type.
+  """
   *parents, leaf = path.split('.')
   section, seen = config, 'config'
   for key in [*parents, leaf]:

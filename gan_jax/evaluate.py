@@ -7,8 +7,10 @@ import numpy as np
 
 from gan_jax import experiment as experiment_lib
 from gan_jax import latent
+from gan_jax.accuracy import Accuracy
 from gan_jax.data import open_source
 from gan_jax.data.pipeline import samples_at
+from gan_jax.losses import CLASSIFIER_LOSSES
 from gan_jax.mesh import one_device
 from gan_jax.metrics import METRICS
 from gan_jax.restore import restore
@@ -23,7 +25,8 @@ def evaluate(workdir, step: int | None = None) -> dict:
   """Scores one checkpoint and adds a line to evaluate.jsonl.
 
   Fakes are those of seeds 0, 1, ... from the averaged generator; reals are the
-  first of the run's own order; both are judged by the live discriminator.
+  first of the run's own order; both are judged by the live discriminator. Of a
+  run with a classifier or a student the score is its accuracy on the test set.
 
   Args:
     workdir: of a run.
@@ -37,6 +40,26 @@ def evaluate(workdir, step: int | None = None) -> dict:
   """
   run, config, experiment, step, state = restore(workdir, one_device(), step)
   source = open_source(config.data)
+  classifies = config.loss.name in CLASSIFIER_LOSSES
+  measure = _accuracy if classifies else _quality
+  line = {'step': step, **measure(config, experiment, state, source)}
+  run.append('evaluate.jsonl', line)
+  log.info('\n'.join(f'  {name:16} {value}' for name, value in line.items()))
+  return line
+
+
+def _accuracy(config, experiment, state, source) -> dict:
+  """Of a classifier: what it was measured on, and how it did."""
+  accuracy = Accuracy(config, experiment, source)
+  return {
+    'reference': accuracy.reference,
+    'samples': accuracy.count,
+    'accuracy': accuracy(state),
+  }
+
+
+def _quality(config, experiment, state, source) -> dict:
+  """Of a generator: what it was measured against, and the numbers."""
   count = config.metrics.samples
   real, real_labels = samples_at(source, config.train.seed, count)
   fake, fake_labels = _fakes(config, experiment, state, count)
@@ -45,15 +68,12 @@ def evaluate(workdir, step: int | None = None) -> dict:
     for samples, labels in ((real, real_labels), (fake, fake_labels))
   ]
   line = {
-    'step': step,
     'reference': f'{config.data.source}, {config.data.split}',
     'samples': count,
     'resize': f'{config.data.filter} to {config.data.resolution}',
   }
   for name in config.metrics.names:
     line |= METRICS[name](real, fake, *scores)
-  run.append('evaluate.jsonl', line)
-  log.info('\n'.join(f'  {name:16} {value}' for name, value in line.items()))
   return line
 
 

@@ -6,9 +6,11 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 
-from gan_jax import ema, mesh, objective, optimizer, state
+from gan_jax import distill, ema, mesh, objective, optimizer, state
+from gan_jax.data.augment import random_crop
 from gan_jax.data.pipeline import Feed
-from gan_jax.schemes import SCHEMES
+from gan_jax.losses import CLASSIFIER_LOSSES
+from gan_jax.schemes import SCHEMES, ensemble
 from gan_jax.validate import validate_shape
 
 
@@ -18,12 +20,14 @@ class Experiment(NamedTuple):
   Attributes:
     objective: the game the pair plays.
     draws: real minibatches [K] that a step uses up.
-    images_per_step: K x N.
+    images_per_step: real images that one pair learns from in a step. In an
+      ensemble each pair has its own, and `draws` counts them all.
     init: root key -> the first TrainState.
-    step: (state, batch) -> (state, metrics), pure and not yet compiled.
+    step: (state, batch, on=None) -> (state, metrics), pure and not yet
+      compiled; `on` is the mesh for an ensemble to spread its pairs over.
   """
 
-  objective: objective.Objective
+  objective: objective.Objective | distill.Distillation
   draws: int
   images_per_step: int
   init: Callable
@@ -42,42 +46,58 @@ def build(config, shape, classes: int) -> Experiment:
     UserError: if the networks cannot make samples of this shape.
   """
   validate_shape(config, shape)
-  game = objective.build(
-    config, shape, classes if config.data.conditional else 0
-  )
+  if config.loss.name in CLASSIFIER_LOSSES:
+    game = distill.build(config, shape, classes)
+  else:
+    game = objective.build(
+      config, shape, classes if config.data.conditional else 0
+    )
   rules = optimizer.build(config)
   scheme = SCHEMES[config.scheme.name]
   pair_step = scheme.make_step(game, rules, config.scheme)
-  images_per_step = scheme.draws(config.scheme) * config.train.batch
+  draws = scheme.draws(config.scheme)
+  images_per_step = draws * config.train.batch
+  z, sample = jnp.zeros((1, config.latent.size)), jnp.zeros((1, *shape))
+  group = ensemble.build(config, game, rules, scheme, z, sample)
 
   def init(key):
-    z = jnp.zeros((1, config.latent.size))
-    sample = jnp.zeros((1, *shape))
     pair = state.Pair(
-      g=objective.initial_player(
+      g=game.generator
+      and objective.initial_player(
         game.generator, z, rules.g, state.stream(key, 'generator')
       ),
       d=game.first_d(sample, rules.d, state.stream(key, 'critic')),
     )
-    average = None if config.ema.name == 'none' else ema.start(pair.g)
-    return state.TrainState(jnp.int32(0), key, pair, average)
+    averaged = pair.g and config.ema.name != 'none'
+    average = ema.start(pair.g) if averaged else None
+    pairs = group and group.first_pairs(z, sample, key)
+    return state.TrainState(jnp.int32(0), key, pair, average, pairs)
 
-  def step(train_state, batch):
-    pair, metrics = pair_step(
-      train_state.pair, batch, state.step_key(train_state)
-    )
+  def step(train_state, batch, on=None):
+    pair, pairs = train_state.pair, train_state.local_pairs
+    key = state.step_key(train_state)
+    if config.augment.crop and len(shape) == 3:
+      crop_key = state.stream(key, 'crop')
+      image = random_crop(batch.image, crop_key, config.augment.crop)
+      batch = batch.replace(image=image)
+    if group:
+      pair, pairs, metrics = group.step(pair, pairs, batch, key, on)
+    else:
+      pair, metrics = pair_step(pair, batch, key)
     average = train_state.ema
     if average is not None:
       weight = ema.decay(config.ema, images_per_step, train_state.step)
       average = ema.update(average, pair.g, weight)
     return (
-      train_state.replace(step=train_state.step + 1, pair=pair, ema=average),
+      train_state.replace(
+        step=train_state.step + 1, pair=pair, ema=average, local_pairs=pairs
+      ),
       metrics,
     )
 
-  return Experiment(
-    game, scheme.draws(config.scheme), images_per_step, init, step
-  )
+  if group:
+    draws = ensemble.draws(config.ensemble, draws)
+  return Experiment(game, draws, images_per_step, init, step)
 
 
 def make_feed(config, experiment: Experiment, source, on) -> Feed:
@@ -97,8 +117,9 @@ def make_feed(config, experiment: Experiment, source, on) -> Feed:
 def compile_step(experiment: Experiment, decode, on):
   """The jitted training step: (state, table, raw) -> (state, metrics).
 
-  The state is donated and stays replicated; `table` and `raw` are the data
-  pipeline's, which `decode` makes a batch of inside the step.
+  The state is donated and stays where `mesh.of_state` has it; `table` and
+  `raw` are the data pipeline's, which `decode` makes a batch of inside the
+  step.
 
   Args:
     experiment: see `build`.
@@ -107,14 +128,14 @@ def compile_step(experiment: Experiment, decode, on):
   """
 
   def train_step(train_state, table, raw):
-    return experiment.step(train_state, decode(table, raw))
+    return experiment.step(train_state, decode(table, raw), on)
 
-  everywhere = mesh.replicated(on)
+  everywhere, places = mesh.replicated(on), mesh.of_state(on)
   return jax.jit(
     train_step,
     donate_argnums=0,
-    in_shardings=(everywhere, everywhere, mesh.by_sample(on)),
-    out_shardings=everywhere,
+    in_shardings=(places, everywhere, mesh.by_sample(on)),
+    out_shardings=(places, everywhere),
   )
 
 
@@ -126,7 +147,7 @@ def initial_state(experiment: Experiment, seed: int, on):
   on_cpu = on.devices.flat[0].platform == 'cpu'
   init = jax.jit(
     experiment.init,
-    out_shardings=mesh.replicated(on),
+    out_shardings=mesh.of_state(on),
     compiler_options=quick if on_cpu else None,
   )
   return init(jax.random.key(seed))
@@ -143,3 +164,20 @@ def make_sampler(experiment: Experiment):
     return generator.apply(variables, z, labels, train=False, rngs=rngs)
 
   return sample
+
+
+def make_local_sampler(experiment: Experiment):
+  """(variables of N stacked generators, z, labels) -> samples [N, ...]."""
+  generator = experiment.objective.generator
+
+  def sample(variables, z, labels):
+    rngs = {'noise': jax.random.key(0)}
+    one = lambda own: generator.apply(own, z, labels, train=False, rngs=rngs)
+    return jax.vmap(one)(variables)
+
+  def on_every_host(variables, z, labels):
+    on = jax.tree.leaves(variables)[0].sharding.mesh
+    whole = mesh.replicated(on)
+    return jax.jit(sample, out_shardings=whole)(variables, z, labels)
+
+  return on_every_host

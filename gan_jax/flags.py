@@ -13,6 +13,7 @@ What to do
   --mode=sample     write one PNG a seed, and a grid, to DIR/samples
   --mode=evaluate   score a checkpoint; adds a line to DIR/evaluate.jsonl
   --mode=plan       parameters, memory and FLOPs of a config; trains nothing
+  --mode=convert    make a run of released weights, to sample or train on
 Which run
   --config=FILE     a file of configs/; what follows a colon goes to it,
                     :test shrinks any config to seconds on a CPU
@@ -22,6 +23,11 @@ Of --mode=sample and --mode=evaluate (the config is the run's own)
   --step=N          the checkpoint of step N; default the newest
   --seeds=0-63      which samples: 0-63, or 1,5,7-9
   --label=K         class of the samples; default all in turn
+Of --mode=convert (--config and --config.A.B=X say what weights do not tell)
+  --from=G.pth      .pth, .safetensors, .npz or .pkl; of two files: G.pth,D.pth
+  --out=DIR         the folder of the new run
+  --as=KIND         which network it is, where names do not tell; KIND:PREFIX
+                    picks one of several in a file, e.g. osgan.generator:g_ema
 
 Stop with Ctrl-C: the run is saved, and the same command goes on with it.
 
@@ -31,9 +37,10 @@ Examples
   python -m gan_jax.main --config=configs/dcgan_folder.py \\
       --config.data.source=folder:my/pictures --workdir=runs/mine
   python -m gan_jax.main --mode=sample --workdir=runs/quickstart --seeds=0-99
-  python -m gan_jax.main --mode=plan --config=configs/dcgan_cifar.py"""
+  python -m gan_jax.main --mode=plan --config=configs/dcgan_cifar.py
+  python -m gan_jax.main --mode=convert --from=generator.pth --out=runs/x"""
 
-MODES = ('train', 'sample', 'evaluate', 'plan')
+MODES = ('train', 'sample', 'evaluate', 'plan', 'convert')
 
 
 def parse(argv):
@@ -47,12 +54,22 @@ def parse(argv):
   parser.add_argument('--step', type=int)
   parser.add_argument('--seeds', default='0-63')
   parser.add_argument('--label', type=int)
+  parser.add_argument('--from', dest='sources')
+  parser.add_argument('--out')
+  parser.add_argument('--as', dest='kinds')
   flags, rest = parser.parse_known_args(argv)
   for word in rest:
     if not (word.startswith('--config.') and '=' in word):
       parser.error(f'{word} is not a flag (settings: --config.A.B=X)')
   overrides = [word.removeprefix('--config.').split('=', 1) for word in rest]
-  if not flags.help and not flags.config:
+  if flags.help:
+    return flags, overrides
+  if flags.mode == 'convert':
+    if not (flags.sources and flags.out):
+      parser.error('--mode=convert needs --from=FILE and --out=DIR')
+  elif flags.sources or flags.out or flags.kinds:
+    parser.error('--from, --out and --as are of --mode=convert')
+  elif not flags.config:
     if flags.mode in ('train', 'plan') or not flags.workdir:
       parser.error(f'--mode={flags.mode} needs --config=configs/<name>.py')
   return flags, overrides

@@ -14,6 +14,17 @@ def run(flags, overrides) -> None:
   """Does the job of `flags.mode`. Raises UserError for a user's mistake."""
   from gan_jax import config as config_lib  # imports JAX: not for --help
 
+  if flags.mode == 'convert':
+    from gan_jax.convert import job
+
+    job.run(
+      flags.sources,
+      flags.out,
+      kinds=flags.kinds,
+      spec=flags.config,
+      overrides=overrides,
+    )
+    return
   config = None
   if flags.config:
     config = config_lib.load(flags.config, overrides)

@@ -1,5 +1,6 @@
 """Devices, and how a run's arrays lie on them."""
 
+import logging
 import math
 
 import jax
@@ -7,14 +8,21 @@ from jax.sharding import AxisType, Mesh, NamedSharding
 from jax.sharding import PartitionSpec as P
 
 from gan_jax.errors import UserError
+from gan_jax.state import TrainState
+
+log = logging.getLogger('gan_jax')
 
 
-def make_mesh(section) -> Mesh:
+def make_mesh(section, parts: int = 1) -> Mesh:
   """The mesh of a run.
 
   Args:
     section: `config.mesh`: `data`, devices that share a minibatch (0: all
-      that are left), and `pair`, devices that share an ensemble's pairs.
+      that are left), and `pair`, devices that share an ensemble's pairs (0:
+      as many as leave no device idle).
+    parts: of an ensemble that can lie apart, `ensemble.parts`. Each device
+      gets equally many, so `pair` becomes the largest divisor of `parts` that
+      is not above what was asked for.
 
   Returns:
     A mesh with axes 'data' and 'pair'. Both are Auto: the compiler places
@@ -24,13 +32,37 @@ def make_mesh(section) -> Mesh:
     UserError: if there are fewer devices than asked for.
   """
   devices = jax.devices()
-  shape = (section.data or max(len(devices) // section.pair, 1), section.pair)
+  pair = _pair_devices(section, parts, len(devices))
+  shape = (section.data or max(len(devices) // pair, 1), pair)
   if math.prod(shape) > len(devices):
     raise UserError(
       f'config.mesh asks for {shape[0]} x {shape[1]} devices, but there'
       f' are {len(devices)}: set config.mesh.data to 0 to take them all.'
     )
   return _mesh(shape, devices[: math.prod(shape)])
+
+
+def _pair_devices(section, parts: int, devices: int) -> int:
+  """The size of the axis 'pair': a divisor of `parts`."""
+  if not section.pair:
+    if not section.data:
+      return math.gcd(parts, devices)
+    return _divisor(parts, max(devices // section.data, 1))
+  pair = _divisor(parts, section.pair)
+  if pair < section.pair and parts > 1:
+    log.warning(
+      'config.mesh.pair = %d does not divide the %d local pairs: they lie on'
+      ' %d device(s) along that axis.',
+      section.pair,
+      parts,
+      pair,
+    )
+  return pair
+
+
+def _divisor(number: int, most: int) -> int:
+  """The largest divisor of a number that is at most `most`."""
+  return max(k for k in range(1, most + 1) if number % k == 0)
 
 
 def one_device() -> Mesh:
@@ -56,6 +88,17 @@ def check_batch(mesh: Mesh, batch: int) -> None:
 def replicated(mesh: Mesh) -> NamedSharding:
   """The whole array on every device: state, and data sets that fit."""
   return NamedSharding(mesh, P())
+
+
+def of_state(mesh: Mesh) -> TrainState:
+  """Where a TrainState lies: local pairs apart along `pair`, all else whole.
+
+  Returns:
+    A sharding for each field, which stands for all of its arrays.
+  """
+  whole = replicated(mesh)
+  apart = NamedSharding(mesh, P('pair'))
+  return TrainState(whole, whole, whole, whole, apart, whole)
 
 
 def by_sample(mesh: Mesh) -> NamedSharding:

@@ -13,9 +13,9 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-from gan_jax import latent, losses
+from gan_jax import latent, losses, networks
 from gan_jax.losses import PENALTIES, AdversarialLoss
-from gan_jax.networks import DISCRIMINATORS, GENERATORS, Judgement
+from gan_jax.networks import Judgement
 from gan_jax.state import Player, stream
 
 # The collection of D's stats that holds what the loss carries.
@@ -148,6 +148,7 @@ class Objective(NamedTuple):
       params, new_stats, real, fake, per_sample(r), labels, key
     )
     metrics = self.d_metrics(loss + penalty, r, s) | metrics
+    metrics['g_loss'] = self.loss.g_loss(r, s, carried(stats))
     return loss + penalty, (self.advance(new_stats, r, s), metrics)
 
   def penalty(self, params, stats, real, fake, scores, labels, key):
@@ -246,14 +247,10 @@ def build(config, shape, classes: int) -> Objective:
       function = functools.partial(PENALTIES[name], **settings)
       penalties[name] = Penalty(weight, function)
 
-  def network(registry, section):
-    settings = dict(section)
-    module = registry[settings.pop('name')]
-    return module(shape=tuple(shape), classes=classes, **settings)
-
+  network = functools.partial(networks.build, shape=shape, classes=classes)
   return Objective(
-    generator=network(GENERATORS, config.generator),
-    discriminator=network(DISCRIMINATORS, config.discriminator),
+    generator=network(networks.GENERATORS, config.generator),
+    discriminator=network(networks.DISCRIMINATORS, config.discriminator),
     loss=losses.build(config.loss),
     penalties=penalties,
     latents=functools.partial(

@@ -88,7 +88,7 @@ def save_curves(file: pathlib.Path, lines: list[dict]) -> None:
   """
   names = [
     name
-    for name in (lines[-1] if lines else {})
+    for name in dict.fromkeys(name for line in lines for name in line)
     if name not in ('step', 'images', 'images_per_second', 'memory_gb')
   ]
   groups = {

@@ -1,12 +1,16 @@
 """What a config will cost, without running it."""
 
+import functools
+
 import jax
 from clu import parameter_overview
 
 from gan_jax import experiment as experiment_lib
 from gan_jax.data import open_source, tfds
+from gan_jax.distill import TEACHER
 from gan_jax.mesh import make_mesh
 from gan_jax.restore import like
+from gan_jax.schemes import ensemble
 from gan_jax.validate import validate
 
 
@@ -40,7 +44,7 @@ def plan(config) -> str:
     UserError: for whatever the user can put right.
   """
   validate(config)
-  mesh = make_mesh(config.mesh)
+  mesh = make_mesh(config.mesh, ensemble.parts(config.ensemble))
   source, found = _open(config.data)
   experiment = experiment_lib.build(config, source.shape, len(source.classes))
   feed = experiment_lib.make_feed(config, experiment, source, mesh)
@@ -80,17 +84,16 @@ def _open(section):
 
 
 def _networks(state) -> str:
-  """Parameter tables of both networks."""
-  parts = []
-  for name, player in (
-    ('Generator', state.pair.g),
-    ('Discriminator', state.pair.d),
-  ):
-    table = parameter_overview.get_parameter_overview(
-      player.params, include_stats=False
-    )
-    parts.append(f'{name}\n{table}')
-  return '\n\n'.join(parts)
+  """Parameter tables of the networks."""
+  g, d = state.pair.g, state.pair.d
+  networks = {'Generator': g.params} if g else {}
+  networks['Discriminator'] = d.params
+  if TEACHER in d.stats:
+    networks['Teacher'] = d.stats[TEACHER]['params']
+  table = functools.partial(
+    parameter_overview.get_parameter_overview, include_stats=False
+  )
+  return '\n\n'.join(f'{name}\n{table(p)}' for name, p in networks.items())
 
 
 def _batch(config, experiment, mesh, source, feed) -> str:

@@ -8,7 +8,7 @@ import jax
 from gan_jax import experiment as experiment_lib
 from gan_jax.checkpoint import Checkpoints
 from gan_jax.errors import UserError
-from gan_jax.mesh import replicated
+from gan_jax.mesh import of_state
 from gan_jax.rundir import RunDir
 from gan_jax.state import TrainState
 from gan_jax.validate import validate
@@ -26,10 +26,11 @@ class Restored(NamedTuple):
 
 def like(experiment: experiment_lib.Experiment, mesh) -> TrainState:
   """Shapes, types and places of a run's state, without making it."""
-  return jax.tree.map(
-    lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=replicated(mesh)),
-    jax.eval_shape(experiment.init, jax.random.key(0)),
+  place = lambda where, tree: jax.tree.map(
+    lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=where), tree
   )
+  shapes = jax.eval_shape(experiment.init, jax.random.key(0))
+  return jax.tree.map(place, of_state(mesh), shapes)
 
 
 def restore(workdir, mesh, step: int | None = None) -> Restored:

@@ -5,7 +5,7 @@ data.txt        the report on its data; data.json: shape and classes
 log.txt         what the console showed
 metrics.jsonl   one line a log point: step, images, losses, speed
 curves.png      those lines as curves
-images/         reals.png, fakes_<step>.png
+images/         reals.png, fakes_<step>.png, of ensembles locals_<step>.png
 checkpoints/    <step>/ in Orbax's format
 samples/        of --mode=sample
 evaluate.jsonl  one line an evaluation

@@ -46,6 +46,7 @@ class Preview:
     self.count = 8 * self.columns if len(generator.shape) == 3 else 2000
     self._config = config.latent
     self._sampler = experiment_lib.make_sampler(experiment)
+    self._local_sampler = experiment_lib.make_local_sampler(experiment)
     self._classes = generator.classes
 
   def __call__(self, state: TrainState) -> np.ndarray:
@@ -54,6 +55,22 @@ class Preview:
     z = latent.by_seed(seeds, self._config.size, self._config.distribution)
     samples = self._sampler(in_use(state), z, labels_of(seeds, self._classes))
     return np.asarray(samples)
+
+  def locals(self, state: TrainState) -> np.ndarray:
+    """Samples of the local generators, a row of `columns` each.
+
+    Points are 200 each. They are those of the first seeds, so a row shows what
+    the first row of the global generator's grid does, at the same state.
+    """
+    count = self.columns if self.count < 2000 else 200
+    z = latent.by_seed(
+      range(count), self._config.size, self._config.distribution
+    )
+    generators = state.local_pairs.g.variables
+    samples = self._local_sampler(
+      generators, z, labels_of(range(count), self._classes)
+    )
+    return np.asarray(samples).reshape(-1, *samples.shape[2:])
 
 
 def parse_seeds(text: str) -> list[int]:
@@ -99,6 +116,11 @@ def sample(workdir, seeds: str, step: int | None, label: int | None) -> None:
   """
   numbers = parse_seeds(seeds)
   run, config, experiment, step, state = restore(workdir, one_device(), step)
+  if state.pair.g is None:
+    raise UserError(
+      f'--workdir={workdir} is the run of a classifier, which makes no'
+      ' samples: use --mode=evaluate for its accuracy.'
+    )
   classes = experiment.objective.generator.classes
   if label is not None and not 0 <= label < classes:
     raise UserError(

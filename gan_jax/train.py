@@ -10,15 +10,19 @@ import jax.numpy as jnp
 
 from gan_jax import config as config_lib
 from gan_jax import experiment as experiment_lib
+from gan_jax import teacher
+from gan_jax.accuracy import Accuracy
 from gan_jax.checkpoint import Checkpoints
 from gan_jax.data import open_source
 from gan_jax.data.pipeline import Feed, samples_at
 from gan_jax.errors import UserError
+from gan_jax.losses import CLASSIFIER_LOSSES
 from gan_jax.mesh import check_batch, make_mesh
 from gan_jax.progress import Clock, StopSignals, memory_gb, short
 from gan_jax.restore import like
 from gan_jax.rundir import RunDir
 from gan_jax.sample import Preview
+from gan_jax.schemes import ensemble
 from gan_jax.state import TrainState
 from gan_jax.validate import validate
 
@@ -31,7 +35,8 @@ class Job(NamedTuple):
   experiment: experiment_lib.Experiment
   feed: Feed
   train_step: Callable
-  preview: Preview
+  preview: Preview | None
+  accuracy: Accuracy | None
   checkpoints: Checkpoints
   state: TrainState
 
@@ -48,8 +53,8 @@ def train(config, workdir) -> None:
   """
   validate(config)
   with RunDir(workdir) as run, StopSignals() as signals:
-    experiment, feed, train_step, preview, checkpoints, state = prepare(
-      config, run
+    experiment, feed, train_step, preview, accuracy, checkpoints, state = (
+      prepare(config, run)
     )
     first, total = int(state.step), config.train.steps
     batches = feed.batches(first)
@@ -72,8 +77,8 @@ def train(config, workdir) -> None:
         clock.lap(step)
       if step % config.train.image_every == 0 or last:
         with clock.pause():
-          run.images('fakes', preview(state), preview.columns, step)
-          run.curves()
+          images = step * experiment.images_per_step
+          show(run, step, images, state, preview, accuracy)
       if step % config.train.checkpoint_every == 0 or last:
         with clock.pause():
           stop_if_diverged(run, step, state, metrics)
@@ -92,7 +97,7 @@ def prepare(config, run: RunDir) -> Job:
     UserError: for whatever the user can put right.
   """
   # Devices and data.
-  mesh = make_mesh(config.mesh)
+  mesh = make_mesh(config.mesh, ensemble.parts(config.ensemble))
   check_batch(mesh, config.train.batch)  # before a long scan
   source = open_source(config.data)
   log.info(source.report)
@@ -102,7 +107,11 @@ def prepare(config, run: RunDir) -> Job:
   experiment = experiment_lib.build(config, source.shape, len(source.classes))
   feed = experiment_lib.make_feed(config, experiment, source, mesh)
   train_step = experiment_lib.compile_step(experiment, feed.decode, mesh)
-  preview = Preview(config, experiment)
+  preview = accuracy = None
+  if experiment.objective.generator:
+    preview = Preview(config, experiment)
+  if config.loss.name in CLASSIFIER_LOSSES:
+    accuracy = Accuracy(config, experiment, source)
 
   # The state: the newest whole checkpoint, or step 0.
   checkpoints = Checkpoints(
@@ -117,9 +126,12 @@ def prepare(config, run: RunDir) -> Job:
   if config.train.tensorboard:
     run.open_tensorboard()
   if step == 0:
-    reals, _ = samples_at(source, config.train.seed, preview.count)
-    run.images('reals', reals, preview.columns)
-  return Job(experiment, feed, train_step, preview, checkpoints, state)
+    count, columns = (preview.count, preview.columns) if preview else (64, 8)
+    reals, _ = samples_at(source, config.train.seed, count)
+    run.images('reals', reals, columns)
+  return Job(
+    experiment, feed, train_step, preview, accuracy, checkpoints, state
+  )
 
 
 def start(config, run: RunDir, checkpoints: Checkpoints, experiment, mesh):
@@ -141,7 +153,8 @@ def start(config, run: RunDir, checkpoints: Checkpoints, experiment, mesh):
       ' settings back or choose another --workdir.'
     ) from None
   if restored is None:
-    return experiment_lib.initial_state(experiment, config.train.seed, mesh)
+    state = experiment_lib.initial_state(experiment, config.train.seed, mesh)
+    return teacher.install(state, config.teacher, run.load_data())
   for change in changed:
     log.info('Changed since the last start: %s', change)
   step, state = restored
@@ -176,6 +189,28 @@ def report(run, clock, step, images_per_step, state, metrics) -> None:
     stop_if_diverged(run, step, state, metrics)
 
 
+def show(run, step: int, images: int, state, preview, accuracy) -> None:
+  """Shows how far the run has come: grids, the test set's accuracy, curves.
+
+  Args:
+    run: the RunDir.
+    step: of training.
+    images: real images so far.
+    state: at this step.
+    preview: a Preview, or None without a generator.
+    accuracy: an Accuracy, or None without a classifier.
+  """
+  if preview:
+    run.images('fakes', preview(state), preview.columns, step)
+  if state.local_pairs is not None:
+    run.images('locals', preview.locals(state), preview.columns, step)
+  if accuracy:
+    share = accuracy(state)
+    log.info('step %d  accuracy %.4f on %s', step, share, accuracy.reference)
+    run.metrics(step, {'images': images, 'accuracy': share})
+  run.curves()
+
+
 @jax.jit
 def finite(tree) -> jax.Array:
   """Whether every float of a tree is finite, a bool scalar."""
@@ -194,7 +229,7 @@ def stop_if_diverged(run: RunDir, step: int, state, metrics) -> None:
   Raises:
     UserError: if the run has diverged.
   """
-  if finite((state.pair, metrics)):
+  if finite((state.pair, state.local_pairs, metrics)):
     return
   apart = Checkpoints(run.path / 'diverged', keep=1)
   apart.save(step, state)

@@ -6,12 +6,13 @@ import math
 from gan_jax import losses
 from gan_jax.errors import UserError
 from gan_jax.latent import DISTRIBUTIONS
-from gan_jax.losses import LOSSES
+from gan_jax.losses import CLASSIFIER_LOSSES, LOSSES, ClassifierLoss
 from gan_jax.metrics import METRICS
-from gan_jax.networks import DISCRIMINATORS, GENERATORS
+from gan_jax.networks import CLASSIFIERS, DISCRIMINATORS, GENERATORS
+from gan_jax.networks.resnet import BLOCKS
 from gan_jax.nn.norm import NORMS
 from gan_jax.optimizer import RULES
-from gan_jax.schemes import SCHEMES
+from gan_jax.schemes import SCHEMES, ensemble_checks
 from gan_jax.schemes.two_stage import FAKES
 
 # Limits of numbers, by path: (smallest, largest).
@@ -21,13 +22,19 @@ LIMITS = {
   'data.device_budget_mb': (0, math.inf),
   'data.workers': (0, 256),
   'latent.size': (1, math.inf),
+  'augment.crop': (0, 64),
   'loss.rho': (0.0, math.inf),
+  'loss.temperature': (1e-3, math.inf),
+  'loss.alpha': (0.0, 1.0),
+  'loss.attention': (0.0, math.inf),
   'penalties.wgan_gp.weight': (0.0, math.inf),
   'penalties.dragan.weight': (0.0, math.inf),
   'penalties.r1.weight': (0.0, math.inf),
   'penalties.drift.weight': (0.0, math.inf),
   'penalties.clip.limit': (0.0, math.inf),
   'scheme.d_steps': (1, 100),
+  'ensemble.pairs': (0, 1000),
+  'ensemble.weight_sharing': (0.0, 1.0),
   'optimizer.generator.lr': (0.0, math.inf),
   'optimizer.discriminator.lr': (0.0, math.inf),
   'optimizer.generator.weight_decay': (0.0, math.inf),
@@ -47,23 +54,22 @@ LIMITS = {
   'train.milestone_every': (0, math.inf),
   'metrics.samples': (2, math.inf),
   'mesh.data': (0, math.inf),
-  'mesh.pair': (1, math.inf),
+  'mesh.pair': (0, math.inf),
 }
 
 # The data's own choices are checked where they are opened: gan_jax/data.
 CHOICES = {
   'latent.distribution': tuple(DISTRIBUTIONS),
-  'generator.name': tuple(GENERATORS),
   'generator.norm': NORMS,
-  'discriminator.name': tuple(DISCRIMINATORS),
   'discriminator.norm': NORMS,
-  'loss.name': tuple(LOSSES),
+  'teacher.norm': NORMS,
+  'loss.name': tuple(LOSSES | CLASSIFIER_LOSSES),
   'scheme.name': tuple(SCHEMES),
   'scheme.fakes': FAKES,
   'optimizer.generator.name': tuple(RULES),
   'optimizer.discriminator.name': tuple(RULES),
   'ema.name': ('half_life', 'decay', 'none'),
-}
+} | ensemble_checks.CHOICES
 
 
 def _get(config, path: str):
@@ -86,6 +92,19 @@ def _choose(path: str, value, allowed):
   )
 
 
+def _networks(config) -> dict:
+  """The sections of the networks in use, each with its registry."""
+  loss = losses.build(config.loss)
+  if not isinstance(loss, ClassifierLoss):
+    return {'generator': GENERATORS, 'discriminator': DISCRIMINATORS}
+  used = {'discriminator': CLASSIFIERS}
+  if loss.data_free:
+    used['generator'] = GENERATORS
+  if loss.has_teacher:
+    used['teacher'] = CLASSIFIERS
+  return used
+
+
 def validate(config) -> None:
   """Checks all that can be checked without looking at the data.
 
@@ -101,14 +120,15 @@ def validate(config) -> None:
       raise UserError(f'config.{path} = {value} must be {bounds}.')
   for name in config.metrics.names:
     _choose('metrics.names', name, tuple(METRICS))
-  for role, registry in (
-    ('generator', GENERATORS),
-    ('discriminator', DISCRIMINATORS),
-  ):
+  if config.loss.name in CLASSIFIER_LOSSES:
+    _validate_classifier(config)
+  for role, registry in _networks(config).items():
     section = config[role]
+    _choose(f'{role}.name', section.name, tuple(registry))
     fields = registry[section.name].__dataclass_fields__
     known = set(fields) - {'shape', 'classes', 'parent', 'name'}
-    for key in set(section) - known - {'name'}:
+    other = {'name', 'workdir'} if role == 'teacher' else {'name'}
+    for key in set(section) - known - other:
       raise UserError(
         f"config.{role}.{key}: the network '{section.name}' has no such"
         f' setting; it has {", ".join(sorted(known))}.'
@@ -121,12 +141,13 @@ def validate(config) -> None:
         ' images, such as 1000000,2000000.'
       )
   settings = dict(config.discriminator)
-  discriminator = DISCRIMINATORS[settings.pop('name')]
+  discriminator = _networks(config)['discriminator'][settings.pop('name')]
   SCHEMES[config.scheme.name].check(
     config.scheme,
     losses.build(config.loss),
     discriminator(shape=None, **settings),  # asked for `per_sample` only
   )
+  ensemble_checks.check(config)
   if config.penalties.clip.limit and config.penalties.wgan_gp.weight:
     raise UserError(
       'config.penalties.clip and config.penalties.wgan_gp are two ways to'
@@ -134,17 +155,63 @@ def validate(config) -> None:
     )
 
 
+def _validate_classifier(config) -> None:
+  """Checks what concerns the losses of classifiers only."""
+  loss, name = losses.build(config.loss), config.loss.name
+  schemes = ('two_stage', 'one_stage') if loss.data_free else ('alone',)
+  if config.scheme.name not in schemes:
+    raise UserError(
+      f'config.loss.name = {name!r} has {"a" if loss.data_free else "no"}'
+      ' generator to train: set config.scheme.name ='
+      f' {" or ".join(map(repr, schemes))}.'
+    )
+  if config.scheme.name == 'one_stage' and not loss.symmetric:
+    raise UserError(
+      'config.loss.attention is a term of the student alone, and one_stage'
+      ' takes the gradients of student and generator from one loss: set'
+      " config.loss.attention = 0.0, or config.scheme.name = 'two_stage'."
+    )
+  if loss.has_teacher and not _get(config, 'teacher.workdir'):
+    raise UserError(
+      f'config.loss.name = {name!r} needs a trained teacher: set'
+      ' config.teacher to its network and the folder of its run, as'
+      ' configs/distill_cifar10.py does.'
+    )
+  for role, registry in _networks(config).items():
+    if registry is CLASSIFIERS:
+      _choose(f'{role}.depth', _get(config, f'{role}.depth'), tuple(BLOCKS))
+  if not config.data.test_split:
+    raise UserError(
+      'A classifier is measured on a test set: set config.data.test_split to'
+      " one that the source has, such as 'test', or hold a tenth out by"
+      " config.data.split='train[:90%]' and"
+      " config.data.test_split='train[90%:]'."
+    )
+  used = [
+    key for key, section in config.penalties.items() if section.get('weight')
+  ]
+  if used or config.ensemble.pairs:
+    raise UserError(
+      f'config.loss.name = {name!r} trains a classifier, which takes neither'
+      ' penalties nor an ensemble: set'
+      f' config.{f"penalties.{used[0]}.weight" if used else "ensemble.pairs"}'
+      ' to 0.'
+    )
+
+
 def validate_shape(config, shape) -> None:
   """Checks that the networks can make and read samples of this shape."""
-  for role, registry in (
-    ('generator', GENERATORS),
-    ('discriminator', DISCRIMINATORS),
-  ):
+  what = 'x'.join(map(str, shape))
+  for role, registry in _networks(config).items():
     name = config[role].name
+    if registry is CLASSIFIERS and len(shape) != 3:
+      raise UserError(
+        f"config.{role}.name = '{name}' works on pictures, not on samples of"
+        f' shape {what}: choose another config.data.source.'
+      )
     resolutions = getattr(registry[name], 'resolutions', None)
     if resolutions is None:
       continue
-    what = 'x'.join(map(str, shape))
     square = len(shape) == 3 and shape[0] == shape[1]
     if not square or shape[0] not in resolutions:
       raise UserError(

@@ -10,13 +10,13 @@
 | toy:NAME | toy.py | points in the plane: ring8, ring10, grid25, swissroll |
 
 source.py says what a source is, picture.py how any picture becomes uint8 of one
-size, order.py which sample comes i-th, pipeline.py how batches reach the
-devices.
+size, part.py what 'train[:90%]' is, order.py which sample comes i-th,
+pipeline.py how batches reach the devices, augment.py what happens there.
 """
 
 import difflib
 
-from gan_jax.data import picture
+from gan_jax.data import part, picture
 from gan_jax.data.digits import open_digits
 from gan_jax.data.folder import open_folder
 from gan_jax.data.idx import open_idx
@@ -51,7 +51,7 @@ def open_source(config) -> Source:
 
   Args:
     config: ConfigDict with source, split, resolution, channels, filter,
-      background, max_bad, conditional, device_budget_mb and data_dir.
+      background, max_bad, conditional, label, device_budget_mb and data_dir.
 
   Raises:
     UserError: anything about it that cannot work; the message says what to do.
@@ -69,7 +69,20 @@ def open_source(config) -> Source:
     raise UserError(
       f"config.data.source is '{config.source}'; write {_USAGE[kind]}."
     )
-  source = SOURCES[kind](config.source, where, config, _form(config))
+  if config.label and kind != 'tfds':
+    raise UserError(
+      f"config.data.label is '{config.label}', but only tfds:NAME has classes"
+      f" to choose from; set config.data.label='' for {config.source}."
+    )
+  form = _form(config)
+  if kind == 'tfds':
+    source = open_tfds(config.source, where, config, form)
+  else:
+    whole = config.copy_and_resolve_references()
+    with whole.unlocked():
+      whole.split, _ = part.parse(config.split)
+    source = SOURCES[kind](config.source, where, whole, form)
+    source = part.cut(source, config.split)
   if config.conditional and not source.classes:
     raise UserError(
       f'config.data.conditional is True, but {config.source} has no classes;'

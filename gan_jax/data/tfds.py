@@ -39,7 +39,7 @@ class TfdsSource(DecodedSource):
       name: the config's source string.
       records: what `as_data_source` gives, the image feature undecoded.
       image: name of the image feature.
-      label: name of the label feature, or None.
+      label: path of the label feature ('label', 'attributes/Male'), or None.
       classes: names; () if there is no label feature.
       form: what to turn each picture into.
       shape: (H, W, C) of the result.
@@ -76,7 +76,7 @@ class TfdsSource(DecodedSource):
 
   def _sample(self, record):
     image = self._form(picture.read(record[self._image]).image)
-    return image, 0 if self._label is None else int(record[self._label])
+    return image, 0 if self._label is None else int(_at(record, self._label))
 
   def _title(self, i):
     return f'record {i} of {self.name}'
@@ -88,7 +88,9 @@ def open_tfds(name: str, where: str, config, form: picture.Form) -> Source:
   The set is read from config.data.data_dir, or from TFDS's default folder. If
   it is not there it is downloaded and prepared, which needs TensorFlow. The
   picture is the feature 'image' or else the first image; the class is the
-  feature 'label' or else the first class label.
+  feature that config.data.label names by its path (a class label, or a yes or
+  no such as CelebA's 'attributes/Male'), or else 'label', or else the first
+  class label.
 
   Raises:
     UserError: no such set or split, a set that cannot be prepared here or is
@@ -109,7 +111,7 @@ def open_tfds(name: str, where: str, config, form: picture.Form) -> Source:
       )
     features = builder.info.features
     image = _feature(features, tfds.features.Image, 'image')
-    label = _feature(features, tfds.features.ClassLabel, 'label')
+    label, classes = _label(tfds, name, features, config.label)
     if image is None:
       raise UserError(
         f'{name} has no pictures; its features are'
@@ -123,7 +125,6 @@ def open_tfds(name: str, where: str, config, form: picture.Form) -> Source:
       ' the side you want, in pixels.'
     )
   side = (form.resolution,) * 2 if form.resolution else stored[:2]
-  classes = () if label is None else tuple(features[label].names)
   source = TfdsSource(
     name, records, image, label, classes, form, (*side, form.channels)
   )
@@ -237,6 +238,33 @@ def _by_hand(where):
 def _feature(features, kind, preferred):
   names = [n for n, feature in features.items() if isinstance(feature, kind)]
   return preferred if preferred in names else next(iter(names), None)
+
+
+def _at(tree, path: str):
+  """What is at 'a/b' of nested dictionaries."""
+  for key in path.split('/'):
+    tree = tree[key]
+  return tree
+
+
+def _label(tfds, name, features, wanted: str):
+  """Path and class names of the feature that is the class, or None and ()."""
+  if not wanted:
+    label = _feature(features, tfds.features.ClassLabel, 'label')
+    return label, tuple(features[label].names) if label else ()
+  try:
+    feature = _at(features, wanted)
+  except (KeyError, TypeError):
+    feature = None
+  if isinstance(feature, tfds.features.ClassLabel):
+    return wanted, tuple(feature.names)
+  if feature is not None and getattr(feature, 'np_dtype', None) == np.bool_:
+    return wanted, ('no', 'yes')
+  raise UserError(
+    f"config.data.label is '{wanted}', which is no class label and no yes or"
+    f' no of {name}; its features are {", ".join(features)} (one inside'
+    ' another is written attributes/Male).'
+  )
 
 
 def _brief(error):

@@ -11,7 +11,7 @@ A scheme is a module with
 A wrapper (ensembles, growth) takes such a step and gives one of the same shape.
 """
 
-from gan_jax.schemes import one_stage, simultaneous, two_stage
+from gan_jax.schemes import alone, one_stage, simultaneous, two_stage
 
 __all__ = ['SCHEMES']
 
@@ -19,4 +19,5 @@ SCHEMES = {
   'two_stage': two_stage,
   'one_stage': one_stage,
   'simultaneous': simultaneous,
+  'alone': alone,
 }

@@ -40,6 +40,7 @@ def _data_dir(tmp_path_factory, encode):
         b'junk' if i == 7 else encode(image)
       )
       feature['kind'].int64_list.value.append(i % 2)
+      feature['attributes/old'].int64_list.value.append(int(i % 3 == 0))
       writer.write(example.SerializeToString())
     writer.close()
   tfds.folder_dataset.write_metadata(
@@ -48,6 +49,7 @@ def _data_dir(tmp_path_factory, encode):
       {
         'picture': tfds.features.Image(shape=(None, None, 3)),
         'kind': tfds.features.ClassLabel(names=['cat', 'dog']),
+        'attributes': {'old': np.bool_},
       }
     ),
     split_infos=[
@@ -148,6 +150,36 @@ def test_a_failing_download_is_one_sentence(data_dir, open_source, monkeypatch):
   monkeypatch.setattr(tfds.core.DatasetBuilder, 'download_and_prepare', fail)
   with pytest.raises(UserError, match='OSError: no route to host'):
     open_source('tfds:mnist', data_dir=str(data_dir))
+
+
+@pytest.mark.parametrize(
+  'label, classes, expected',
+  [
+    ('', ('cat', 'dog'), np.arange(N) % 2),
+    ('kind', ('cat', 'dog'), np.arange(N) % 2),
+    ('attributes/old', ('no', 'yes'), np.arange(N) % 3 == 0),
+  ],
+)
+def test_the_class_is_the_feature_asked_for(
+  data_dir, open_source, label, classes, expected
+):
+  source = open_source(
+    'tfds:tiny', data_dir=str(data_dir), resolution=8, label=label
+  )
+  assert source.classes == classes
+  labels = np.array([source[i][1] for i in range(N) if i != 7])
+  np.testing.assert_array_equal(labels, np.delete(expected, 7))
+
+
+@pytest.mark.parametrize('label', ['attributes/young', 'picture', 'kind/cat'])
+def test_a_feature_that_is_no_class_is_refused(data_dir, open_source, label):
+  with pytest.raises(UserError, match='attributes'):
+    open_source('tfds:tiny', data_dir=str(data_dir), label=label)
+
+
+def test_only_tfds_has_classes_to_choose_from(open_source):
+  with pytest.raises(UserError, match='only tfds:NAME'):
+    open_source('digits', label='digit')
 
 
 def test_reading_loads_no_tensorflow_and_prints_nothing(data_dir):

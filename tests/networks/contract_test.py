@@ -5,7 +5,13 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from gan_jax.networks import DISCRIMINATORS, GENERATORS, dcgan, mlp
+from gan_jax.networks import (
+  CLASSIFIERS,
+  DISCRIMINATORS,
+  GENERATORS,
+  dcgan,
+  mlp,
+)
 from tests import small
 
 # One small instance of each network and form.
@@ -21,8 +27,25 @@ MLP = [
   dict(shape=(2,), width=8),
   dict(shape=(28, 28, 1), width=8, classes=3, depth=3),
 ]
+UPSAMPLE = [
+  dict(shape=(32, 32, 3), width=4, norm='group'),
+  dict(shape=(28, 28, 1), width=4, classes=3),
+]
 CASES = [('dcgan', c) for c in DCGAN] + [('mlp', c) for c in MLP]
-IDS = [f'{n}-{"x".join(map(str, c["shape"]))}' for n, c in CASES]
+GENERATOR_CASES = CASES + [('upsample', c) for c in UPSAMPLE]
+CLASSIFIER_CASES = [
+  ('resnet', dict(shape=(12, 12, 1), classes=5, width=4, depth=10, norm=norm))
+  for norm in ('batch', 'group')
+]
+
+
+def title(value):
+  """A case's name in the report."""
+  return (
+    'x'.join(map(str, value['shape'])) if isinstance(value, dict) else value
+  )
+
+
 N, Z = 4, 6
 LABELS = jnp.arange(N) % 3
 
@@ -32,10 +55,12 @@ def count(tree):
 
 
 def test_every_network_is_tested_here():
-  assert {n for n, _ in CASES} == set(GENERATORS) == set(DISCRIMINATORS)
+  assert {n for n, _ in GENERATOR_CASES} == set(GENERATORS)
+  assert {n for n, _ in CASES} == set(DISCRIMINATORS)
+  assert {n for n, _ in CLASSIFIER_CASES} == set(CLASSIFIERS)
 
 
-@pytest.mark.parametrize('name, settings', CASES, ids=IDS)
+@pytest.mark.parametrize('name, settings', GENERATOR_CASES, ids=title)
 def test_generator(name, settings):
   net = GENERATORS[name](**settings)
   z = jax.random.normal(jax.random.key(1), (N, Z))
@@ -51,7 +76,7 @@ def test_generator(name, settings):
   assert np.array_equal(moved, samples) != bool(settings.get('classes'))
 
 
-@pytest.mark.parametrize('name, settings', CASES, ids=IDS)
+@pytest.mark.parametrize('name, settings', CASES, ids=title)
 def test_discriminator(name, settings):
   net = DISCRIMINATORS[name](**settings)
   x = jax.random.normal(jax.random.key(1), (N, *settings['shape']))
@@ -67,6 +92,26 @@ def test_discriminator(name, settings):
   assert all(len(f) == N for f in features.values())
   moved = judge(x, (LABELS + 1) % 3).logits
   assert np.array_equal(moved, logits) != bool(settings.get('classes'))
+
+
+@pytest.mark.parametrize('name, settings', CLASSIFIER_CASES)
+def test_classifier(name, settings):
+  net = CLASSIFIERS[name](**settings)
+  x = jax.random.normal(jax.random.key(1), (N, *settings['shape']))
+  variables = small.init(net, x)
+  judge = jax.jit(
+    lambda x, labels: net.apply(
+      variables, x, labels, train=True, mutable=['batch_stats']
+    )[0]
+  )
+  logits, features = judge(x, LABELS)
+  assert logits.shape == (N, settings['classes']) and features
+  assert all(len(f) == N for f in features.values())
+  # It must not see what it is asked for.
+  assert np.array_equal(judge(x, (LABELS + 1) % 3).logits, logits)
+  beside_another = judge(x.at[0].add(1.0), LABELS).logits
+  same = np.allclose(logits[1:], beside_another[1:], rtol=1e-4)
+  assert same == net.per_sample
 
 
 @pytest.mark.parametrize('norm', ['batch', 'group', 'none'])

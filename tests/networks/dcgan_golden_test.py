@@ -4,10 +4,11 @@ import jax
 import numpy as np
 import pytest
 
+from gan_jax import convert
 from gan_jax.losses import LOSSES
 from gan_jax.networks import dcgan
 from gan_jax.objective import Objective
-from tests.golden import osgan_layout, rule
+from tests.golden import rule
 
 ABOUT, ARRAYS = rule.load('osgan')
 SHAPE = (64, 64, 3)
@@ -21,10 +22,14 @@ D = {
 FORWARD = 1e-4
 
 
+KINDS = {'G': 'osgan.generator', 'D': 'osgan.discriminator'}
+
+
 def variables(name):
-  role, _, norm = name.partition('_')
   arrays = rule.weights(ABOUT['nets'][name])
-  return osgan_layout.to_ours(arrays, role, norm or 'bn')
+  module, found = convert.released(KINDS[name[0]], arrays)
+  assert module == (G if name == 'G' else D[name])  # sizes from the shapes
+  return found
 
 
 def latents():
@@ -118,11 +123,9 @@ def test_gradients_of_two_separate_passes(case, net, loss):
   # float32 gradient of these small networks by 0.1 to 1 percent.
   noise = ABOUT['cases'][case].get('grad_noise', {})
   for role, gradient in (('D', d_gradient), ('G', g_gradient)):
-    norm = net.partition('_')[2] if role == 'D' else 'bn'
     reference = ABOUT['cases'][case]['grads'][f'two_pass/{role}']
-    rows = rule.gradient_errors(
-      osgan_layout.to_released(gradient, role, norm), reference
-    )
+    arrays = convert.under_released_names(KINDS[role], {'params': gradient})
+    rows = rule.gradient_errors(arrays, reference)
     tolerance = max(1e-3, 5 * noise.get(f'two_pass/{role}', 0.0))
     for name, error in rows:
       assert error < tolerance, (role, name, error)

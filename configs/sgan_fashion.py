@@ -1,0 +1,33 @@
+"""SGAN on Fashion-MNIST, 28 x 28: 5-S-DCGAN.
+
+Chavdarova and Fleuret 2018, Figure 14 (samples after 6,000 steps) and appendix
+B.1: batch 50.
+
+  python -m gan_jax.main --config=configs/sgan_fashion.py
+
+n is the number of local pairs (n=0: a single one, the baseline), loss one of
+gan, wgan_gp, dragan; share=0.5 is the paper's N-SW, half of the parameters
+common to the local pairs; simple=true leaves the messengers out. The paper's
+learning rate, 1e-5, is slow: lr=2e-4 is DCGAN's own.
+Data: TFDS downloads and prepares it once (needs the tf extra); the files
+themselves do as well: --config.data.source=idx:FOLDER.
+Expected numbers: not yet measured.
+"""
+
+from gan_jax.config import defaults, finish, options
+from gan_jax.presets import sgan
+
+
+def get_config(arg=''):
+  args = options(arg, **sgan.OPTIONS)
+  c = defaults()
+  c.data.source = 'tfds:fashion_mnist'
+  c.data.resolution = 28
+  c.data.channels = 1
+  net = dict(name='dcgan', width=64, norm='batch', spectral=False, bias=False)
+  c.generator = net
+  c.discriminator = net
+  c.train.batch = 50
+  c.train.steps = 6000
+  sgan.apply(c, args)
+  return finish(c, args.test)

@@ -1,0 +1,33 @@
+"""SGAN on points in the plane: N local pairs train one global pair.
+
+Chavdarova and Fleuret 2018, section 4.1 and appendix A: 8 and 10 Gaussians on
+a circle, 25 on a grid, the Swiss roll; networks of 4 layers of 512 units.
+Figure 2 is loss=gan, Figures 3, 4, 8, 10 and 11 are loss=wgan_gp.
+
+  python -m gan_jax.main --config=configs/sgan_toy.py
+  python -m gan_jax.main --config=configs/sgan_toy.py:data=grid25,n=10,lr=1e-4
+
+n is the number of local pairs (n=0: a single one, the baseline), loss one of
+gan, wgan_gp, dragan; share=0.5 is the paper's N-SW, half of the parameters
+common to the local pairs; simple=true leaves the messengers out. The paper's
+learning rate, 1e-5, is slow: lr=2e-4 is DCGAN's own.
+Data: drawn on the spot; data is one of ring8, ring10, grid25, swissroll. The
+paper gives no batch size.
+Expected numbers: not yet measured (by benchmarks/sgan_toy.py, on 2 cores).
+"""
+
+from gan_jax.config import defaults, finish, options
+from gan_jax.presets import sgan
+
+
+def get_config(arg=''):
+  args = options(arg, **sgan.OPTIONS, data='ring8')
+  c = defaults()
+  c.data.source = f'toy:{args.data}'
+  net = dict(name='mlp', width=512, depth=4, slope=0.01)
+  c.generator = net
+  c.discriminator = net
+  c.train.batch = 256
+  c.train.steps = 20_000
+  sgan.apply(c, args)
+  return finish(c, args.test)

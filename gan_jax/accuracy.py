@@ -1,0 +1,94 @@
+"""The share of the test set that a run's classifier or student gets right."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from gan_jax.data import open_source, part
+from gan_jax.data.pipeline import decode
+from gan_jax.errors import UserError
+from gan_jax.state import TrainState
+
+CHUNK = 250  # pictures judged at a time
+NOBODY = -1  # the label of what fills up the last chunk: no class is that
+
+
+class Accuracy:
+  """Measures it, in inference mode, on pictures that training never sees.
+
+  Args:
+    config: of the run; `config.data` with `test_source` and `test_split` in
+      place of its own.
+    experiment: what it means.
+    train: the source that the run trains on.
+
+  Attributes:
+    reference: what it is measured on, for people.
+    count: number of pictures.
+
+  Raises:
+    UserError: if the test set cannot be opened, is not of the run's classes
+      and shape, or is what the run trains on.
+  """
+
+  def __init__(self, config, experiment, train):
+    section = config.data.copy_and_resolve_references()
+    with section.unlocked():
+      section.source = section.test_source or section.source
+      section.split = section.test_split
+    _refuse_training_split(config.data, section)
+    test = open_source(section)
+    self.reference = f'{section.source}, {section.split}'
+    if test.shape != train.shape or len(test.classes) > len(train.classes):
+      raise UserError(
+        f'The test set {self.reference} has {len(test.classes)} classes and'
+        f' pictures of shape {test.shape}; the run trains on'
+        f' {len(train.classes)} and {train.shape}: set config.data.test_source'
+        ' to a set of the same kind.'
+      )
+    if np.array_equal(test[0][0], train[0][0]):
+      raise UserError(_SAME.format(self.reference))
+    images, labels = test.arrays()
+    self.count = len(labels)
+    fill = -self.count % CHUNK
+    self._images = np.concatenate([images, images[:1].repeat(fill, 0)])
+    self._labels = np.concatenate([labels, np.full(fill, NOBODY, np.int32)])
+    self._right = jax.jit(_counter(experiment.objective.discriminator))
+
+  def __call__(self, state: TrainState) -> float:
+    """The accuracy at this state, in [0, 1]."""
+    variables = state.pair.d.variables
+    right = [
+      self._right(
+        variables, self._images[i : i + CHUNK], self._labels[i : i + CHUNK]
+      )
+      for i in range(0, len(self._labels), CHUNK)
+    ]
+    return sum(map(int, jax.device_get(right))) / self.count
+
+
+_SAME = (
+  'The test set {} is what the run trains on: set config.data.test_split to'
+  ' another split or config.data.test_source to another set, or hold a tenth'
+  " out by config.data.split='train[:90%]' and"
+  " config.data.test_split='train[90%:]'."
+)
+
+
+def _refuse_training_split(train, test) -> None:
+  """Raises UserError if two sections of `config.data` must share pictures."""
+  (a, cut_a), (b, cut_b) = part.parse(train.split), part.parse(test.split)
+  if train.source == test.source and a == b and not (cut_a and cut_b):
+    raise UserError(_SAME.format(f'{test.source}, {test.split}'))
+
+
+def _counter(network):
+  """The function that counts the right answers among uint8 pictures."""
+
+  def right(variables, images, labels):
+    raw = {'image': images, 'label': labels}
+    batch = decode({}, raw | {'mirror': jnp.zeros(len(labels), bool)})
+    logits = network.apply(variables, batch.image, labels, train=False).logits
+    return jnp.sum(jnp.argmax(logits, -1) == labels)
+
+  return right

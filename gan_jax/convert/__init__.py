@@ -1,0 +1,97 @@
+"""Released networks: arrays under their own names and layouts, as ours.
+
+| name | what | file |
+|---|---|---|
+| osgan.generator | OSGAN's DCGAN generator | osgan.py |
+| osgan.discriminator | its discriminator, batch or group norm | osgan.py |
+
+files.py reads the files that networks are released in, pickles.py the pickles
+among them, layout.py has what the methods share, job.py is --mode=convert. A
+method is a file with its `Kind`s and their names in `KINDS`.
+"""
+
+import difflib
+from collections.abc import Mapping
+
+import flax.linen as nn
+import numpy as np
+
+from gan_jax.convert import osgan
+from gan_jax.convert.layout import Kind
+from gan_jax.errors import UserError
+
+KINDS: dict[str, Kind] = {
+  'osgan.generator': osgan.GENERATOR,
+  'osgan.discriminator': osgan.DISCRIMINATOR,
+}
+
+
+def kind(name: str) -> Kind:
+  """The kind of a name.
+
+  Raises:
+    UserError: if there is none.
+  """
+  if name not in KINDS:
+    close = difflib.get_close_matches(name, KINDS, 1)
+    raise UserError(
+      f"'{name}' is no released network that is known"
+      + (f'; did you mean {close[0]}?' if close else '')
+      + f' (known are: {", ".join(KINDS)}).'
+    )
+  return KINDS[name]
+
+
+def released(
+  name: str, arrays: Mapping[str, np.ndarray]
+) -> tuple[nn.Module, dict]:
+  """A released network, computing the same function.
+
+  Args:
+    name: a key of `KINDS`.
+    arrays: all of the network's arrays by their released names, in their
+      released layouts; floats of any width. Sizes are read from their shapes.
+
+  Returns:
+    (module, variables); variables are NumPy arrays, float32, or float64 while
+    jax_enable_x64 is on.
+
+  Raises:
+    UserError: for an unknown name, and for arrays that are missing, left
+      over, of the wrong shape or type, or not finite.
+  """
+  known = kind(name)
+  try:
+    return known.read(arrays)
+  except UserError as error:
+    raise UserError(f'these arrays are no {name}: {error}') from None
+
+
+def under_released_names(name: str, variables) -> dict[str, np.ndarray]:
+  """The way back: variables of a network in its released names and layouts.
+
+  Args:
+    name: a key of `KINDS`.
+    variables: of the module that `released` gives; a gradient by its
+      parameters is {'params': gradient}.
+  """
+  return kind(name).write(variables)
+
+
+def find(arrays: Mapping[str, np.ndarray]) -> list[tuple[str, str]]:
+  """The networks in a file: (name in `KINDS`, prefix of its arrays' names).
+
+  A checkpoint may hold several, 'g.' and 'g_ema.' before their names.
+  """
+  found = []
+  for name, known in KINDS.items():
+    for first, *others in known.marks:
+      for candidate in arrays:
+        prefix = candidate.removesuffix(first)
+        if (
+          candidate.endswith(first)
+          and (not prefix or prefix.endswith('.'))
+          and all(prefix + other in arrays for other in others)
+        ):
+          found.append((name, prefix))
+  return found

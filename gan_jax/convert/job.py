@@ -1,0 +1,289 @@
+"""--mode=convert: a released checkpoint becomes a run."""
+
+import logging
+import pathlib
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from gan_jax import config as config_lib
+from gan_jax import convert, ema
+from gan_jax import experiment as experiment_lib
+from gan_jax.checkpoint import Checkpoints
+from gan_jax.convert import files
+from gan_jax.data.source import Source
+from gan_jax.errors import UserError
+from gan_jax.mesh import one_device, replicated
+from gan_jax.networks import DISCRIMINATORS, GENERATORS
+from gan_jax.rundir import RunDir
+from gan_jax.state import Pair, TrainState
+from gan_jax.validate import validate
+
+log = logging.getLogger('gan_jax')
+
+REGISTRIES = {'generator': GENERATORS, 'discriminator': DISCRIMINATORS}
+
+
+class Network(NamedTuple):
+  """A released network; `where` says in words what it came from."""
+
+  kind: convert.Kind
+  module: nn.Module
+  variables: Any
+  where: str
+
+
+class Unread(Source):
+  """Stands for a run's data that nobody has opened yet."""
+
+  dtype = np.dtype(np.uint8)
+
+  def __init__(self, name: str, shape):
+    self.name, self.shape = name, tuple(shape)
+    self.report = f'{name}: not read yet; the run was converted.'
+
+  def __len__(self):
+    return 0
+
+
+def run(
+  sources: str,
+  out,
+  *,
+  kinds: str | None = None,
+  spec: str | None = None,
+  overrides: Sequence[tuple[str, str]] = (),
+) -> None:
+  """Makes the run folder `out` of released files: a checkpoint of step 0.
+
+  The average of G starts at the converted G, the optimisers at rest. A D that
+  no file holds is a fresh one.
+
+  Args:
+    sources: files, separated by commas.
+    out: the folder; it must not hold a run.
+    kinds: names in `convert.KINDS`, separated by commas, of the networks to
+      take, each with `:PREFIX` where a file holds it more than once; None for
+      whatever is found.
+    spec: a config file to go by for what the networks do not tell; None for
+      the defaults.
+    overrides: (path, text) pairs that change single settings.
+
+  Raises:
+    UserError: for whatever the user can put right.
+  """
+  path = pathlib.Path(out)
+  checkpoints = path / 'checkpoints'
+  if (path / 'config.json').exists() or any(checkpoints.glob('*')):
+    raise UserError(
+      f'--out={out} already holds a run: name a folder that does not.'
+    )
+  networks = open_networks(sources.split(','), kinds)
+  config, notes = make_config(networks, spec, overrides)
+  shape = networks['generator'].module.shape
+  mesh = one_device()
+  experiment = experiment_lib.build(config, shape, 0)
+  state = experiment_lib.initial_state(experiment, config.train.seed, mesh)
+  state = take_over(state, networks, replicated(mesh))
+  with RunDir(path) as folder:
+    for role in REGISTRIES:
+      log.info('%s: %s', role, _described(networks.get(role)))
+    for note in notes:
+      log.info('%s', note)
+    folder.save_data(Unread(config.data.source, shape))
+    saved = Checkpoints(folder.checkpoints, config.train.keep)
+    saved.save(0, state)
+    saved.close()
+    folder.save_config(config)  # last: with it the folder holds a run
+    log.info('%s is a run now: --mode=sample --workdir=%s', out, out)
+
+
+def _described(network: Network | None) -> str:
+  if network is None:
+    return 'freshly initialised; no file holds one'
+  leaves = jax.tree.leaves(network.variables['params'])
+  count = sum(leaf.size for leaf in leaves)
+  return f'{network.where}, {count:,} parameters'
+
+
+def open_networks(
+  paths: Sequence[str], kinds: str | None = None
+) -> dict[str, Network]:
+  """The networks in released files, by role.
+
+  Args:
+    paths: of the files.
+    kinds: see `run`.
+
+  Raises:
+    UserError: a file cannot be read; there is no generator, or there are two
+      networks for one role, or they do not fit.
+  """
+  wanted = {}
+  for word in filter(None, (kinds or '').split(',')):
+    name, _, prefix = word.partition(':')
+    convert.kind(name)
+    wanted[name] = prefix and f'{prefix}.'
+  networks, held = {}, []
+  for path in paths:
+    arrays = files.read(path)
+    found = convert.find(arrays)
+    held += [f'{name}:{prefix}'.rstrip('.:') for name, prefix in found]
+    if wanted and not found and len(wanted) == len(paths) == 1:
+      found = list(wanted.items())  # to hear what is missing
+    for name, prefix in found:
+      if not wanted or wanted.get(name) in ('', prefix):
+        _add(networks, path, arrays, name, prefix)
+    if not found:
+      held += [*list(arrays)[:5], *(['...'] if len(arrays) > 5 else [])]
+  if 'generator' not in networks:
+    known = [k for k, v in convert.KINDS.items() if v.role == 'generator']
+    raise UserError(
+      f'--from={",".join(paths)} holds no generator that'
+      f' {f"--as={kinds} names" if kinds else "is known"}: known are'
+      f' {", ".join(known)}; held are {", ".join(held)}.'
+    )
+  shapes = {role: n.module.shape for role, n in networks.items()}
+  if len(set(shapes.values())) > 1:
+    raise UserError(
+      'The networks do not fit: '
+      + ', '.join(f'the {r} has pictures {list(s)}' for r, s in shapes.items())
+      + '; name files of one run.'
+    )
+  return networks
+
+
+def _add(networks, path, arrays, name: str, prefix: str) -> None:
+  """Puts one network in its role."""
+  kind = convert.kind(name)
+  own = {
+    key.removeprefix(prefix): array
+    for key, array in arrays.items()
+    if key.startswith(prefix)
+  }
+  where = f'{name} from {path}' + (f', {prefix}*' if prefix else '')
+  if kind.role in networks:
+    raise UserError(
+      f'There are two networks for the {kind.role}, {networks[kind.role].where}'
+      f' and {where}: name one file of each, or one by --as={name}:PREFIX.'
+    )
+  try:
+    module, variables = convert.released(name, own)
+  except UserError as error:
+    raise UserError(f'{path}: {error}') from None
+  networks[kind.role] = Network(kind, module, variables, where)
+
+
+def make_config(networks: dict[str, Network], spec=None, overrides=()):
+  """The config of the run, and what is to be said about it.
+
+  Args:
+    networks: by role.
+    spec: see `run`.
+    overrides: see `run`.
+
+  Returns:
+    (the locked config, notes).
+
+  Raises:
+    UserError: a setting is wrong, or not what the networks are.
+  """
+  config = config_lib.load(spec) if spec else config_lib.defaults()
+  before = config.copy_and_resolve_references()
+  facts = {}
+  for role, (kind, module, variables, _) in networks.items():
+    height, _, channels = module.shape
+    facts |= {
+      role: section(role, module),
+      'data.resolution': height,
+      'data.channels': channels,
+      'data.conditional': bool(module.classes),
+      **kind.facts(module, variables),
+    }
+    hints = {} if spec else kind.hints(module)
+    for path, value in hints.items():
+      _set(config, path, value)
+  for path, value in facts.items():
+    _set(config, path, value)
+  for path, text in overrides:
+    config_lib.override(config, path, text)
+  for path, value in facts.items():
+    if _get(config, path) != value:
+      raise UserError(
+        f'--config.{path} contradicts the checkpoint, which has {value}: leave'
+        ' it out.'
+      )
+  validate(config)
+  changes = config_lib.differences(before, config)
+  if spec:
+    said = f'Unlike {spec}: {"; ".join(changes)}.'
+    notes = [f'{said} To train on with it, set these again.'] if changes else []
+  else:
+    same = ', '.join(f'{path} = {value}' for path, value in facts.items())
+    notes = [f'To train on, take a --config that has {same}.']
+    if 'data.source' not in dict(overrides):
+      source = config.data.source
+      notes += [f'Data: {source}; name others by --config.data.source=...']
+  return config.lock(), notes
+
+
+def section(role: str, module: nn.Module) -> dict:
+  """The config's section that builds this module."""
+  registry = REGISTRIES[role]
+  name = next(n for n, network in registry.items() if type(module) is network)
+  own = {'shape', 'classes', 'parent', 'name'}
+  fields = [f for f in module.__dataclass_fields__ if f not in own]
+  return {'name': name} | {field: getattr(module, field) for field in fields}
+
+
+def _get(config, path: str):
+  for key in path.split('.'):
+    config = config[key]
+  return config.to_dict() if hasattr(config, 'to_dict') else config
+
+
+def _set(config, path: str, value) -> None:
+  *parents, leaf = path.split('.')
+  for key in parents:
+    config = config[key]
+  with config.unlocked():
+    config[leaf] = value
+
+
+def take_over(
+  state: TrainState, networks: dict[str, Network], where
+) -> TrainState:
+  """A first state, its networks replaced by the released ones.
+
+  Args:
+    state: of step 0.
+    networks: by role.
+    where: the sharding of the state.
+
+  Raises:
+    UserError: the state's networks have other arrays.
+  """
+
+  def replaced(player, role):
+    if role not in networks:
+      return player
+    stats = jax.device_put(dict(networks[role].variables), where)
+    params = stats.pop('params')
+    shapes = player and jax.tree.map(jnp.shape, player.params)
+    if shapes != jax.tree.map(jnp.shape, params):
+      raise UserError(
+        f'The config gives the {role} other arrays than the files hold: name a'
+        ' --config of the same method.'
+      )
+    return player.replace(params=params, stats=player.stats | stats)
+
+  pair = Pair(
+    g=replaced(state.pair.g, 'generator'),
+    d=replaced(state.pair.d, 'discriminator'),
+  )
+  average = None if state.ema is None else ema.start(pair.g)
+  return state.replace(pair=pair, ema=average)

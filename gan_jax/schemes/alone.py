@@ -1,0 +1,50 @@
+"""A classifier trained alone, on real samples: no generator, no game."""
+
+import jax
+
+from gan_jax.errors import UserError
+from gan_jax.losses import ClassifierLoss
+from gan_jax.schemes import joint
+from gan_jax.schemes.joint import draws
+from gan_jax.state import Pair
+
+__all__ = ['check', 'draws', 'make_step']
+
+
+def check(settings, loss, discriminator) -> None:
+  """Refuses a loss that needs a generator.
+
+  Raises:
+    UserError: if the loss is not a classifier's, with data.
+  """
+  del discriminator
+  joint.check_steps(settings)
+  if not isinstance(loss, ClassifierLoss) or loss.data_free:
+    raise UserError(
+      "config.scheme.name = 'alone' trains a classifier without a generator:"
+      " set config.loss.name = 'cross_entropy' or 'kd', or"
+      " config.scheme.name = 'two_stage'."
+    )
+
+
+def make_step(objective, optimizers, settings):
+  """A training step of a classifier.
+
+  Args:
+    objective: a `Distillation` without a generator.
+    optimizers: of which D's is used.
+    settings: nothing in them concerns this scheme.
+
+  Returns:
+    step(pair, batch, key) -> (pair, metrics), pure; `pair.g` is None.
+  """
+  del settings
+
+  def step(pair: Pair, batch, key):
+    d, real, labels = pair.d, batch.image[0], batch.label[0]
+    gradient, (stats, metrics) = jax.grad(objective.d_loss, has_aux=True)(
+      d.params, d.stats, real, None, labels, key
+    )
+    return Pair(None, optimizers.d.update(d, gradient, stats)), metrics
+
+  return step

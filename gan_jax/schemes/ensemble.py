@@ -1,0 +1,371 @@
+"""Ensembles: N local pairs that train one global pair (SGAN).
+
+Chavdarova and Fleuret 2018, Algorithm 1. One step:
+
+  1. every local pair trains by itself, by any scheme;
+  2. the local discriminators are cloned: the messengers;
+  3. each messenger learns from the global generator G_0, as often as a local
+     discriminator from its own;
+  4. G_0 is updated once against all messengers;
+  5. the global discriminator D_0 is updated once against all local generators.
+
+Nothing flows from the global pair to the local ones, which is why step 1 may
+come first for all pairs at once: the pairs are one stacked pytree, trained
+under `vmap`, and spread over the devices of the mesh axis `pair`.
+
+Where the paper is silent (spec/sgan.md, section 2.2), `config.ensemble` says.
+Statistics of G_0 and of D_0 move to the mean of what their N passes make of
+them: the passes happen side by side, so none is the last.
+"""
+
+import functools
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+from jax import lax
+from jax.sharding import PartitionSpec as P
+
+from gan_jax.data.pipeline import Batch
+from gan_jax.objective import Objective, initial_player
+from gan_jax.optimizer import Optimizers
+from gan_jax.schemes import sharing
+from gan_jax.schemes.sharing import Shared, TiedOptimizer
+from gan_jax.state import Pair, Player, stream
+
+LOCAL = 'local'  # the axis of the pairs under vmap
+
+
+def draws(settings, d_steps: int) -> int:
+  """Real minibatches that one step uses up.
+
+  Algorithm 1 draws one wherever it says X_inf (`real = 'fresh'`): for every
+  pair I_D in step 1, I_D in step 3, one in step 5. G_0's update takes the
+  messengers' last. Shared, the pairs and the steps have the same I_D.
+
+  Args:
+    settings: `config.ensemble`, with pairs > 0.
+    d_steps: I_D, those of a local pair's step.
+  """
+  if settings.real == 'shared':
+    return d_steps
+  return settings.pairs * (d_steps * (1 + settings.messengers) + 1)
+
+
+def parts(settings) -> int:
+  """How many parts of an ensemble devices can hold apart; 1 for no ensemble."""
+  apart = settings.pairs and settings.g_updates == 'once'
+  return settings.pairs if apart else 1
+
+
+def build(config, objective, optimizers, scheme, z, sample):
+  """The ensemble that a validated config describes, or None.
+
+  Args:
+    config: the whole run's.
+    objective: the game.
+    optimizers: the update rules of G and D.
+    scheme: the module that trains the local pairs.
+    z: a batch of latent vectors, of any size.
+    sample: a batch of samples.
+  """
+  settings = config.ensemble
+  if not settings.pairs:
+    return None
+  shared = sharing.choose(objective, z, sample, settings.weight_sharing)
+  return Ensemble(
+    objective, optimizers, scheme, config.scheme, settings, shared
+  )
+
+
+def fold(key, ids):
+  """One key a pair, [n]."""
+  return jax.vmap(functools.partial(jax.random.fold_in, key))(ids)
+
+
+class Ensemble(NamedTuple):
+  """Algorithm 1, a method a phase; `step` puts them together.
+
+  `axis` is the mesh axis that a method's pairs are spread over, or None if it
+  is given them all. Below, n is the number of pairs that a method is given.
+
+  Attributes:
+    objective: the game.
+    optimizers: the update rules of G and D, local and global.
+    scheme: trains the local pairs; a module of `schemes`.
+    scheme_settings: `config.scheme`.
+    settings: `config.ensemble`.
+    shared: layers that local pairs share, or None.
+  """
+
+  objective: Objective
+  optimizers: Optimizers
+  scheme: Any
+  scheme_settings: Any
+  settings: Any
+  shared: Shared | None = None
+
+  @property
+  def d_steps(self) -> int:
+    """I_D, updates of a discriminator a step."""
+    return self.scheme.draws(self.scheme_settings)
+
+  @property
+  def _real(self):
+    return 0 if self.settings.real == 'fresh' else None
+
+  @property
+  def _noise(self):
+    return 0 if self.settings.noise == 'fresh' else None
+
+  def keys(self, key, name: str, ids):
+    """A phase's keys: one a pair, or one key for all if noise is shared."""
+    key = stream(key, name)
+    return key if self._noise is None else fold(key, ids)
+
+  def first_pairs(self, z, sample, key) -> Pair:
+    """The local pairs before the first step, stacked [N, ...].
+
+    Args:
+      z: a batch of latent vectors, of any size.
+      sample: a batch of samples.
+      key: the run's root key.
+    """
+    objective, rules = self.objective, self.optimizers
+
+    def one(key):
+      g, d = stream(key, 'generator'), stream(key, 'critic')
+      return Pair(
+        initial_player(objective.generator, z, rules.g, g),
+        objective.first_d(sample, rules.d, d),
+      )
+
+    ids = jnp.arange(self.settings.pairs)
+    pairs = jax.vmap(one)(fold(stream(key, 'locals'), ids))
+    if not self.shared:
+      return pairs
+    tied = lambda player, names: player.replace(
+      params=sharing.tie(player.params, names)
+    )
+    return Pair(tied(pairs.g, self.shared.g), tied(pairs.d, self.shared.d))
+
+  def deal(self, batch: Batch):
+    """A step's minibatches for locals, messengers and D_0.
+
+    Args:
+      batch: of `draws` minibatches, a pair's own ones next to each other and
+        in the order of the phases.
+
+    Returns:
+      Three of Batch, [n, I_D, ...], [n, I_D, ...] and [n, ...] where every
+      pair has its own, without n where they are shared. Without messengers
+      the second are the first: G_0's update meets the local discriminators
+      on what they have learned from.
+    """
+    count, last = self.d_steps, -1
+    cut = lambda *where: jax.tree.map(lambda x: x[where], batch)
+    if self._real is None:
+      return cut(slice(count)), cut(slice(count)), cut(last)
+    every = slice(None)
+    local = cut(every, slice(count))
+    own = cut(every, slice(count, 2 * count))
+    return local, own if self.settings.messengers else local, cut(every, last)
+
+  def train_locals(self, pairs: Pair, batch: Batch, keys, axis=None):
+    """Step 1: every pair by itself. Returns the pairs and metrics [n]."""
+    rules = self._tied(axis) if self.shared else self.optimizers
+    step = self.scheme.make_step(self.objective, rules, self.scheme_settings)
+    axes = (0, self._real, self._noise)
+    return jax.vmap(step, axes, axis_name=LOCAL)(pairs, batch, keys)
+
+  def _tied(self, axis) -> Optimizers:
+    """The update rules under which shared layers stay equal."""
+    names = [name for name in (LOCAL, axis) if name]
+
+    def over_all(reduce):
+      return lambda tree: functools.reduce(reduce, names, tree)
+
+    average = over_all(lax.pmean)
+    meet = over_all(lax.psum) if self.settings.reduce == 'sum' else average
+    return Optimizers(
+      TiedOptimizer(self.optimizers.g, self.shared.g, meet, average),
+      TiedOptimizer(self.optimizers.d, self.shared.d, meet, average),
+    )
+
+  def messengers(self, critics: Player) -> Player:
+    """Step 2: copies of the local discriminators, statistics included."""
+    if self.settings.messenger_opt == 'copied':
+      return critics
+    return critics.replace(opt=jax.vmap(self.optimizers.d.init)(critics.params))
+
+  def train_messengers(self, g: Player, messengers: Player, batch, keys):
+    """Step 3: each messenger against G_0, which stays as it is."""
+
+    def one(d, batch, key):
+      for k in range(self.d_steps):
+        real, labels = batch.image[k], batch.label[k]
+        key_k = stream(key, f'{k}')
+        fake, _ = self._fakes(g.params, g.stats, labels, key_k)
+        gradient, (stats, _) = jax.grad(self.objective.d_loss, has_aux=True)(
+          d.params, d.stats, real, fake, labels, key_k
+        )
+        d = self.optimizers.d.update(d, gradient, stats)
+      return d
+
+    return jax.vmap(one, (0, self._real, self._noise))(messengers, batch, keys)
+
+  def g_gradient(self, g: Player, critics: Player, batch, keys, axis=None):
+    """Step 4: G_0's gradient against all critics, its stats, metrics."""
+
+    def one(params, critic, batch, key):
+      fake, stats = self._fakes(params, g.stats, batch.label, key)
+      loss, metrics = self.objective.g_loss(
+        fake, critic.params, critic.stats, batch.image, batch.label
+      )
+      return loss, (stats, metrics)
+
+    return self._gradient(one, g.params, (critics, batch, keys), axis)
+
+  def d_gradient(self, d: Player, generators: Player, batch, keys, axis=None):
+    """Step 5: D_0's gradient against all local generators, stats, metrics."""
+
+    def one(params, g, batch, key):
+      fake, _ = self._fakes(g.params, g.stats, batch.label, key)
+      return self.objective.d_loss(
+        params, d.stats, batch.image, fake, batch.label, key
+      )
+
+    return self._gradient(one, d.params, (generators, batch, keys), axis)
+
+  def _fakes(self, params, stats, labels, key):
+    """A generator's training pass on fresh latent vectors; its new stats."""
+    z = self.objective.latents(key, len(labels))
+    return self.objective.generate(params, stats, z, labels, key)
+
+  def _gradient(self, one, params, opponents, axis):
+    """The gradient of the reduced losses `one(params, *opponent)`.
+
+    One gradient of a mean, not a mean of gradients: convolutions see the N
+    batches as a single one.
+    """
+    summed = self.settings.reduce == 'sum'
+
+    def total(params):
+      losses, aux = jax.vmap(
+        functools.partial(one, params), (0, self._real, self._noise)
+      )(*opponents)
+      return (jnp.sum if summed else jnp.mean)(losses), aux
+
+    gradient, aux = jax.grad(total, has_aux=True)(params)
+    if axis:
+      gradient = (lax.psum if summed else lax.pmean)(gradient, axis)
+    return gradient, *mean(aux, axis)
+
+  def train_g(self, g: Player, critics: Player, batch, keys, axis=None):
+    """Steps 2 to 4: messengers and G_0. Returns G_0 and metrics.
+
+    Args:
+      g: G_0.
+      critics: the local discriminators.
+      batch: minibatches [n, I_D, ...], or [I_D, ...] if shared.
+      keys: of the two phases, messengers and G_0.
+      axis: see `Ensemble`.
+    """
+    if self.settings.messengers:
+      critics = self.messengers(critics)
+      critics = self.train_messengers(g, critics, batch, keys[0])
+    where = (slice(None), -1) if self._real == 0 else (-1,)
+    last = jax.tree.map(lambda x: x[where], batch)
+    gradient, stats, metrics = self.g_gradient(g, critics, last, keys[1], axis)
+    return self.optimizers.g.update(g, gradient, stats), metrics
+
+  def train_g_each(self, g: Player, critics: Player, batch, keys):
+    """Steps 2 to 4 after each local pair's update (appendix A.2).
+
+    G_0 meets the messenger of that pair alone, so N updates cost as much as
+    one against all. Since local pairs know nothing of G_0, it is no matter
+    that all of them have been updated by now.
+
+    Args and returns as of `train_g`.
+    """
+    lift = lambda tree, axis: (
+      jax.tree.map(lambda x: x[:, None], tree) if axis == 0 else None
+    )
+    own = lift(critics, 0), lift(batch, self._real), lift(keys, self._noise)
+
+    def one(g, own):
+      critic, own_batch, own_keys = own
+      return self.train_g(
+        g,
+        critic,
+        batch if self._real is None else own_batch,
+        keys if self._noise is None else own_keys,
+      )
+
+    g, metrics = lax.scan(one, g, own)
+    return g, mean(metrics)
+
+  def step(self, pair: Pair, pairs: Pair, batch: Batch, key, mesh=None):
+    """Algorithm 1, one iteration.
+
+    Args:
+      pair: the global pair (G_0, D_0).
+      pairs: the local pairs, stacked [N, ...].
+      batch: of `draws` minibatches.
+      key: of the step.
+      mesh: devices to spread the pairs over, along 'pair', which divides N;
+        None for one.
+
+    Returns:
+      The global pair, the local pairs, and metrics: the global pair's under
+      the names that a pair's have, the local pairs' means as 'local_...'.
+    """
+    if self._real == 0:
+      apart = lambda x: x.reshape(self.settings.pairs, -1, *x.shape[1:])
+      batch = jax.tree.map(apart, batch)
+    ids = jnp.arange(self.settings.pairs)
+    if mesh is None or mesh.shape['pair'] == 1:
+      return self._step(pair, pairs, batch, ids, key)
+    # What lies where is said, not left to the compiler: it would gather the
+    # convolutions of all pairs. The axis 'data' stays the compiler's. Types
+    # that vary over devices are not checked: they forbid the named axis LOCAL.
+    spread = jax.shard_map(
+      functools.partial(self._step, axis='pair'),
+      mesh=mesh,
+      in_specs=(
+        P(),
+        P('pair'),
+        P('pair') if self._real == 0 else P(),
+        P('pair'),
+        P(),
+      ),
+      out_specs=(P(), P('pair'), P()),
+      axis_names={'pair'},
+      check_vma=False,
+    )
+    return spread(pair, pairs, batch, ids, key)
+
+  def _step(self, pair, pairs, batch, ids, key, axis=None):
+    """An iteration of the pairs that one device has."""
+    for_locals, for_messengers, for_d = self.deal(batch)
+    keys = lambda name: self.keys(key, name, ids)
+    pairs, on_locals = self.train_locals(pairs, for_locals, keys('local'), axis)
+    g_keys = keys('messenger'), keys('global g')
+    if self.settings.g_updates == 'each':
+      g, on_g = self.train_g_each(pair.g, pairs.d, for_messengers, g_keys)
+    else:
+      g, on_g = self.train_g(pair.g, pairs.d, for_messengers, g_keys, axis)
+    gradient, stats, on_d = self.d_gradient(
+      pair.d, pairs.g, for_d, keys('global d'), axis
+    )
+    d = self.optimizers.d.update(pair.d, gradient, stats)
+    on_locals = {
+      f'local_{name}': value for name, value in mean(on_locals, axis).items()
+    }
+    return Pair(g, d), pairs, on_d | on_g | on_locals
+
+
+def mean(tree, axis=None):
+  """The mean over the pairs: of the leading axis, and of the devices."""
+  tree = jax.tree.map(lambda x: jnp.mean(x, 0).astype(x.dtype), tree)
+  return lax.pmean(tree, axis) if axis else tree

@@ -1,0 +1,387 @@
+"""Ensembles: the invariants of SGAN's Algorithm 1, phase by phase.
+
+(a) to (g) must hold of any right implementation, whatever the paper leaves
+open: nothing flows from the global pair to the local ones, and each update is
+the one that the algorithm's line says.
+"""
+
+import functools
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from gan_jax import experiment, optimizer
+from gan_jax.data.pipeline import Batch
+from gan_jax.mesh import one_device
+from gan_jax.schemes import SCHEMES, ensemble
+from gan_jax.state import Pair, stream
+from gan_jax.validate import validate
+from tests import small
+
+SGD = dict(name='sgd', lr=0.1, b1=0.0, b2=0.0, eps=0.0)
+KEY = jax.random.key(7)
+IDS = jnp.arange(3)
+SCHEME_NAMES = ('two_stage', 'one_stage', 'simultaneous')
+
+
+class Game:
+  """An ensemble of three tiny pairs, its first state and a batch."""
+
+  def __init__(self, scheme, d_steps, sgd, loss, values):
+    rules = dict(generator=SGD, discriminator=SGD) if sgd else {}
+    config = small.config(
+      scheme=dict(name=scheme, d_steps=d_steps),
+      loss=dict(name=loss),
+      optimizer=rules,
+    ).unlock()
+    config.ensemble.update(dict(pairs=3) | values)
+    validate(config)
+    self.config = config.lock()
+    self.made = experiment.build(config, small.SHAPE, 0)
+    self.objective, self.rules = self.made.objective, optimizer.build(config)
+    self.scheme = SCHEMES[scheme]
+    z, sample = jnp.zeros((1, 8)), jnp.zeros((1, 2))
+    self.group = ensemble.build(
+      config, self.objective, self.rules, self.scheme, z, sample
+    )
+    state = experiment.initial_state(self.made, 0, one_device())
+    self.pair, self.pairs = state.pair, state.local_pairs
+    self.batch = small.batch(self.made.draws)
+    self.step = jax.jit(self.group.step)
+
+  def run(self, pair, steps):
+    """The global and the local pairs after some steps."""
+    pairs = self.pairs
+    for t in range(steps):
+      key = jax.random.fold_in(KEY, t)
+      pair, pairs, _ = self.step(pair, pairs, self.batch, key)
+    return pair, pairs
+
+  def dealt(self):
+    """Fresh minibatches of the phases: [3, I_D, ...] twice, [3, ...]."""
+    apart = lambda x: x.reshape(3, -1, *x.shape[1:])
+    return self.group.deal(jax.tree.map(apart, self.batch))
+
+
+@functools.cache
+def game(scheme='two_stage', d_steps=1, sgd=False, loss=None, **values):
+  return Game(scheme, d_steps, sgd, loss or 'non_saturating', values)
+
+
+def member(tree, n):
+  return jax.tree.map(lambda x: x[n], tree)
+
+
+def stack(trees):
+  return jax.tree.map(lambda *x: jnp.stack(x), *trees)
+
+
+def moved(player, size=0.3):
+  """The same player elsewhere."""
+  return player.replace(params=jax.tree.map(lambda x: x + size, player.params))
+
+
+def close(a, b, rtol=1e-4, atol=2e-6):
+  np.testing.assert_allclose(small.flat(a), small.flat(b), rtol=rtol, atol=atol)
+
+
+@pytest.mark.parametrize('scheme', SCHEME_NAMES)
+def test_a_locals_go_the_same_way_without_a_global_pair(scheme):
+  g = game(scheme)
+  _, pairs = g.run(g.pair, 2)
+  alone = jax.jit(
+    jax.vmap(g.scheme.make_step(g.objective, g.rules, g.config.scheme))
+  )
+  expected, (batch, _, _) = g.pairs, g.dealt()
+  for t in range(2):
+    keys = g.group.keys(jax.random.fold_in(KEY, t), 'local', IDS)
+    expected, _ = alone(expected, batch, keys)
+  assert small.identical(pairs, expected)
+
+
+def test_b_locals_do_not_see_the_global_pair():
+  g = game()
+  pair, pairs = g.run(g.pair, 2)
+  other, same = g.run(Pair(moved(g.pair.g), moved(g.pair.d)), 2)
+  assert small.identical(pairs, same)
+  assert not small.identical(pair, other)
+
+
+def test_global_networks_do_not_see_each_other():
+  """G_0 never meets D_0, in either direction."""
+  g = game()
+  pair, _ = g.run(g.pair, 2)
+  other_d, _ = g.run(Pair(g.pair.g, moved(g.pair.d)), 2)
+  other_g, _ = g.run(Pair(moved(g.pair.g), g.pair.d), 2)
+  assert small.identical(pair.g, other_d.g)
+  assert small.identical(pair.d, other_g.d)
+
+
+def test_c_messengers_are_the_locals_then_learn_from_g():
+  g = game(d_steps=2)
+  _, batch, _ = g.dealt()
+  keys = g.group.keys(KEY, 'messenger', IDS)
+  train = jax.jit(g.group.train_messengers)
+  messengers = g.group.messengers(g.pairs.d)
+  assert small.identical(messengers, g.pairs.d)
+  learned = train(g.pair.g, messengers, batch, keys)
+  elsewhere = train(moved(g.pair.g), messengers, batch, keys)
+  for n in range(3):
+    before, after = (
+      small.flat(member(m.params, n)) for m in (messengers, learned)
+    )
+    assert np.abs(before - after).max() > 1e-5
+  assert not small.identical(learned.params, elsewhere.params)
+
+
+def test_d_one_pair_without_messengers_is_the_standard_gradient():
+  g = game(sgd=True, messengers=False)
+  net_g, net_d = g.objective.generator, g.objective.discriminator
+  _, _, batch = g.dealt()
+  first = lambda tree: jax.tree.map(lambda x: x[:1], tree)
+  keys = g.group.keys(KEY, 'global g', IDS[:1])
+  gradient, _, metrics = jax.jit(g.group.g_gradient)(
+    g.pair.g, first(g.pairs.d), first(batch), keys
+  )
+  z = g.objective.latents(keys[0], small.N)
+  critic = {'params': member(g.pairs.d.params, 0)}
+
+  def loss(params):
+    fake = net_g.apply({'params': params}, z, train=True)
+    return jnp.mean(
+      jnp.log1p(jnp.exp(-net_d.apply(critic, fake, train=True).logits))
+    )
+
+  value, expected = jax.jit(jax.value_and_grad(loss))(g.pair.g.params)
+  close(gradient, expected)
+  close(metrics['g_loss'], value)
+
+
+@pytest.mark.parametrize('reduce', ['mean', 'sum'])
+def test_e_global_gradients_are_those_of_the_pairs_put_together(reduce):
+  g = game(d_steps=1, sgd=True, reduce=reduce)
+  _, _, batch = g.dealt()
+  keys = g.group.keys(KEY, 'x', IDS)
+  put = {'mean': np.mean, 'sum': np.sum}[reduce]
+
+  def loss_d(params, n):
+    z = g.objective.latents(keys[n], small.N)
+    fake, _ = g.objective.generate(
+      member(g.pairs.g.params, n), {}, z, batch.label[n], keys[n]
+    )
+    return g.objective.d_loss(
+      params, {}, batch.image[n], fake, batch.label[n], keys[n]
+    )[0]
+
+  def loss_g(params, n):
+    z = g.objective.latents(keys[n], small.N)
+    fake, _ = g.objective.generate(params, {}, z, batch.label[n], keys[n])
+    critic = member(g.pairs.d.params, n)
+    return g.objective.g_loss(fake, critic, {}, batch.image[n], batch.label[n])[
+      0
+    ]
+
+  for method, loss, player, opponents in (
+    (g.group.d_gradient, loss_d, g.pair.d, g.pairs.g),
+    (g.group.g_gradient, loss_g, g.pair.g, g.pairs.d),
+  ):
+    gradient, _, _ = jax.jit(method)(player, opponents, batch, keys)
+    one = jax.jit(jax.grad(loss))
+    apart = [small.flat(one(player.params, n)) for n in range(3)]
+    np.testing.assert_allclose(
+      small.flat(gradient), put(apart, axis=0), rtol=1e-4, atol=1e-6
+    )
+    assert np.abs(apart[0] - apart[1]).max() > 1e-3
+
+
+def count(player):
+  """Adam's own count of its updates."""
+  return np.asarray(player.opt[0].count).tolist()
+
+
+def test_f_updates_are_counted():
+  g = game(d_steps=2)
+  pair, pairs = g.run(g.pair, 2)
+  assert count(pairs.d) == [4, 4, 4] and count(pairs.g) == [2, 2, 2]
+  assert count(pair.d) == 2 and count(pair.g) == 2
+  _, batch, _ = g.dealt()
+  keys = g.group.keys(KEY, 'messenger', IDS)
+  train = jax.jit(g.group.train_messengers)
+  messengers = train(pair.g, g.group.messengers(pairs.d), batch, keys)
+  assert count(messengers) == [6, 6, 6]  # copied with the local's 4
+
+
+def test_messengers_may_begin_with_a_fresh_optimiser():
+  g = game(messenger_opt='fresh')
+  _, pairs = g.run(g.pair, 1)
+  messengers = g.group.messengers(pairs.d)
+  assert small.identical(messengers.params, pairs.d.params)
+  assert count(pairs.d) == [1, 1, 1] and count(messengers) == [0, 0, 0]
+  assert np.abs(small.flat(messengers.opt)).max() == 0.0
+
+
+@pytest.mark.parametrize('scheme', SCHEME_NAMES)
+def test_g_pairs_side_by_side_equal_pairs_in_a_loop(scheme):
+  g = game(scheme, sgd=True)
+  batch, _, _ = g.dealt()
+  keys = g.group.keys(KEY, 'local', IDS)
+  pairs, metrics = jax.jit(g.group.train_locals)(g.pairs, batch, keys)
+  alone = jax.jit(g.scheme.make_step(g.objective, g.rules, g.config.scheme))
+  for n in range(3):
+    pair, on_pair = alone(member(g.pairs, n), member(batch, n), keys[n])
+    close(pair, member(pairs, n))
+    close(on_pair, member(metrics, n))
+
+
+def algorithm_1(g):
+  """One iteration, line by line, one update after the other."""
+  objective, rules, local = g.objective, g.rules, g.scheme
+  settings, batches = g.config.ensemble, g.dealt()
+  update_pair = jax.jit(local.make_step(objective, rules, g.config.scheme))
+  key = lambda name: g.group.keys(KEY, name, IDS)
+  d_gradient = jax.jit(jax.grad(objective.d_loss, has_aux=True))
+
+  @jax.jit
+  def g_gradient(params, critic, batch, key):
+    def loss(params):
+      z = objective.latents(key, small.N)
+      fake, _ = objective.generate(params, {}, z, batch.label, key)
+      return objective.g_loss(
+        fake, critic.params, critic.stats, batch.image, batch.label
+      )[0]
+
+    return jax.grad(loss)(params)
+
+  def learn(d, g_params, batch, key):
+    z = objective.latents(key, small.N)
+    fake, _ = objective.generate(g_params, {}, z, batch.label, key)
+    return d_gradient(d.params, d.stats, batch.image, fake, batch.label, key)
+
+  pairs = [
+    update_pair(member(g.pairs, n), member(batches[0], n), key('local')[n])[0]
+    for n in range(3)
+  ]
+  messengers = []
+  for n in range(3):
+    d = pairs[n].d
+    for k in range(g.config.scheme.d_steps * settings.messengers):
+      batch = member(member(batches[1], n), k)
+      key_k = stream(key('messenger')[n], f'{k}')
+      gradient, (stats, _) = learn(d, g.pair.g.params, batch, key_k)
+      d = rules.d.update(d, gradient, stats)
+    messengers.append(d)
+  together = lambda trees: jax.tree.map(
+    lambda *x: sum(x) if settings.reduce == 'sum' else sum(x) / 3, *trees
+  )
+  on_g = [
+    g_gradient(
+      g.pair.g.params,
+      messengers[n],
+      member(member(batches[1], n), -1),
+      key('global g')[n],
+    )
+    for n in range(3)
+  ]
+  on_d = [
+    learn(
+      g.pair.d, pairs[n].g.params, member(batches[2], n), key('global d')[n]
+    )
+    for n in range(3)
+  ]
+  stats = jax.tree.map(lambda *x: sum(x) / 3, *[aux[0] for _, aux in on_d])
+  return Pair(
+    rules.g.update(g.pair.g, together(on_g), {}),
+    rules.d.update(g.pair.d, together([x for x, _ in on_d]), stats),
+  ), stack(pairs)
+
+
+@pytest.mark.parametrize(
+  'values',
+  [
+    dict(d_steps=2, reduce='sum'),
+    dict(scheme='one_stage', loss='hinge'),
+    dict(loss='fisher'),  # D's stats hold its multiplier
+    dict(
+      loss='relativistic_paired', messengers=False
+    ),  # G's loss meets real samples
+  ],
+  ids=lambda v: '-'.join(map(str, v.values())),
+)
+def test_a_step_is_algorithm_1(values):
+  g = game(sgd=True, **values)
+  pair, pairs, _ = g.step(g.pair, g.pairs, g.batch, KEY)
+  expected, expected_pairs = algorithm_1(g)
+  close(pairs, expected_pairs)
+  close(pair, expected)
+  assert jax.tree.structure(pair) == jax.tree.structure(expected)
+
+
+def test_g_may_be_updated_after_each_local_pair():
+  g = game(sgd=True, g_updates='each')
+  pair, pairs, _ = g.step(g.pair, g.pairs, g.batch, KEY)
+  once = game(sgd=True).step(g.pair, g.pairs, g.batch, KEY)
+  assert small.identical(pairs, once[1]) and small.identical(pair.d, once[0].d)
+  _, batch, _ = g.dealt()
+  keys = [g.group.keys(KEY, name, IDS) for name in ('messenger', 'global g')]
+  train, global_g = jax.jit(g.group.train_g), g.pair.g
+  for n in range(3):
+    own = lambda tree, n=n: jax.tree.map(lambda x: x[n : n + 1], tree)
+    global_g, _ = train(global_g, own(pairs.d), own(batch), own(keys))
+  close(pair.g, global_g)
+
+
+def test_every_minibatch_is_used_once():
+  g = game(d_steps=2)
+  number = jnp.arange(g.made.draws)
+  assert g.made.draws == 3 * (2 + 2 + 1)
+  batch = Batch(number.reshape(3, 5), number.reshape(3, 5))
+  dealt = [np.asarray(x.label) for x in g.group.deal(batch)]
+  assert [x.shape for x in dealt] == [(3, 2), (3, 2), (3,)]
+  used = np.concatenate([x.ravel() for x in dealt])
+  assert sorted(used) == list(number)
+  # One pair's minibatches are neighbours: they can be sent to its device.
+  assert set(dealt[0][1]) | set(dealt[1][1]) | {dealt[2][1]} == set(
+    range(5, 10)
+  )
+
+
+def test_shared_draws_are_the_same_for_all_pairs():
+  g = game(real='shared', noise='shared', d_steps=2)
+  assert g.made.draws == 2
+  same = jax.tree.map(lambda x: jnp.broadcast_to(x[:1], x.shape), g.pairs)
+  _, pairs, metrics = g.step(g.pair, same, g.batch, KEY)
+  assert small.identical(member(pairs, 0), member(pairs, 2))
+  assert all(np.isfinite(x) for x in metrics.values())
+  fresh = game(d_steps=2)
+  _, pairs, _ = fresh.step(g.pair, same, fresh.batch, KEY)
+  assert not small.identical(member(pairs, 0), member(pairs, 2))
+
+
+def test_pairs_begin_apart():
+  g = game()
+  first = [small.flat(member(g.pairs, n)) for n in range(3)]
+  first.append(small.flat(g.pair))
+  for i in range(4):
+    for j in range(i):
+      assert np.abs(first[i] - first[j]).max() > 0.1
+
+
+def test_metrics_name_the_global_pair_and_the_locals_means():
+  g = game()
+  _, _, metrics = g.step(g.pair, g.pairs, g.batch, KEY)
+  names = {'d_loss', 'd_real', 'd_fake', 'g_loss'}
+  assert set(metrics) == names | {f'local_{name}' for name in names}
+  batch, _, _ = g.dealt()
+  keys = g.group.keys(KEY, 'local', IDS)
+  _, on_pairs = jax.jit(g.group.train_locals)(g.pairs, batch, keys)
+  assert on_pairs['d_loss'].shape == (3,)
+  close(metrics['local_d_loss'], on_pairs['d_loss'].mean())
+
+
+def test_without_an_ensemble_nothing_is_stacked():
+  config = small.config()
+  made = experiment.build(config, small.SHAPE, 0)
+  state = jax.eval_shape(made.init, jax.random.key(0))
+  assert state.local_pairs is None and made.draws == 1
