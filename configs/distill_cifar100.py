@@ -62,7 +62,7 @@ def get_config(arg=''):
   decay_at = tuple(LEARNED * fifths // 5 for fifths in (1, 2))
   c.optimizer.discriminator.update(student, decay_at=decay_at)
   # As far as in two stages for each update of the student: with five times
-  # the rate the generator outran it (MNIST, benchmarks/distill.py).
+  # the rate the generator outran it (docs/results.md).
   c.optimizer.generator.update(
     lr=2e-4 * c.scheme.d_steps, b1=0.5, decay=0.1, decay_at=decay_at
   )

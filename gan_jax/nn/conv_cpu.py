@@ -1,14 +1,16 @@
 """What a convolution and its two gradients compile to on the CPU.
 
-XLA's CPU backend is fast at matrix products and at convolutions of stride 1
-and slow, up to a hundred times, at dilated ones, which the gradients of a
-strided convolution are. The forms here have no dilation, but for the kernel
-gradient of strided layers with few channels on both sides:
+XLA's CPU backend is fast at matrix products and at convolutions, and slow, up
+to a hundred times, at the dilated ones that the gradients of a strided
+convolution are. The forms here have none of those:
 
-  stride 1     one convolution, or a matrix product where the window is 1x1.
-  unfolding    patches times kernel (stride 2, output) or patches times output
-               (kernel gradient), a few rows at a time, so that the patches
-               stay in the cache and cost little memory.
+  convolution  for the output, and a matrix product where the window is 1x1.
+               XLA has two libraries for it; see `_conv`.
+  rows         the same over columns alone, with the window's rows as channels:
+               for strided layers with very few channels.
+  unfolding    patches times output for the kernel gradient, a few images or
+               rows at a time, so that the patches stay in the cache and cost
+               little memory.
   phases       the input of a stride s from its output is s * s convolutions
                of stride 1, computed as one and interleaved.
   folding      the same by one product with the kernel as it lies in memory,
@@ -20,7 +22,7 @@ Which one when is what `benchmarks/conv.py` measured best.
 
 import math
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -28,12 +30,13 @@ from jax import lax
 
 Array = jax.Array
 
-_CACHE = 4 << 20  # Bytes of patches at a time: 1 to 4 MB measured alike.
-_FEW_CHANNELS = 64  # Below, unfolding a strided convolution does not pay.
+_CACHE = 4 << 20  # Bytes of patches at a time: 1 to 8 MB measured alike.
 _FEWEST_CHANNELS = 8  # Below, interleaving phases costs more than folding.
 _FEW_POSITIONS = 4  # Per output channel: below, the kernel costs most.
-# XLA before jax 0.11 runs a convolution of stride 2 at half its speed.
-_STRIDED_IS_SLOW = jax.__version_info__ < (0, 11)
+_DEEP = 512  # Rows of a kernel matrix that make a transposition pay.
+# Input channels from which Eigen is faster than YNNPACK, by stride. Before
+# jax 0.11 YNNPACK runs a convolution of stride 2 at half its speed.
+_EIGEN_CHANNELS = {1: 256, 2: 8 if jax.__version_info__ < (0, 11) else 64}
 
 
 def form(a: Array, b: Array, *, kind: str, geo: Any) -> Array:
@@ -58,17 +61,8 @@ def form(a: Array, b: Array, *, kind: str, geo: Any) -> Array:
 
   if a.shape[0] == 1:
     return member((a[0], b[0]))[None]
-  if kind == 'k' and _by_xla(a[0], b[0], geo):
-    # A dilated convolution inside a loop is 300 times slower than outside.
-    return jnp.stack([member(pair) for pair in zip(a, b, strict=True)])
   # As fast as members side by side, a tenth faster for 3x3, and compiled once.
   return lax.map(member, (a, b))
-
-
-def _by_xla(x: Array, y: Array, geo: Any) -> bool:
-  """Whether XLA's own kernel gradient is the fastest."""
-  few = x.shape[-1] < _FEWEST_CHANNELS and y.shape[-1] < _FEW_CHANNELS
-  return geo.stride > 1 and few
 
 
 def _dot(a: Array, b: Array, axes: tuple[int, int], geo: Any) -> Array:
@@ -78,53 +72,85 @@ def _dot(a: Array, b: Array, axes: tuple[int, int], geo: Any) -> Array:
 
 
 def _conv(x: Array, k: Array, pads: Any, geo: Any, stride: int = 1) -> Array:
+  """A convolution by the faster of XLA's two libraries.
+
+  XLA prefers YNNPACK, which takes no dilated input. With zeros between the
+  rows of the input and of the kernel, and twice the step, the sums are the
+  same, and Eigen makes them.
+  """
+  d = 2 if x.shape[-1] >= _EIGEN_CHANNELS[min(stride, 2)] else 1
+  (top, bottom), columns = pads
   return lax.conv_general_dilated(
     x,
     k,
-    (stride,) * 2,
-    pads,
+    (d * stride, stride),
+    ((d * top, d * bottom), columns),
+    lhs_dilation=(d, 1),
+    rhs_dilation=(d, 1),
     dimension_numbers=('NHWC', 'HWIO', 'NHWC'),
     precision=geo.precision,
   )
 
 
-def _unfold(
-  x: Array, geo: Any, floor: int
-) -> tuple[int, int, Callable[[Array], Array]]:
-  """Splits the output's rows into chunks.
+class _Chunks(NamedTuple):
+  """The patches of a convolution: of some images, or of some rows of all.
+
+  Attributes:
+    images: images of a chunk; they divide N.
+    rows: output rows of a chunk.
+    count: the number of chunks.
+    patches: number of a chunk -> [images * rows * W', kh * kw * C].
+    start: number of a chunk -> its first position in [N, H', W', C].
+  """
+
+  images: int
+  rows: int
+  count: int
+  patches: Callable[[Array], Array]
+  start: Callable[[Array], tuple[Any, ...]]
+
+
+def _unfold(x: Array, geo: Any, floor: int) -> _Chunks:
+  """Splits a convolution of images [N, H, W, C] into chunks.
 
   Args:
-    x: images [N, H, W, C].
+    x: the images.
     geo: the convolution.
     floor: bytes of patches below which a chunk does not pay.
-
-  Returns:
-    The number of chunks, the rows of a chunk, and a function from the number
-    of a chunk to its patches [N * rows * W', kh * kw * C].
   """
   n, h, w, c = x.shape
   s, (kh, kw), (oh, ow) = geo.stride, geo.window, geo.out
-  copied = n * oh * ow * (kh * kw - 1) * c * x.dtype.itemsize
-  chunks = min(oh, max(1, round(copied / max(floor, _CACHE))))
-  rows = -(-oh // chunks)
-  chunks = -(-oh // rows)
-  height = (chunks * rows - 1) * s + kh
-  width = -(-((ow - 1) * s + kw) // s) * s
   (top, _), (left, _) = geo.pads
-  x = lax.pad(
-    x,
-    jnp.zeros((), x.dtype),
-    (
-      (0, 0, 0),
-      (top, height - h - top, 0),
-      (left, width - w - left, 0),
-      (0, 0, 0),
-    ),
-  )
-  x = x.reshape(n, height, width // s, s * c)  # Runs of s neighbours.
+  target = max(floor, _CACHE)
+  copied = oh * ow * (kh * kw - 1) * c * x.dtype.itemsize  # of an image
+  # Whole images lie in one piece: up to twice as fast as rows of all.
+  whole = copied <= 2 * target
+  if whole:
+    most = max(1, target // max(1, copied))
+    images = max(m for m in range(1, n + 1) if n % m == 0 and m <= most)
+    rows = oh
+  else:
+    images, rows = n, -(-oh // min(oh, round(n * copied / target)))
+  per_image = -(-oh // rows)
+  height = (per_image * rows - 1) * s + kh
+  width = -(-((ow - 1) * s + kw) // s) * s
+
+  def start(i: Array) -> tuple[Any, ...]:
+    return i // per_image * images, i % per_image * rows, 0, 0
+
+  def pad(x: Array) -> Array:
+    edges = ((top, height - h - top, 0), (left, width - w - left, 0))
+    x = lax.pad(x, jnp.zeros((), x.dtype), ((0, 0, 0), *edges, (0, 0, 0)))
+    return x.reshape(-1, height, width // s, s * c)  # Runs of s neighbours.
+
+  padded = None if whole else pad(x)
 
   def patches(i: Array) -> Array:
-    slab = lax.dynamic_slice_in_dim(x, i * rows * s, (rows - 1) * s + kh, 1)
+    image, row, *_ = start(i)
+    if whole:
+      slab = pad(lax.dynamic_slice_in_dim(x, image, images))
+    else:
+      slab = lax.dynamic_slice_in_dim(padded, row * s, (rows - 1) * s + kh, 1)
     taps = [
       slab[
         :,
@@ -135,44 +161,57 @@ def _unfold(
       for r in range(kh)
       for b in range(0, kw, s)
     ]
-    return jnp.concatenate(taps, -1).reshape(n * rows * ow, kh * kw * c)
+    return jnp.concatenate(taps, -1).reshape(-1, kh * kw * c)
 
-  return chunks, rows, patches
+  return _Chunks(images, rows, n // images * per_image, patches, start)
 
 
 def _output(x: Array, k: Array, geo: Any) -> Array:
   """Images [N, H, W, in] and kernel [kh, kw, in, out] to the output."""
   n, co = x.shape[0], k.shape[-1]
-  oh, ow = geo.out
   if geo.stride == 1 and geo.window == (1, 1) and not any(map(any, geo.pads)):
     return _dot(x, k[0, 0], (3, 0), geo)
-  unfold = (
-    geo.stride > 1
-    and x.shape[-1] >= _FEW_CHANNELS
-    and (_STRIDED_IS_SLOW or n * oh * ow <= _FEW_POSITIONS * co)
+  if geo.out == (1, 1):
+    edges = [
+      (lo, size - have - lo, 0)
+      for size, have, (lo, _) in zip(
+        geo.window, geo.size, geo.pads, strict=True
+      )
+    ]
+    x = lax.pad(x, jnp.zeros((), x.dtype), ((0, 0, 0), *edges, (0, 0, 0)))
+    y = _dot(x.reshape(n, -1), k.reshape(-1, co), (1, 0), geo)
+    return y.reshape(n, 1, 1, co)
+  if geo.stride > 1 and x.shape[-1] < _FEWEST_CHANNELS:
+    return _by_rows(x, k, geo)
+  return _conv(x, k, geo.pads, geo, geo.stride)
+
+
+def _by_rows(x: Array, k: Array, geo: Any) -> Array:
+  """The output by a convolution over columns, the window's rows as channels."""
+  n, h, w, c = x.shape
+  s, (kh, kw), (oh, ow) = geo.stride, geo.window, geo.out
+  (top, _), columns = geo.pads
+  edge = (top, (oh - 1) * s + kh - h - top, 0)
+  none = (0, 0, 0)
+  x = lax.pad(x, jnp.zeros((), x.dtype), (none, edge, none, none))
+  x = jnp.concatenate(
+    [x[:, r : r + (oh - 1) * s + 1 : s] for r in range(kh)], -1
   )
-  if not unfold and geo.out != (1, 1):
-    return _conv(x, k, geo.pads, geo, geo.stride)
-  chunks, rows, patches = _unfold(x, geo, k.nbytes)
-  k = k.reshape(-1, co)
-
-  def put(i: Array, y: Array) -> Array:
-    part = _dot(patches(i), k, (1, 0), geo).reshape(n, rows, ow, co)
-    return lax.dynamic_update_slice_in_dim(y, part, i * rows, 1)
-
-  y = lax.full_like(x, 0, shape=(n, chunks * rows, ow, co))
-  return lax.fori_loop(0, chunks, put, y)[:, :oh]
+  y = lax.conv_general_dilated(
+    x.reshape(n * oh, w, kh * c),
+    k.swapaxes(0, 1).reshape(kw, kh * c, -1),
+    (s,),
+    (columns,),
+    dimension_numbers=('NWC', 'WIO', 'NWC'),
+    precision=geo.precision,
+  )
+  return y.reshape(n, oh, ow, -1)
 
 
 def _kernel(x: Array, y: Array, geo: Any) -> Array:
   """Images [N, H, W, in] and output [N, H', W', out] to the kernel."""
   ci, co = x.shape[-1], y.shape[-1]
-  oh, (kh, kw) = geo.out[0], geo.window
-  if _by_xla(x, y, geo):
-    zeros = lax.full_like(x, 0, shape=(*geo.window, ci, co))
-    return jax.vjp(lambda k: _conv(x, k, geo.pads, geo, geo.stride), zeros)[1](
-      y
-    )[0]
+  (oh, ow), (kh, kw) = geo.out, geo.window
   if geo.stride == 1 and co < ci and geo.out != (1, 1):  # Unfold the smaller.
     pads = tuple(
       (w - 1 - lo, w - 1 - hi)
@@ -181,19 +220,23 @@ def _kernel(x: Array, y: Array, geo: Any) -> Array:
     swapped = geo._replace(size=geo.out, pads=pads)
     return _kernel(y, x, swapped)[::-1, ::-1].swapaxes(2, 3)
   depth = kh * kw * ci
-  chunks, rows, patches = _unfold(x, geo, 4 * depth * co)
-  y = jnp.pad(y, ((0, 0), (0, chunks * rows - oh), (0, 0), (0, 0)))
+  chunks = _unfold(x, geo, 4 * depth * co)
+  y = jnp.pad(y, ((0, 0), (0, -oh % chunks.rows), (0, 0), (0, 0)))
 
   def add(i: Array, total: Array) -> Array:
-    part = lax.dynamic_slice_in_dim(y, i * rows, rows, 1).reshape(-1, co)
-    few, many = (part, patches(i)) if co < depth else (patches(i), part)
+    size = (chunks.images, chunks.rows, ow, co)
+    part = lax.dynamic_slice(y, chunks.start(i), size).reshape(-1, co)
+    patches = chunks.patches(i)
+    few, many = (part, patches) if co < depth else (patches, part)
+    if depth < _DEEP:
+      return total + _dot(few, many, (0, 0), geo)
     # The barrier keeps XLA from folding the transposition into the product,
     # which costs a tenth to a fifth of its speed.
     few = lax.optimization_barrier(few.T)
     return total + _dot(few, many, (1, 0), geo)
 
   total = lax.full_like(x, 0, shape=(min(co, depth), max(co, depth)))
-  total = lax.fori_loop(0, chunks, add, total)
+  total = lax.fori_loop(0, chunks.count, add, total)
   return (total.T if co < depth else total).reshape(kh, kw, ci, co)
 
 

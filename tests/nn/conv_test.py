@@ -26,7 +26,7 @@ from gan_jax.nn import conv_cpu
 
 DIMS = ('NHWC', 'HWIO', 'NHWC')
 # Batch, size, channels in and out, window, stride, padding. Each form of
-# `conv_cpu` is met: plain, 1x1, unfolded in one chunk, phases, folded.
+# `conv_cpu` is met: both libraries, by rows, 1x1, unfolded, phases, folded.
 CASES = {
   '1x1': (2, 5, 3, 4, 1, 1, 0),
   '1x1 stride': (2, 5, 3, 4, 1, 2, 0),
@@ -189,11 +189,24 @@ def test_transpose_equals_loops(size, ci, co, window, stride, padding):
   )
 
 
+@pytest.mark.parametrize('cache', [256, 20_000])  # of rows, of images
 @pytest.mark.parametrize('case', ['3x3', '4x4 stride wide', '4x4 to 1x1'])
-def test_equals_xla_in_many_chunks(case, monkeypatch):
-  monkeypatch.setattr(conv_cpu, '_CACHE', 256)
+def test_equals_xla_in_many_chunks(case, cache, monkeypatch):
+  monkeypatch.setattr(conv_cpu, '_CACHE', cache)
   n, _, ci, co, *rest = CASES[case]
   ours, plain, x, k = setup((n + 2, 13, ci, co, *rest))
+  for transform in (lambda f: f, grads):
+    close(jax.jit(transform(ours))(x, k), jax.jit(transform(plain))(x, k))
+
+
+@pytest.mark.parametrize(
+  'case', ['3x3', 'uneven', 'cropped', 'wide padding', '3x3 stride left over']
+)
+def test_equals_xla_by_the_other_library(case, monkeypatch):
+  monkeypatch.setattr(conv_cpu, '_EIGEN_CHANNELS', {1: 1, 2: 1})
+  monkeypatch.setattr(conv_cpu, '_FEWEST_CHANNELS', 1)
+  ours, plain, x, k = setup(CASES[case])
+  assert 'lhs_dilate = [2, 1]' in jax.jit(ours).lower(x, k).as_text()
   for transform in (lambda f: f, grads):
     close(jax.jit(transform(ours))(x, k), jax.jit(transform(plain))(x, k))
 
