@@ -13,29 +13,8 @@ Data: TFDS; or two files of arrays, --config.data.source=npz:cifar100.npz
 Accuracy: not yet measured.
 """
 
-from gan_jax.config import defaults, finish, options
-
-PASS = 50_000  # training pictures
+from gan_jax.presets.distillation import classifier
 
 
 def get_config(arg=''):
-  args = options(arg, depth=34)
-  c = defaults()
-  c.data.source = 'tfds:cifar100'
-  c.data.test_split = 'test'
-  c.augment.update(mirror=True, crop=4)
-  c.discriminator = dict(
-    name='resnet', width=64, depth=args.depth, norm='batch'
-  )
-  c.loss.name = 'cross_entropy'
-  c.scheme.name = 'alone'
-  c.optimizer.discriminator.update(
-    name='sgd',
-    lr=0.1,
-    b1=0.9,  # momentum
-    weight_decay=5e-4,
-    decay=0.1,
-    decay_at=(100 * PASS, 150 * PASS),
-  )
-  c.train.update(batch=128, steps=200 * PASS // 128)
-  return finish(c, args.test)
+  return classifier('tfds:cifar100', arg)
