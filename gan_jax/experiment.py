@@ -34,6 +34,17 @@ class Experiment(NamedTuple):
   step: Callable
 
 
+def build_game(config, shape, classes: int):
+  """What the players minimise: a GAN's objective, or a classifier's.
+
+  Args: as for `build`.
+  """
+  if config.loss.name in CLASSIFIER_LOSSES:
+    return distill.build(config, shape, classes)
+  given = classes if config.data.conditional else 0
+  return objective.build(config, shape, given)
+
+
 def build(config, shape, classes: int) -> Experiment:
   """Puts the config's choices together.
 
@@ -46,12 +57,7 @@ def build(config, shape, classes: int) -> Experiment:
     UserError: if the networks cannot make samples of this shape.
   """
   validate_shape(config, shape)
-  if config.loss.name in CLASSIFIER_LOSSES:
-    game = distill.build(config, shape, classes)
-  else:
-    game = objective.build(
-      config, shape, classes if config.data.conditional else 0
-    )
+  game = build_game(config, shape, classes)
   rules = optimizer.build(config)
   scheme = SCHEMES[config.scheme.name]
   pair_step = scheme.make_step(game, rules, config.scheme)
