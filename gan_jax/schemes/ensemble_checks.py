@@ -1,7 +1,6 @@
 """What `config.ensemble` may say, and what does not go together."""
 
 from gan_jax.errors import UserError
-from gan_jax.losses import CLASSIFIER_LOSSES
 
 CHOICES = {
   'ensemble.reduce': ('mean', 'sum'),
@@ -30,12 +29,6 @@ def check(config) -> None:
         ' or config.ensemble.pairs.'
       )
     return
-  if config.loss.name in CLASSIFIER_LOSSES:
-    raise UserError(
-      f'config.ensemble.pairs = {ensemble.pairs} needs a generator and a'
-      f" discriminator, and config.loss.name = '{config.loss.name}' trains a"
-      ' classifier: set config.ensemble.pairs = 0.'
-    )
   if not ensemble.messengers and ensemble.messenger_opt != 'copied':
     raise UserError(
       "config.ensemble.messenger_opt = 'fresh' concerns messengers, and there"
