@@ -13,7 +13,7 @@ from gan_jax.errors import UserError
 from gan_jax.mesh import make_mesh, one_device
 from gan_jax.restore import restore
 from gan_jax.rundir import RunDir
-from gan_jax.schemes import ensemble, ensemble_checks
+from gan_jax.schemes import ensemble
 from gan_jax.train import train
 from gan_jax.validate import validate
 from tests import small
@@ -199,7 +199,8 @@ def test_what_does_not_go_together_is_refused(section, values, words):
 
 
 def test_an_ensemble_of_classifiers_is_refused():
-  config = points().copy_and_resolve_references()
-  config.loss.name = 'cross_entropy'
-  with pytest.raises(UserError, match='trains a classifier: set'):
-    ensemble_checks.check(config)
+  config = config_lib.load('configs/classifier_cifar10.py')
+  validate(config)
+  config.ensemble.pairs = 2
+  with pytest.raises(UserError, match='takes neither penalties nor an ens'):
+    validate(config)
