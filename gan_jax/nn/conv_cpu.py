@@ -6,11 +6,12 @@ convolution are. The forms here have none of those:
 
   convolution  for the output, and a matrix product where the window is 1x1.
                XLA has two libraries for it; see `_conv`.
-  rows         the same over columns alone, with the window's rows as channels:
-               for strided layers with very few channels.
+  rows         the same over columns alone, with the window's rows and runs of
+               its columns as channels: for strided layers with very few.
   unfolding    patches times output for the kernel gradient, a few images or
                rows at a time, so that the patches stay in the cache and cost
-               little memory.
+               little memory. Of a large strided layer with few output channels
+               the phases are made channels first.
   phases       the input of a stride s from its output is s * s convolutions
                of stride 1, computed as one and interleaved.
   folding      the same by one product with the kernel as it lies in memory,
@@ -188,21 +189,29 @@ def _output(x: Array, k: Array, geo: Any) -> Array:
 
 
 def _by_rows(x: Array, k: Array, geo: Any) -> Array:
-  """The output by a convolution over columns, the window's rows as channels."""
+  """The output by a convolution over columns, of stride 1.
+
+  The rows of the window and its runs of s columns are channels.
+  """
   n, h, w, c = x.shape
   s, (kh, kw), (oh, ow) = geo.stride, geo.window, geo.out
-  (top, _), columns = geo.pads
-  edge = (top, (oh - 1) * s + kh - h - top, 0)
+  (top, _), (left, _) = geo.pads
+  runs = math.ceil(kw / s)
+  width = ow + runs - 1
+  rows = (top, (oh - 1) * s + kh - h - top, 0)
+  columns = (left, width * s - w - left, 0)
   none = (0, 0, 0)
-  x = lax.pad(x, jnp.zeros((), x.dtype), (none, edge, none, none))
+  x = lax.pad(x, jnp.zeros((), x.dtype), (none, rows, columns, none))
+  x = x.reshape(n, -1, width, s * c)
   x = jnp.concatenate(
     [x[:, r : r + (oh - 1) * s + 1 : s] for r in range(kh)], -1
   )
+  k = jnp.pad(k, ((0, 0), (0, runs * s - kw), (0, 0), (0, 0)))
   y = lax.conv_general_dilated(
-    x.reshape(n * oh, w, kh * c),
-    k.swapaxes(0, 1).reshape(kw, kh * c, -1),
-    (s,),
-    (columns,),
+    x.reshape(n * oh, width, kh * s * c),
+    k.reshape(kh, runs, s * c, -1).swapaxes(0, 1).reshape(runs, kh * s * c, -1),
+    (1,),
+    ((0, 0),),
     dimension_numbers=('NWC', 'WIO', 'NWC'),
     precision=geo.precision,
   )
@@ -220,7 +229,11 @@ def _kernel(x: Array, y: Array, geo: Any) -> Array:
     )
     swapped = geo._replace(size=geo.out, pads=pads)
     return _kernel(y, x, swapped)[::-1, ::-1].swapaxes(2, 3)
+  s = geo.stride
   depth = kh * kw * ci
+  large = oh * ow * depth * x.dtype.itemsize > _CACHE
+  if large and s > 1 and kh % s == kw % s == 0 and co < s * s * ci:
+    return _kernel_by_depth(x, y, geo)  # Half as much to copy.
   chunks = _unfold(x, geo, 4 * depth * co)
   y = jnp.pad(y, ((0, 0), (0, -oh % chunks.rows), (0, 0), (0, 0)))
 
@@ -239,6 +252,40 @@ def _kernel(x: Array, y: Array, geo: Any) -> Array:
   total = lax.full_like(x, 0, shape=(min(co, depth), max(co, depth)))
   total = lax.fori_loop(0, chunks.count, add, total)
   return (_turn(total) if co < depth else total).reshape(kh, kw, ci, co)
+
+
+def _kernel_by_depth(x: Array, y: Array, geo: Any) -> Array:
+  """The kernel of a stride s whose s * s phases are channels at stride 1.
+
+  There the output, which has fewer channels, is unfolded, an image at a time.
+  It is transposed before: a product with the positions last is the fastest,
+  and a patch is then a window of rows.
+  """
+  n, h, w, ci = x.shape
+  s, co, ((top, _), (left, _)) = geo.stride, y.shape[-1], geo.pads
+  kh, kw = window = tuple(k // s for k in geo.window)
+  size = tuple(o + k - 1 for o, k in zip(geo.out, window, strict=True))
+  edges = ((top, size[0] * s - h - top, 0), (left, size[1] * s - w - left, 0))
+  none = (0, 0, 0)
+  x = lax.pad(x, jnp.zeros((), x.dtype), (none, *edges, none))
+  x = x.reshape(n, size[0], s, size[1], s, ci).transpose(0, 1, 3, 2, 4, 5)
+  x = x.reshape(n, -1, s * s * ci)
+
+  def add(i: Array, total: Array) -> Array:
+    part = lax.optimization_barrier(y[i].transpose(2, 0, 1))
+    part = jnp.pad(part, ((0, 0), (kh - 1, kh - 1), (kw - 1, kw - 1)))
+    taps = [
+      part[:, a : a + size[0], b : b + size[1]]
+      for a in reversed(range(kh))
+      for b in reversed(range(kw))
+    ]
+    patches = jnp.concatenate(taps).reshape(-1, math.prod(size))
+    patches = lax.optimization_barrier(patches)
+    return total + _dot(patches, x[i], (1, 0), geo)
+
+  total = lax.full_like(x, 0, shape=(kh * kw * co, s * s * ci))
+  total = lax.fori_loop(0, n, add, total).reshape(kh, kw, co, s, s, ci)
+  return total.transpose(0, 3, 1, 4, 5, 2).reshape(*geo.window, ci, co)
 
 
 def _turn(x: Array) -> Array:

@@ -190,13 +190,33 @@ def test_transpose_equals_loops(size, ci, co, window, stride, padding):
 
 
 @pytest.mark.parametrize('cache', [256, 20_000])  # of rows, of images
-@pytest.mark.parametrize('case', ['3x3', '4x4 stride wide', '4x4 to 1x1'])
+@pytest.mark.parametrize(
+  'case', ['3x3', '3x3 stride odd', '4x4 stride wide', '4x4 to 1x1']
+)
 def test_equals_xla_in_many_chunks(case, cache, monkeypatch):
   monkeypatch.setattr(conv_cpu, '_CACHE', cache)
   n, _, ci, co, *rest = CASES[case]
   ours, plain, x, k = setup((n + 2, 13, ci, co, *rest))
   for transform in (lambda f: f, grads):
     close(jax.jit(transform(ours))(x, k), jax.jit(transform(plain))(x, k))
+
+
+@hypothesis.settings(max_examples=15, deadline=None)
+@hypothesis.given(
+  size=st.tuples(st.integers(6, 9), st.integers(6, 9)),
+  ci=st.integers(1, 3),
+  stride=st.integers(1, 3),
+  steps=st.tuples(st.integers(1, 2), st.integers(1, 2)),
+  pads=st.tuples(*[st.tuples(st.integers(0, 2), st.integers(0, 2))] * 2),
+)
+def test_kernel_by_depth_equals_plain(size, ci, stride, steps, pads):
+  window = tuple(stride * s for s in steps)
+  geo = conv_lib.Geometry(size, window, stride, pads, None)
+  x, y = normal(6, 1, 2, *size, ci), normal(7, 1, 2, *geo.out, 2)
+  close(
+    conv_cpu._kernel_by_depth(x[0], y[0], geo),
+    conv_lib._plain(x, y, kind='k', geo=geo)[0],
+  )
 
 
 @pytest.mark.parametrize(
