@@ -41,6 +41,7 @@ class Geometry(NamedTuple):
     stride: step of the window, the same in both directions.
     pads: zeros added ((top, bottom), (left, right)); negative pads crop.
     precision: of the products, as `jax.default_matmul_precision` names it.
+    kernel: the order of the kernel's dimensions, 'HWIO' or 'HWOI'.
   """
 
   size: tuple[int, int]
@@ -48,6 +49,7 @@ class Geometry(NamedTuple):
   stride: int
   pads: Pads
   precision: str | None
+  kernel: str = 'HWIO'
 
   @property
   def out(self) -> tuple[int, int]:
@@ -65,11 +67,11 @@ _OPERANDS = {'y': ('x', 'k'), 'x': ('y', 'k'), 'k': ('x', 'y')}
 def _form_shape(kind: str, a: Any, b: Any, geo: Geometry) -> tuple[int, ...]:
   """The shape of the map `kind` of operands shaped like `a` and `b`."""
   m = a.shape[0]
-  if kind == 'y':
-    return (m, a.shape[1], *geo.out, b.shape[-1])
-  if kind == 'x':
-    return (m, a.shape[1], *geo.size, b.shape[-2])
-  return (m, *geo.window, a.shape[-1], b.shape[-1])
+  if kind == 'k':
+    channels = {'I': a.shape[-1], 'O': b.shape[-1]}
+    return (m, *geo.window, *(channels[c] for c in geo.kernel[2:]))
+  made, size = ('O', geo.out) if kind == 'y' else ('I', geo.size)
+  return (m, a.shape[1], *size, b.shape[1 + geo.kernel.index(made)])
 
 
 def _plain(a: Array, b: Array, *, kind: str, geo: Geometry) -> Array:
@@ -78,7 +80,7 @@ def _plain(a: Array, b: Array, *, kind: str, geo: Geometry) -> Array:
     lax.conv_general_dilated,
     window_strides=(geo.stride,) * 2,
     padding=geo.pads,
-    dimension_numbers=('NHWC', 'HWIO', 'NHWC'),
+    dimension_numbers=('NHWC', geo.kernel, 'NHWC'),
     precision=geo.precision,
   )
   shape = _form_shape(kind, a, b, geo)[1:]
@@ -256,8 +258,9 @@ def conv_transpose(
     stride,
     ((padding, padding),) * 2,
     jax.config.jax_default_matmul_precision,
+    'HWOI',  # What goes in here is the output of the adjoint convolution.
   )
-  return _apply('x', x, jnp.swapaxes(kernel, 2, 3), geo)
+  return _apply('x', x, kernel, geo)
 
 
 def upsample_conv(x: Array, kernel: Array) -> Array:

@@ -67,6 +67,11 @@ def form(a: Array, b: Array, *, kind: str, geo: Any) -> Array:
   return lax.map(member, (a, b))
 
 
+def _ordered(k: Array, geo: Any) -> Array:
+  """A kernel [kh, kw, in, out] in the order that `geo` names, or back."""
+  return k if geo.kernel == 'HWIO' else k.swapaxes(2, 3)
+
+
 def _dot(a: Array, b: Array, axes: tuple[int, int], geo: Any) -> Array:
   """The sum over one axis of each operand."""
   contract = tuple((axis,) for axis in axes)
@@ -169,7 +174,8 @@ def _unfold(x: Array, geo: Any, floor: int) -> _Chunks:
 
 
 def _output(x: Array, k: Array, geo: Any) -> Array:
-  """Images [N, H, W, in] and kernel [kh, kw, in, out] to the output."""
+  """Images [N, H, W, in] and kernel to the output."""
+  k = _ordered(k, geo)
   n, co = x.shape[0], k.shape[-1]
   if geo.stride == 1 and geo.window == (1, 1) and not any(map(any, geo.pads)):
     return _dot(x, k[0, 0], (3, 0), geo)
@@ -227,13 +233,14 @@ def _kernel(x: Array, y: Array, geo: Any) -> Array:
       (w - 1 - lo, w - 1 - hi)
       for w, (lo, hi) in zip(geo.window, geo.pads, strict=True)
     )
-    swapped = geo._replace(size=geo.out, pads=pads)
-    return _kernel(y, x, swapped)[::-1, ::-1].swapaxes(2, 3)
+    order = 'HWOI' if geo.kernel == 'HWIO' else 'HWIO'
+    swapped = geo._replace(size=geo.out, pads=pads, kernel=order)
+    return _kernel(y, x, swapped)[::-1, ::-1]
   s = geo.stride
   depth = kh * kw * ci
   large = oh * ow * depth * x.dtype.itemsize > _CACHE
   if large and s > 1 and kh % s == kw % s == 0 and co < s * s * ci:
-    return _kernel_by_depth(x, y, geo)  # Half as much to copy.
+    return _ordered(_kernel_by_depth(x, y, geo), geo)  # Half as much to copy.
   chunks = _unfold(x, geo, 4 * depth * co)
   y = jnp.pad(y, ((0, 0), (0, -oh % chunks.rows), (0, 0), (0, 0)))
 
@@ -251,7 +258,11 @@ def _kernel(x: Array, y: Array, geo: Any) -> Array:
 
   total = lax.full_like(x, 0, shape=(min(co, depth), max(co, depth)))
   total = lax.fori_loop(0, chunks.count, add, total)
-  return (_turn(total) if co < depth else total).reshape(kh, kw, ci, co)
+  if co >= depth:
+    return _ordered(total.reshape(kh, kw, ci, co), geo)
+  if geo.kernel == 'HWOI':
+    return total.reshape(co, kh, kw, ci).transpose(1, 2, 0, 3)
+  return _turn(total).reshape(kh, kw, ci, co)
 
 
 def _kernel_by_depth(x: Array, y: Array, geo: Any) -> Array:
@@ -306,9 +317,9 @@ def _turn(x: Array) -> Array:
 
 
 def _input(y: Array, k: Array, geo: Any) -> Array:
-  """Output [N, H', W', out] and kernel [kh, kw, in, out] to the images."""
+  """Output [N, H', W', out] and kernel to the images."""
   n, oh, ow, co = y.shape
-  s, ci = geo.stride, k.shape[2]
+  s, ci = geo.stride, k.shape[geo.kernel.index('I')]
   if (
     geo.window == (1, 1)
     or n * oh * ow <= _FEW_POSITIONS * co
@@ -317,7 +328,8 @@ def _input(y: Array, k: Array, geo: Any) -> Array:
   ):
     z, start = _fold(y, k, geo), [lo for lo, _ in geo.pads]
   else:
-    z, start = _phases(y, k, geo), [lo % s for lo, _ in geo.pads]
+    z = _phases(y, _ordered(k, geo), geo)
+    start = [lo % s for lo, _ in geo.pads]
   edges = [
     (-lo, size + lo - have, 0)
     for lo, size, have in zip(start, geo.size, z.shape[1:3], strict=True)
@@ -352,8 +364,13 @@ def _phases(y: Array, k: Array, geo: Any) -> Array:
 def _fold(y: Array, k: Array, geo: Any) -> Array:
   """The padded images by adding the taps of one product."""
   n, oh, ow, co = y.shape
-  s, (kh, kw), ci = geo.stride, geo.window, k.shape[2]
-  z = _dot(y.reshape(-1, co), k.reshape(-1, co), (1, 1), geo)
+  s, (kh, kw), ci = geo.stride, geo.window, k.shape[geo.kernel.index('I')]
+  y = y.reshape(-1, co)
+  if geo.kernel == 'HWIO' or ci < _FEWEST_CHANNELS:
+    z = _dot(y, _ordered(k, geo).reshape(-1, co), (1, 1), geo)
+  else:  # A product a tap: a single one needs a copy of the kernel.
+    taps = k.reshape(-1, co, ci)
+    z = jnp.stack([_dot(y, tap, (1, 0), geo) for tap in taps], 1)
   z = z.reshape(n, oh, ow, kh, kw, ci)
   th, tw = math.ceil(kh / s), math.ceil(kw / s)
   total = 0

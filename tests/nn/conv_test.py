@@ -299,13 +299,16 @@ def test_lowering_is_per_platform():
 
 @pytest.mark.parametrize('kind', ['y', 'x', 'k'])
 @pytest.mark.parametrize('members', [1, 3])
-def test_plain_form_equals_cpu_form(kind, members):
+@pytest.mark.parametrize('ci, co', [(3, 5), (9, 5)])  # co < ci: other forms
+@pytest.mark.parametrize('order', ['HWIO', 'HWOI'])
+def test_plain_form_equals_cpu_form(kind, members, order, ci, co):
   """What other platforms run, run here."""
-  geo = conv_lib.Geometry((7, 6), (3, 4), 2, ((1, 0), (2, 1)), None)
+  geo = conv_lib.Geometry((7, 6), (3, 4), 2, ((1, 0), (2, 1)), None, order)
+  channels = {'I': ci, 'O': co}
   shapes = {
-    'x': (members, 2, 7, 6, 3),
-    'k': (members, 3, 4, 3, 5),
-    'y': (members, 2, *geo.out, 5),
+    'x': (members, 2, 7, 6, ci),
+    'k': (members, 3, 4, *(channels[c] for c in order[2:])),
+    'y': (members, 2, *geo.out, co),
   }
   operands = [
     normal(i, *shapes[name])
