@@ -1,14 +1,18 @@
 """What a run leaves on disk.
 
 config.json     the config it ran with
-data.txt        the report on its data; data.json: shape and classes
+data.txt        the report on its data; data.json: shape, classes, alphabet
 log.txt         what the console showed
 metrics.jsonl   one line a log point: step, images, losses, speed
 curves.png      those lines as curves
-images/         reals.png, fakes_<step>.png, of ensembles locals_<step>.png
+images/         reals.png, fakes_<step>.png, of ensembles locals_<step>.png;
+                of points landscape_<step>.png, and landscape.gif of them all;
+                of text reals.txt and so on, with a line a sample
 checkpoints/    <step>/ in Orbax's format
 samples/        of --mode=sample
-evaluate.jsonl  one line an evaluation
+evaluate.jsonl  one line an evaluation; evaluate.png: the scores as curves
+best/           the state with the best score, in Orbax's format, if the config
+                has metrics.best; best.json: its step and score
 """
 
 import importlib.util
@@ -20,7 +24,7 @@ import pathlib
 import jax
 
 from gan_jax import config as config_lib
-from gan_jax import pictures
+from gan_jax import gallery, pictures
 from gan_jax.errors import UserError
 
 log = logging.getLogger('gan_jax')
@@ -90,7 +94,20 @@ class RunDir:
     self._write('config.json', config_lib.to_json(config))
 
   def save_data(self, source) -> None:
-    """Writes what the data are like: data.txt and data.json."""
+    """Writes what the data are like: data.txt and data.json.
+
+    Raises:
+      UserError: if the run was trained on text in another alphabet: what it
+        has learned to be an 'e' would now be another character.
+    """
+    before = self.alphabet
+    trained = self.checkpoints.is_dir() and any(self.checkpoints.iterdir())
+    if trained and before and before != source.alphabet:
+      raise UserError(
+        f'--workdir={self.path} holds a run on text of another alphabet'
+        f' ({len(before)} characters, now {len(source.alphabet)}): give it its'
+        ' old text back or choose another --workdir.'
+      )
     self._write('data.txt', source.report + '\n')
     facts = {
       'source': source.name,
@@ -98,6 +115,8 @@ class RunDir:
       'shape': list(source.shape),
       'classes': list(source.classes),
     }
+    if source.alphabet:
+      facts['alphabet'] = source.alphabet
     self._write('data.json', json.dumps(facts) + '\n')
 
   def load_data(self) -> dict | None:
@@ -105,11 +124,20 @@ class RunDir:
     file = self.path / 'data.json'
     return json.loads(file.read_text()) if file.exists() else None
 
+  @property
+  def alphabet(self) -> str:
+    """Of the text that the run is on; '' if it is not on text."""
+    return (self.load_data() or {}).get('alphabet', '')
+
   def _write(self, name: str, text: str) -> None:
     if self._writes:
       scratch = self.path / f'.{name}.{os.getpid()}'
       scratch.write_text(text)
       scratch.replace(self.path / name)  # atomic: never half a file
+
+  def save_json(self, name: str, values: dict) -> None:
+    """Writes a file of one JSON object, whole or not at all."""
+    self._write(name, json.dumps(values) + '\n')
 
   def append(self, name: str, values: dict) -> None:
     """Adds one JSON line to a file."""
@@ -123,9 +151,9 @@ class RunDir:
     if self._writer:
       self._writer.write_scalars(step, values)
 
-  def lines(self) -> list[dict]:
-    """The lines of metrics.jsonl, a half-written last one left out."""
-    file = self.path / 'metrics.jsonl'
+  def lines(self, name: str = 'metrics.jsonl') -> list[dict]:
+    """The lines of a .jsonl file, a half-written last one left out."""
+    file = self.path / name
     lines = []
     for line in file.read_text().splitlines() if file.exists() else []:
       try:
@@ -157,21 +185,36 @@ class RunDir:
   def images(
     self, name: str, samples, columns: int, step: int | None = None
   ) -> None:
-    """Writes a grid of samples (points: a scatter plot) to images/<name>.png.
+    """Writes samples to images/<name>.png, of text to images/<name>.txt.
 
     Args:
       name: file name without ending; `_<step>` is added if there is a step.
-      samples: [N, H, W, C] in [-1, 1], or [N, 2].
+      samples: [N, H, W, C] in [-1, 1], or [N, 2], or [N, L, V] of text.
       columns: of the grid.
       step: of training.
     """
     if self._writes:
       suffix = '' if step is None else f'_{step:09d}'
-      file = self.path / 'images' / f'{name}{suffix}.png'
-      pictures.save_grid(file, samples, columns)
-      if self._writer and samples.ndim == 4 and step is not None:
-        grid = pictures.grid(samples, columns)
-        self._writer.write_images(step, {name: grid[None]})
+      stem, alphabet = self.path / 'images' / f'{name}{suffix}', self.alphabet
+      gallery.save(stem, samples, columns, alphabet)
+      if self._writer and step is not None:
+        gallery.log(self._writer, step, name, samples, columns, alphabet)
+
+  def frame(self, name: str, picture, step: int) -> None:
+    """Writes a drawing, uint8 [H, W, 3], to images/<name>_<step>.png."""
+    if self._writes:
+      pictures.save(self.path / 'images' / f'{name}_{step:09d}.png', picture)
+      if self._writer:
+        self._writer.write_images(step, {name: picture[None]})
+
+  def animation(self, name: str, step: int) -> None:
+    """Makes images/<name>.gif of the frames of all steps up to one."""
+    if self._writes:
+      folder = self.path / 'images'
+      frames = sorted(folder.glob(f'{name}_{"[0-9]" * 9}.png'))
+      until = folder / f'{name}_{step:09d}.png'
+      frames = [frame for frame in frames if frame <= until]
+      pictures.animate(frames, folder / f'{name}.gif')
 
   def curves(self) -> None:
     """Draws metrics.jsonl as curves.png."""

@@ -1,4 +1,4 @@
-"""Samples from a checkpoint, one picture a seed."""
+"""Samples from a checkpoint, one a seed."""
 
 import logging
 import re
@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from gan_jax import experiment as experiment_lib
-from gan_jax import latent, pictures
+from gan_jax import gallery, latent
 from gan_jax.errors import UserError
 from gan_jax.mesh import one_device
 from gan_jax.restore import restore
@@ -20,7 +20,7 @@ MAX_SEEDS = 1_000_000
 
 
 def in_use(state: TrainState) -> dict:
-  """The variables that pictures are made with: the average's, if there is."""
+  """The variables that samples are made with: the average's, if there is."""
   return (state.ema or state.pair.g).variables
 
 
@@ -34,6 +34,8 @@ def labels_of(seeds, classes: int, label: int | None = None) -> jax.Array:
 class Preview:
   """The samples that show a run's progress: those of the first seeds.
 
+  Points are shown by a `landscape.Landscape` instead.
+
   Args:
     config: of the run.
     experiment: what it means.
@@ -43,7 +45,7 @@ class Preview:
     generator = experiment.objective.generator
     # One column a class, where there are classes and room for them.
     self.columns = generator.classes if 0 < generator.classes <= 16 else 8
-    self.count = 8 * self.columns if len(generator.shape) == 3 else 2000
+    self.count = 8 * self.columns
     self._config = config.latent
     self._sampler = experiment_lib.make_sampler(experiment)
     self._local_sampler = experiment_lib.make_local_sampler(experiment)
@@ -59,16 +61,13 @@ class Preview:
   def locals(self, state: TrainState) -> np.ndarray:
     """Samples of the local generators, a row of `columns` each.
 
-    Points are 200 each. They are those of the first seeds, so a row shows what
-    the first row of the global generator's grid does, at the same state.
+    They are those of the first seeds, so a row shows what the first row of the
+    global generator's grid does, at the same state.
     """
-    count = self.columns if self.count < 2000 else 200
-    z = latent.by_seed(
-      range(count), self._config.size, self._config.distribution
-    )
-    generators = state.local_pairs.g.variables
+    seeds = range(self.columns)
+    z = latent.by_seed(seeds, self._config.size, self._config.distribution)
     samples = self._local_sampler(
-      generators, z, labels_of(range(count), self._classes)
+      state.local_pairs.g.variables, z, labels_of(seeds, self._classes)
     )
     return np.asarray(samples).reshape(-1, *samples.shape[2:])
 
@@ -102,14 +101,15 @@ def parse_seeds(text: str) -> list[int]:
 def sample(workdir, seeds: str, step: int | None, label: int | None) -> None:
   """Writes one PNG a seed, and a grid of them all, to <workdir>/samples.
 
-  Every picture is made on its own: seed k gives the same bytes whatever else
-  is asked for and however many devices there are.
+  Of text it is one file with a line a seed. Every sample is made on its own:
+  seed k gives the same bytes whatever else is asked for and however many
+  devices there are.
 
   Args:
     workdir: of a run.
     seeds: see `parse_seeds`.
     step: of the checkpoint; None for the newest.
-    label: class of all pictures; None for the classes in turn.
+    label: class of all samples; None for the classes in turn.
 
   Raises:
     UserError: for whatever the user can put right.
@@ -140,9 +140,5 @@ def sample(workdir, seeds: str, step: int | None, label: int | None) -> None:
   samples = np.concatenate(jax.device_get(samples))
   folder = run.path / 'samples' / f'step_{step:09d}'
   folder.mkdir(parents=True, exist_ok=True)
-  if samples.ndim == 4:
-    for seed, picture in zip(numbers, samples, strict=True):
-      array = pictures.to_uint8(picture)
-      pictures.save(folder / f'seed{seed:04d}.png', array)
-  pictures.save_grid(folder / 'grid.png', samples)
+  gallery.save_by_seed(folder, numbers, samples, run.alphabet)
   log.info('%d samples of step %d: %s', len(numbers), step, folder)

@@ -101,3 +101,16 @@ def test_released_settings(row, scheme, norm, latent, lr_g, lr_d, decay_at):
 def test_what_was_never_released_is_refused(row, data, arg):
   with pytest.raises(UserError, match='released|takes no option'):
     osgan.table1(row, data, arg)
+
+
+def test_sgans_text_experiment():
+  """Appendix B.1; RMSProp's decay is that of the lecture cited there."""
+  c = config_lib.load(str(CONFIGS / 'sgan_text.py'))
+  validate(c)
+  assert (c.ensemble.pairs, c.loss.name) == (5, 'wasserstein')
+  assert (c.penalties.wgan_gp.weight, c.scheme.d_steps) == (10.0, 5)
+  assert (c.data.resolution, c.train.batch) == (32, 64)
+  for network in (c.generator, c.discriminator):
+    assert (network.name, network.depth) == ('charcnn', 4)
+  for rule in (c.optimizer.generator, c.optimizer.discriminator):
+    assert (rule.name, rule.lr, rule.b2) == ('rmsprop', 1e-5, 0.9)

@@ -1,4 +1,4 @@
-"""Data: one random-access interface over every place pictures come from.
+"""Data: one random-access interface over every place samples come from.
 
 | config.data.source | file | what |
 |---|---|---|
@@ -8,6 +8,7 @@
 | npz:PATH | npz.py | NumPy arrays |
 | idx:PATH | idx.py | MNIST's file format |
 | toy:NAME | toy.py | points in the plane: ring8, ring10, grid25, swissroll |
+| text:PATH | text.py | lines of text files by character; text:builtin |
 
 source.py says what a source is, picture.py how any picture becomes uint8 of one
 size, part.py what 'train[:90%]' is, order.py which sample comes i-th,
@@ -22,6 +23,7 @@ from gan_jax.data.folder import open_folder
 from gan_jax.data.idx import open_idx
 from gan_jax.data.npz import open_npz
 from gan_jax.data.source import Source
+from gan_jax.data.text import open_text
 from gan_jax.data.tfds import open_tfds
 from gan_jax.data.toy import open_toy
 from gan_jax.errors import UserError
@@ -35,6 +37,7 @@ SOURCES = {
   'npz': open_npz,
   'idx': open_idx,
   'toy': open_toy,
+  'text': open_text,
 }
 _USAGE = {
   'digits': 'digits',
@@ -43,6 +46,7 @@ _USAGE = {
   'npz': 'npz:PATH',
   'idx': 'idx:PATH',
   'toy': 'toy:NAME',
+  'text': 'text:PATH',
 }
 
 

@@ -28,6 +28,7 @@ class Part(Source):
   def __init__(self, whole: Source, rows: np.ndarray, title: str):
     self.name, self.shape, self.dtype = whole.name, whole.shape, whole.dtype
     self.classes, self.in_memory = whole.classes, whole.in_memory
+    self.alphabet = whole.alphabet
     self._whole, self._rows = whole, rows
     self.report = f'{whole.report}\n  of these   {title}: {len(rows):,}'
 

@@ -1,8 +1,9 @@
 """From a source to batches on the devices.
 
-A set that fits the budget lies on every device as uint8, and a step gathers its
-rows there: the host sends only indices. A larger one is read by grain's
-threads or worker processes and sent picture by picture. Both ways give the
+A set that fits the budget lies on every device as it is stored (uint8, but for
+points), and a step gathers its rows there: the host sends only indices. A
+larger one is read by grain's threads or worker processes and sent sample by
+sample. Only inside the step does it become floats. Both ways give the
 same bits. Nothing here has state that a checkpoint would have to keep: step t
 uses the positions t*K*N ... (t+1)*K*N - 1 of the run (order.py).
 """
@@ -10,11 +11,12 @@ uses the positions t*K*N ... (t+1)*K*N - 1 of the run (order.py).
 import atexit
 import contextlib
 import dataclasses
+import functools
 import itertools
 import os
 import signal
 import weakref
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import flax
@@ -27,7 +29,7 @@ from jax.sharding import NamedSharding
 from jax.sharding import PartitionSpec as P
 
 from gan_jax.data import order
-from gan_jax.data.source import Source
+from gan_jax.data.source import Source, to_float
 from gan_jax.mesh import check_batch
 
 _PREFETCH_BYTES = 2**30  # of host memory, for batches read ahead
@@ -44,7 +46,8 @@ class Batch:
   """What a step trains on: K draws of N samples.
 
   Attributes:
-    image: float32 [K, N, H, W, C] in [-1, 1]; points [K, N, 2] as they are.
+    image: float32 [K, N, H, W, C] in [-1, 1]; points [K, N, 2] as they are;
+      text [K, N, L, V], one-hot.
     label: int32 [K, N]; 0 if the source has no classes.
   """
 
@@ -52,12 +55,17 @@ class Batch:
   label: jax.Array
 
 
-def decode(table: dict[str, jax.Array], raw: dict[str, jax.Array]) -> Batch:
+def decode(
+  table: dict[str, jax.Array],
+  raw: dict[str, jax.Array],
+  unpack: Callable = to_float,
+) -> Batch:
   """What `Feed` sends, as a batch; a pure function for use inside the step.
 
   Args:
     table: `Feed.table`.
     raw: an element of `Feed.batches`.
+    unpack: `Source.unpack`; the default is that of pictures and of points.
   """
   if 'index' in raw:
     # Indices come from a permutation of the rows, so none needs clipping.
@@ -67,29 +75,20 @@ def decode(table: dict[str, jax.Array], raw: dict[str, jax.Array]) -> Batch:
     )
   else:
     image, label = raw['image'], raw['label']
-  if image.dtype != jnp.uint8:
-    return Batch(image, label)
-  flip = raw['mirror'][..., None, None, None]
-  image = jnp.where(flip, image[..., ::-1, :], image)
-  return Batch(_to_float(image), label)
-
-
-def _to_float(image):
-  """uint8 0..255 to float32 -1..1, of NumPy or of JAX, to the same bits."""
-  # Not x / 127.5 - 1: XLA may turn that into a fused multiply-add, whose 255
-  # becomes 1.0000001. Here no step can be fused or rewritten.
-  return (image.astype(np.float32) - 127.5) * np.float32(1 / 127.5)
+  if image.ndim == 5:  # pictures: nothing else has a left and a right
+    flip = raw['mirror'][..., None, None, None]
+    image = jnp.where(flip, image[..., ::-1, :], image)
+  return Batch(unpack(image), label)
 
 
 class Feed:
   """The batches of a run, as arrays on the devices of a mesh.
 
   Attributes:
-    table: passed to every step; {'image': uint8 (points: float32) [n, ...],
+    table: passed to every step; {'image': samples as stored [n, ...],
       'label': int32 [n]} on each device, or {} when the set streams.
+    decode: (table, an element of `batches`) -> Batch, for use in the step.
   """
-
-  decode = staticmethod(decode)
 
   def __init__(
     self,
@@ -106,12 +105,12 @@ class Feed:
     """Puts a small set onto the devices.
 
     Args:
-      source: the pictures.
+      source: the samples.
       draws: K, batches that one step uses.
       batch: N, samples of one of them, over all devices; a multiple of the
         mesh's size along 'data'.
       seed: of the order and the mirroring, >= 0.
-      mirror: flip each sample left to right with probability one half.
+      mirror: flip each picture left to right with probability one half.
       mesh: with an axis 'data'.
       device_budget_mb: sets up to this many MiB live on the devices.
       workers: processes that read a streamed set; 0 reads in threads.
@@ -120,6 +119,7 @@ class Feed:
       UserError: N is not such a multiple.
     """
     check_batch(mesh, batch)
+    self.decode = functools.partial(decode, unpack=source.unpack)
     self._sharding = NamedSharding(mesh, P(None, 'data'))
     self._shape = (draws, batch)
     rows = _local_rows(self._sharding, self._shape)
@@ -144,6 +144,15 @@ class Feed:
         for name, x in (('image', images), ('label', labels))
       }
 
+  def like(self) -> dict[str, jax.ShapeDtypeStruct]:
+    """Shapes, types and places of an element of `batches`."""
+    return {
+      name: jax.ShapeDtypeStruct(
+        self._shape + rows.shape[2:], rows.dtype, sharding=self._sharding
+      )
+      for name, rows in self._load(0).items()
+    }
+
   def batches(self, start_step: int) -> Iterator[dict[str, Any]]:
     """What steps start_step, start_step + 1, ... get, without end.
 
@@ -155,8 +164,8 @@ class Feed:
     Returns:
       Iterator over dictionaries of arrays, sharded over 'data' along their
       second axis. A set on the devices: 'index' int32 [K, N] and 'mirror' bool
-      [K, N]. One that streams: 'image' uint8 [K, N, ...], 'label' int32 [K, N]
-      and 'mirror' bool [K, N].
+      [K, N]. One that streams: 'image' as stored [K, N, ...], 'label' int32
+      [K, N] and 'mirror' bool [K, N].
     """
     if self._resident:
       local = (self._load(step) for step in itertools.count(start_step))
@@ -253,7 +262,7 @@ def samples_at(
   """The first samples of a run's order, not mirrored, for people and metrics.
 
   Args:
-    source: the pictures.
+    source: the samples.
     seed: the run's.
     count: how many; more than there are begin the second epoch.
 
@@ -262,7 +271,4 @@ def samples_at(
   """
   indices = order.indices(seed, np.arange(count), len(source))
   samples, labels = zip(*(source[int(i)] for i in indices), strict=True)
-  samples = np.stack(samples)
-  if samples.dtype == np.uint8:
-    samples = _to_float(samples)
-  return samples, np.array(labels, np.int32)
+  return source.unpack(np.stack(samples)), np.array(labels, np.int32)

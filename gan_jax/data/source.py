@@ -1,12 +1,14 @@
-"""What every data source is: pictures (or points) at random access."""
+"""What every data source is: pictures, points or text at random access."""
 
 import concurrent.futures
+import functools
 import logging
 import os
 import sys
 import time
 from collections.abc import Callable
 
+import jax
 import numpy as np
 
 from gan_jax.data.picture import BadPictureError
@@ -17,15 +19,49 @@ _EVERY_SECONDS = 0.5  # between two lines of progress
 _EVERY_SECONDS_IN_A_FILE = 30.0
 _TRIES = 100  # pictures in a row that may turn out to be unreadable
 
+# What samples are, by the number of their axes: (2,), (L, V), (H, W, C).
+KINDS = {1: 'points', 2: 'text', 3: 'pictures'}
+
+
+def to_float(samples):
+  """Stored pictures or points to what networks see, the same shape.
+
+  Args:
+    samples: of NumPy or of JAX, to the same bits. uint8 is taken from 0..255 to
+      -1..1; float32 stays as it is.
+  """
+  if samples.dtype != np.uint8:
+    return samples
+  # Not x / 127.5 - 1: XLA may turn that into a fused multiply-add, whose 255
+  # becomes 1.0000001. Here no step can be fused or rewritten.
+  return (samples.astype(np.float32) - 127.5) * np.float32(1 / 127.5)
+
+
+def one_hot(samples, size: int):
+  """Stored text to what networks see.
+
+  Args:
+    samples: characters by number [..., L], of NumPy or of JAX.
+    size: V, that of the alphabet.
+
+  Returns:
+    float32 [..., L, V]: 1 where the character is, else 0.
+  """
+  if isinstance(samples, np.ndarray):
+    return np.eye(size, dtype=np.float32)[samples]
+  return jax.nn.one_hot(samples, size, dtype=np.float32)
+
 
 class Source:
   """Samples by number. A source can be pickled and read by many threads.
 
   Attributes:
     name: what the config said, such as 'folder:/data/shoes'.
-    shape: of one sample, (H, W, C), or (2,) for points in the plane.
-    dtype: uint8 for pictures, float32 for points.
+    shape: of one sample as networks see it: (H, W, C), (2,) for points in the
+      plane, (L, V) for lines of L characters out of V.
+    dtype: as stored: uint8 for pictures and text, float32 for points.
     classes: names of the classes; label k is classes[k]. () if there are none.
+    alphabet: of text: character k is alphabet[k]. '' for all else.
     report: text for people: what was found, converted and skipped.
     in_memory: reading a sample decodes no file, so worker processes would only
       copy the set.
@@ -35,23 +71,40 @@ class Source:
   shape: tuple[int, ...]
   dtype: np.dtype
   classes: tuple[str, ...] = ()
+  alphabet: str = ''
   report: str = ''
   in_memory: bool = True
+
+  @property
+  def stored_shape(self) -> tuple[int, ...]:
+    """Of one sample as it is kept: [L] for text, else `shape`."""
+    return self.shape[:1] if self.alphabet else self.shape
+
+  @property
+  def unpack(self) -> Callable:
+    """Takes stored samples [..., *stored_shape] to float32 [..., *shape].
+
+    A function of NumPy or JAX arrays that does not hold on to the source.
+    """
+    if self.alphabet:
+      return functools.partial(one_hot, size=len(self.alphabet))
+    return to_float
 
   def __len__(self) -> int:
     raise NotImplementedError
 
   def __getitem__(self, i: int) -> tuple[np.ndarray, int]:
-    """Sample i: an array of `shape` and `dtype`, and its label (0 if none)."""
+    """Sample i: an array of `stored_shape` and `dtype`; its label (or 0)."""
     raise NotImplementedError
 
   def nbytes(self) -> int:
-    """Size of the whole set, decoded, in bytes."""
-    return len(self) * int(np.prod(self.shape)) * np.dtype(self.dtype).itemsize
+    """Size of the whole set as it is stored in memory, in bytes."""
+    size = int(np.prod(self.stored_shape)) * np.dtype(self.dtype).itemsize
+    return len(self) * size
 
   def arrays(self) -> tuple[np.ndarray, np.ndarray]:
-    """The whole set: samples [n, *shape] and labels int32 [n]."""
-    images = np.empty((len(self), *self.shape), self.dtype)
+    """The whole set: samples [n, *stored_shape] and labels int32 [n]."""
+    images = np.empty((len(self), *self.stored_shape), self.dtype)
     labels = np.empty(len(self), np.int32)
 
     def load(run):
@@ -151,8 +204,8 @@ def class_counts(classes: tuple[str, ...], labels: np.ndarray) -> str:
 
 def report_text(source: Source, rows: list[tuple[str, str]]) -> str:
   """The report: a headline, then rows of (word, text) under each other."""
-  shape = 'x'.join(str(s) for s in source.shape)
-  what = 'pictures' if len(source.shape) == 3 else 'points'
+  shape = 'x'.join(str(s) for s in source.stored_shape)
+  what = 'lines' if source.alphabet else KINDS[len(source.shape)]
   size = source.nbytes() / 2**20
   dtype = np.dtype(source.dtype).name
   lines = [

@@ -1,21 +1,23 @@
 """Networks by the name a config gives them: `config.generator.name`.
 
-| name | pictures | file |
+| name | samples | file |
 |---|---|---|
-| dcgan | 28, 32, 64 px | dcgan.py |
-| mlp | any shape, 2-D points too | mlp.py |
-| upsample | 28, 32, 64 px; a generator alone | upsample.py |
-| resnet | any; a classifier | resnet.py |
+| dcgan | pictures of 28, 32, 64 px | dcgan.py |
+| mlp | pictures of any shape, 2-D points | mlp.py |
+| charcnn | lines of text | charcnn.py |
+| upsample | pictures of 28, 32, 64 px; a generator alone | upsample.py |
+| resnet | pictures of any shape; a classifier | resnet.py |
 
 A generator takes (z [N, Z], labels [N], train) to samples [N, *shape]; a
 discriminator takes (samples, labels, train) to a `Judgement`, and says by
 `per_sample` whether a logit depends on its own sample only. A classifier is a
 discriminator with a logit a class, [N, classes]. All are used through `init`
-and `apply`. The fields of a module other than `shape` and `classes` are the
-keys of the config's section.
+and `apply`. A network's `kinds` are the samples it is for, 'pictures', 'points'
+or 'text'; without it, pictures. The fields of a module other than `shape` and
+`classes` are the keys of the config's section.
 """
 
-from gan_jax.networks import dcgan, mlp, resnet, upsample
+from gan_jax.networks import charcnn, dcgan, mlp, resnet, upsample
 from gan_jax.networks.judgement import Judgement
 
 __all__ = ['CLASSIFIERS', 'DISCRIMINATORS', 'GENERATORS', 'Judgement', 'build']
@@ -23,9 +25,14 @@ __all__ = ['CLASSIFIERS', 'DISCRIMINATORS', 'GENERATORS', 'Judgement', 'build']
 GENERATORS = {
   'dcgan': dcgan.Generator,
   'mlp': mlp.Generator,
+  'charcnn': charcnn.Generator,
   'upsample': upsample.Generator,
 }
-DISCRIMINATORS = {'dcgan': dcgan.Discriminator, 'mlp': mlp.Discriminator}
+DISCRIMINATORS = {
+  'dcgan': dcgan.Discriminator,
+  'mlp': mlp.Discriminator,
+  'charcnn': charcnn.Discriminator,
+}
 CLASSIFIERS = {'resnet': resnet.Classifier}
 
 

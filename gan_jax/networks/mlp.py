@@ -40,6 +40,8 @@ class Generator(nn.Module):
     slope: of LeakyReLU.
   """
 
+  kinds = ('pictures', 'points')
+
   shape: tuple[int, ...]
   classes: int = 0
   width: int = 512
@@ -58,6 +60,8 @@ class Generator(nn.Module):
 
 class Discriminator(nn.Module):
   """Points or pictures to one logit each; attributes as in `Generator`."""
+
+  kinds = ('pictures', 'points')
 
   shape: tuple[int, ...]
   classes: int = 0

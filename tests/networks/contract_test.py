@@ -31,7 +31,12 @@ UPSAMPLE = [
   dict(shape=(32, 32, 3), width=4, norm='group'),
   dict(shape=(28, 28, 1), width=4, classes=3),
 ]
-CASES = [('dcgan', c) for c in DCGAN] + [('mlp', c) for c in MLP]
+TEXT = [dict(shape=(12, 7), width=8, depth=2)]
+CASES = [
+  (name, c)
+  for name, cases in (('dcgan', DCGAN), ('mlp', MLP), ('charcnn', TEXT))
+  for c in cases
+]
 GENERATOR_CASES = CASES + [('upsample', c) for c in UPSAMPLE]
 CLASSIFIER_CASES = [
   ('resnet', dict(shape=(12, 12, 1), classes=5, width=4, depth=10, norm=norm))
