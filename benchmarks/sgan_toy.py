@@ -11,23 +11,29 @@ in an hour: 128 units for 512, batch 64, learning rate 2e-4 for 1e-5.
 Measured on 2,500 samples of the generator that a user gets (G_0 for SGAN),
 without averaging: modes covered (a sample within 3 standard deviations),
 share of such samples, AdaGAN's coverage C, and the log-likelihood of 2,500
-new real points under a kernel density of 500 samples, in nats. `union` is the
-share of modes that no local generator covers, Figure 2(d).
+new real points under a kernel density of 500 samples, in nats. `missed by all`
+is the share of modes that no local generator covers; how it falls with their
+number, Figure 2(d), is drawn in FOLDER/missed_modes.png. Local pairs know
+nothing of each other, so any N of a 10-S-GAN's are a sample of N: the curve
+takes all subsets of all sizes, each generator with 250 samples, after the last
+step, where the paper's has a random one.
 
 Every finished row is a line of FOLDER/results.jsonl: the same command goes on
-where it was stopped. The last line is JSON: `modes_gan`, `modes_5s`,
-`modes_10s`, `loglik_gan`, `loglik_5s`, `loglik_10s`, means over seeds and
-both data sets, with messengers.
+where it was stopped, and only draws and prints if there is nothing left to do.
+The last line is JSON: `modes_gan`, `modes_5s`, `modes_10s`, `loglik_gan`,
+`loglik_5s`, `loglik_10s`, means over seeds and both data sets, with
+messengers.
 """
 
 import argparse
+import itertools
 import json
 import pathlib
 import time
 
 import numpy as np
 
-from gan_jax.hugepages import restart_with_huge_pages
+from gan_jax.memory import restart_with_huge_pages
 
 DATA = ('ring8', 'grid25')
 METHODS = {  # name: (pairs, messengers)
@@ -115,21 +121,36 @@ def measure(name, fake):
   }
 
 
-def missed_by_all(c, made, pairs, name):
-  """The share of modes that none of the local generators covers."""
+def covered(c, made, pairs, name):
+  """Whether a local generator covers a mode, bool [N, modes]."""
   import jax
 
   from gan_jax.data import toy as data
   from gan_jax.metrics import toy
 
   count = len(jax.tree.leaves(pairs.g.params)[0])
-  variables = [
-    jax.tree.map(lambda x, n=n: x[n], pairs.g.variables) for n in range(count)
-  ]
-  fake = [samples(c, made, v, SAMPLES // count) for v in variables]
+  one = lambda n: jax.tree.map(lambda x: x[n], pairs.g.variables)
   centres = data.modes(name)
-  found = toy.modes_covered(np.concatenate(fake), centres, data.deviation(name))
-  return 1 - found / len(centres)
+  rows = np.zeros((count, len(centres)), bool)
+  for n in range(count):
+    fake = samples(c, made, one(n), SAMPLES // count)
+    mode, distance = toy.nearest_mode(fake, centres)
+    rows[n, mode[distance <= 3 * data.deviation(name)]] = True
+  return rows
+
+
+def missed(rows, size: int):
+  """The share of modes that N local generators miss, of every N of them.
+
+  Args:
+    rows: bool [all, modes], whether a generator covers a mode.
+    size: N.
+
+  Returns:
+    Shares [subsets of N].
+  """
+  every = itertools.combinations(range(len(rows)), size)
+  return np.array([1 - np.any(rows[list(n)], 0).mean() for n in every])
 
 
 def row(name, method, settings):
@@ -139,16 +160,28 @@ def row(name, method, settings):
   pairs, messengers = METHODS[method]
   c, made = build(name, pairs, messengers, settings)
   states, seconds = trained(c, made, settings['seeds'], settings['steps'])
-  figures = {measure_name: [] for measure_name in (*MEASURES, 'missed_by_all')}
+  kept = (*MEASURES, 'missed_by_all', 'covered')
+  figures = {key: [] for key in kept}
   for seed in range(settings['seeds']):
     state = jax.tree.map(lambda x, seed=seed: x[seed], states)
     fake = samples(c, made, state.pair.g.variables, SAMPLES)
     for key, value in measure(name, fake).items():
       figures[key].append(value)
     if pairs:
-      missed = missed_by_all(c, made, state.local_pairs, name)
-      figures['missed_by_all'].append(missed)
+      rows = covered(c, made, state.local_pairs, name)
+      figures['covered'].append(rows.astype(int).tolist())
+      figures['missed_by_all'].extend(missed(rows, pairs).tolist())
   return figures | {'ms_a_step': 1e3 * seconds}
+
+
+def finished(file, settings):
+  """The rows that are done, figures by (data, method)."""
+  lines = file.read_text().splitlines() if file.exists() else []
+  return {
+    (line['data'], line['method']): line['figures']
+    for line in map(json.loads, lines)
+    if line['settings'] == settings
+  }
 
 
 def table(rows):
@@ -167,6 +200,87 @@ def table(rows):
     print(f'| {name} | {method} | ' + ' | '.join(cells) + ' |')
 
 
+def missed_by_global(rows, name, method):
+  """The shares of modes that a user's generator misses, one a seed."""
+  from gan_jax.data import toy
+
+  figures = rows.get((name, method))
+  return figures and 1 - np.array(figures['modes']) / len(toy.modes(name))
+
+
+def missed_by_locals(rows, name):
+  """Shares of modes that N local generators miss, by N, over seeds."""
+  seeds = rows.get((name, '10-S-GAN'), {}).get('covered', [])
+  seeds = [np.array(seed, bool) for seed in seeds]
+  sizes = range(1, 1 + max(map(len, seeds), default=0))
+  return {n: np.concatenate([missed(s, n) for s in seeds]) for n in sizes}
+
+
+def draw(file, rows):
+  """Draws missed modes against the number of pairs, Figure 2(d).
+
+  Args:
+    file: the PNG to write.
+    rows: figures by (data, method); what is not there is not drawn.
+  """
+  from gan_jax.pictures import new_figure
+
+  names = list(dict.fromkeys(name for name, _ in rows))
+  figure = new_figure(figsize=(4.6 * len(names), 3.6))
+  panels = figure.subplots(1, len(names), sharey=True, squeeze=False)[0]
+  blue, red = '#0072B2', '#D55E00'
+  for axes, name in zip(panels, names, strict=True):
+    of_subsets = missed_by_locals(rows, name)
+    mean = np.array([values.mean() for values in of_subsets.values()])
+    std = np.array([values.std() for values in of_subsets.values()])
+    if of_subsets:
+      sizes = list(of_subsets)
+      axes.plot(
+        sizes, mean, color=blue, label='any N of the 10 Gₙ of a 10-S-GAN'
+      )
+      low = np.maximum(mean - std, 0)
+      axes.fill_between(sizes, low, mean + std, color=blue, alpha=0.15, lw=0)
+    own = {1: missed_by_global(rows, name, 'GAN')}
+    for n in (5, 10):
+      own[n] = rows.get((name, f'{n}-S-GAN'), {}).get('missed_by_all')
+    _points(axes, own, 'o', blue, 'all Gₙ of an N-S-GAN; N = 1: a GAN')
+    for prefix, marker in (('', 's'), ('simplified-', '^')):
+      methods = {n: f'{prefix}{n}-S-GAN' for n in (5, 10)}
+      of_global = {
+        n: missed_by_global(rows, name, method) for n, method in methods.items()
+      }
+      label = f'G₀ of {"a " + prefix if prefix else "an "}N-S-GAN'
+      _points(axes, of_global, marker, red, label)
+    axes.set_title(name, fontsize=10)
+    axes.set(xlabel='pairs, N', xticks=range(1, 11), ylim=(0, None))
+    axes.grid(alpha=0.3)
+  panels[0].set_ylabel('share of modes missed')
+  panels[-1].legend(fontsize=8)
+  figure.savefig(file, dpi=120)
+
+
+def _points(axes, values, marker, colour, label):
+  """Mean and standard deviation over seeds, by N; None is left out."""
+  values = {n: v for n, v in values.items() if v is not None and len(v)}
+  if not values:
+    return
+  mean = [np.mean(v) for v in values.values()]
+  std = [np.std(v) for v in values.values()]
+  side = {'s': -0.12, '^': 0.12}.get(marker, 0)  # so that bars do not meet
+  line = {'s': '-', '^': ':'}.get(marker, 'none')
+  axes.errorbar(
+    [n + side for n in values],
+    mean,
+    std,
+    marker=marker,
+    color=colour,
+    linestyle=line,
+    markerfacecolor='white' if marker != 's' else None,
+    capsize=2,
+    label=label,
+  )
+
+
 def main():
   parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
   parser.add_argument('--quick', action='store_true')
@@ -181,32 +295,25 @@ def main():
   if args.quick:
     settings |= dict(width=16, batch=16, steps=2 * CHUNK, seeds=2)
     methods = ['GAN', '5-S-GAN', '10-S-GAN']
-  done = {}
-  file = pathlib.Path(args.out) / 'results.jsonl'
-  if file.exists() and not args.quick:
-    for line in map(json.loads, file.read_text().splitlines()):
-      if line['settings'] == settings:
-        done[line['data'], line['method']] = line['figures']
-  rows = {}
+    args.out += '_quick'
+  folder = pathlib.Path(args.out)
+  folder.mkdir(parents=True, exist_ok=True)
+  file = folder / 'results.jsonl'
+  if args.quick:
+    file.unlink(missing_ok=True)
+  rows = finished(file, settings)
   for name in DATA[: 1 if args.quick else None]:
     for method in methods:
-      if (name, method) not in done:
+      if (name, method) not in rows:
         start = time.perf_counter()
-        done[name, method] = row(name, method, settings)
-        print(
-          f'{name} {method}: {time.perf_counter() - start:.0f} s', flush=True
-        )
-        if not args.quick:
-          file.parent.mkdir(parents=True, exist_ok=True)
-          line = dict(
-            data=name,
-            method=method,
-            settings=settings,
-            figures=done[name, method],
-          )
-          with file.open('a') as out:
-            out.write(json.dumps(line) + '\n')
-      rows[name, method] = done[name, method]
+        figures = rows[name, method] = row(name, method, settings)
+        seconds = time.perf_counter() - start
+        print(f'{name} {method}: {seconds:.0f} s', flush=True)
+        line = dict(data=name, method=method, settings=settings)
+        with file.open('a') as out:
+          out.write(json.dumps(line | dict(figures=figures)) + '\n')
+        draw(folder / 'missed_modes.png', rows)
+  draw(folder / 'missed_modes.png', rows)
   table(rows)
   summary = {}
   for key, label in (('modes', 'modes'), ('loglik', 'loglik')):

@@ -11,9 +11,14 @@ n is the number of local pairs (n=0: a single one, the baseline), loss one of
 gan, wgan_gp, dragan; share=0.5 is the paper's N-SW, half of the parameters
 common to the local pairs; simple=true leaves the messengers out. The paper's
 learning rate, 1e-5, is slow: lr=2e-4 is DCGAN's own.
+Pictures, as in those figures: images/landscape_<step>.png has the samples of
+the local generators and the border that each local D draws beside the samples
+of G_0 on the level sets of D_0; images/landscape.gif has all of them. The
+paper's iterations 5, 10, 100 take --config.train.image_every=5.
 Data: drawn on the spot; data is one of ring8, ring10, grid25, swissroll. The
 paper gives no batch size.
-Expected numbers: not yet measured (by benchmarks/sgan_toy.py, on 2 cores).
+Expected numbers: not yet measured, by benchmarks/sgan_toy.py on 2 cores, which
+also draws Figure 2(d).
 """
 
 from gan_jax.config import defaults, finish, options

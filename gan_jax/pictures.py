@@ -63,15 +63,59 @@ def save_grid(file: pathlib.Path, samples, columns: int | None = None) -> None:
   save(file, grid(samples, columns, gap=2))
 
 
-def _figure(**kwargs):
+def animate(
+  files: list[pathlib.Path],
+  file: pathlib.Path,
+  milliseconds: int = 250,
+  at_most: int = 100,
+) -> None:
+  """Makes an animated GIF of pictures, whole or not at all.
+
+  GIF, since every browser and viewer plays it, and drawings have few colours.
+  All frames have one palette, so that none flickers.
+
+  Args:
+    files: the frames, in order; those not of the last one's size are left
+      out.
+    file: the GIF to write.
+    milliseconds: that a frame is seen; the last one is eight times as long.
+    at_most: frames, evenly spaced among more, the first and the last included.
+  """
+  count = min(len(files), at_most)
+  chosen = np.linspace(0, len(files) - 1, count).round().astype(int)
+  frames = []
+  for k in chosen:
+    with Image.open(files[k]) as picture:
+      frames.append(picture.convert('RGB'))
+  frames = [frame for frame in frames if frame.size == frames[-1].size]
+  some = np.concatenate([np.asarray(frame)[::4, ::4] for frame in frames])
+  palette = Image.fromarray(some).quantize(256)
+  frames = [
+    frame.quantize(palette=palette, dither=Image.Dither.NONE)
+    for frame in frames
+  ]
+  scratch = file.with_name(f'.{file.name}')
+  frames[0].save(
+    scratch,
+    format='GIF',
+    save_all=True,
+    append_images=frames[1:],
+    duration=[milliseconds] * (len(frames) - 1) + [8 * milliseconds],
+    loop=0,
+  )
+  os.replace(scratch, file)
+
+
+def new_figure(layout='constrained', **kwargs):
+  """A Figure of matplotlib; the keywords are its own."""
   # The object interface: no global state, no display, no window system.
   from matplotlib.figure import Figure
 
-  return Figure(layout='constrained', **kwargs)
+  return Figure(layout=layout, **kwargs)
 
 
 def _save_scatter(file, points) -> None:
-  figure = _figure(figsize=(5, 5))
+  figure = new_figure(figsize=(5, 5))
   axes = figure.subplots()
   axes.scatter(points[:, 0], points[:, 1], s=4, alpha=0.6)
   reach = max(1.5, 1.05 * float(np.abs(points).max()))
@@ -100,7 +144,7 @@ def save_curves(file: pathlib.Path, lines: list[dict]) -> None:
   groups = {title: group for title, group in groups.items() if group}
   if not groups:
     return
-  figure = _figure(figsize=(7, 2.6 * len(groups)))
+  figure = new_figure(figsize=(7, 2.6 * len(groups)))
   panels = figure.subplots(len(groups), sharex=True, squeeze=False)[:, 0]
   for axes, (title, group) in zip(panels, groups.items(), strict=True):
     for name in group:

@@ -53,3 +53,48 @@ def test_curves_of_any_number_of_lines(tmp_path):
   later = line | {'images': 16, 'r1': 0.5, 'images_per_second': 9.0}
   pictures.save_curves(tmp_path / 'two.png', [line, later])
   assert Image.open(tmp_path / 'two.png').size[1] == 3 * 260
+
+
+def frames(folder, count):
+  """Files of plain pictures, each with a colour of its own."""
+  files = []
+  for k in range(count):
+    colour = (20 * k, 250 - 20 * k, 128)
+    files.append(folder / f'{k}.png')
+    pictures.save(files[-1], np.full((16, 24, 3), colour, np.uint8))
+  return files
+
+
+def read(file):
+  """Colours of an animation's frames, and how long each is seen."""
+  colours, times = [], []
+  with Image.open(file) as animation:
+    assert animation.info['loop'] == 0  # for ever
+    for k in range(animation.n_frames):
+      animation.seek(k)
+      colours.append(np.asarray(animation.convert('RGB'))[0, 0].tolist())
+      times.append(animation.info['duration'])
+  return colours, times
+
+
+def test_an_animation_has_all_frames_in_order(tmp_path):
+  pictures.animate(frames(tmp_path, 5), tmp_path / 'x.gif', 100)
+  colours, times = read(tmp_path / 'x.gif')
+  assert colours == [[20 * k, 250 - 20 * k, 128] for k in range(5)]
+  assert times == [100] * 4 + [800]
+
+
+def test_an_animation_has_first_and_last_of_many_frames(tmp_path):
+  pictures.animate(frames(tmp_path, 9), tmp_path / 'x.gif', at_most=3)
+  colours, _ = read(tmp_path / 'x.gif')
+  assert [red for red, _, _ in colours] == [0, 80, 160]
+
+
+def test_an_animation_leaves_out_frames_of_another_size(tmp_path):
+  files = frames(tmp_path, 4)
+  pictures.save(files[1], np.zeros((5, 5, 3), np.uint8))
+  pictures.animate(files, tmp_path / 'x.gif')
+  colours, _ = read(tmp_path / 'x.gif')
+  assert [red for red, _, _ in colours] == [0, 40, 60]
+  pictures.animate(files[:1], tmp_path / 'one.gif')
+  assert Image.open(tmp_path / 'one.gif').n_frames == 1
