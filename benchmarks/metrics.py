@@ -26,7 +26,7 @@ import unittest.mock
 
 import numpy as np
 
-from gan_jax.hugepages import restart_with_huge_pages
+from gan_jax.memory import restart_with_huge_pages
 
 DIM = 2048
 PARTS = ('frechet', 'kid', 'prdc', 'inception', 'swd')
@@ -65,7 +65,7 @@ def ours(part, quick):
   """A function of the part's input that gives one number."""
   import jax
 
-  from gan_jax.metrics import frechet, kid, neighbours, resize, swd
+  from gan_jax.metrics import frechet, kernel, neighbours, resize, swd
   from gan_jax.networks import inception
 
   if part == 'inception':
@@ -84,7 +84,7 @@ def ours(part, quick):
     return lambda x, _: float(jitted(variables, x)['pool_2048'].sum())
   return {
     'frechet': frechet.frechet,
-    'kid': lambda a, b: kid.kid(a, b, 10 if quick else 100)[0],
+    'kid': lambda a, b: kernel.kid(a, b, 10 if quick else 100)[0],
     'prdc': lambda a, b: neighbours.prdc(a, b)['precision'],
     'swd': lambda a, b: swd.swd(a, b)['swd'],
   }[part]

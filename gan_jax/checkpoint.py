@@ -56,15 +56,25 @@ class Checkpoints:
     directory: where they lie; made if absent.
     keep: how many of the newest stay.
     milestone_every: those at multiples of this many steps stay too; 0: none.
+    read_only: for a folder that another process may be writing to, whose
+      half-written checkpoint is none of ours to clear away; it must exist.
   """
 
-  def __init__(self, directory, keep: int = 3, milestone_every: int = 0):
+  def __init__(
+    self,
+    directory,
+    keep: int = 3,
+    milestone_every: int = 0,
+    read_only: bool = False,
+  ):
     logging.getLogger('absl').setLevel(logging.ERROR)  # Orbax's own notes
     self._directory = pathlib.Path(directory).absolute()
     self._manager = ocp.CheckpointManager(
       self._directory,
       item_handlers=ocp.StandardCheckpointHandler(),
-      options=ocp.CheckpointManagerOptions(
+      options=ocp.CheckpointManagerOptions(read_only=True, create=False)
+      if read_only
+      else ocp.CheckpointManagerOptions(
         max_to_keep=keep,
         keep_period=milestone_every or None,
         cleanup_tmp_directories=True,
@@ -74,6 +84,10 @@ class Checkpoints:
   def steps(self) -> list[int]:
     """The steps that there is a checkpoint of, in order."""
     return sorted(self._manager.all_steps())
+
+  def reload(self) -> None:
+    """Looks anew at what there is."""
+    self._manager.reload()
 
   def save(self, step: int, state) -> None:
     """Begins to save `state` as the checkpoint of `step`, if there is none."""

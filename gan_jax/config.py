@@ -23,11 +23,13 @@ def defaults() -> ml_collections.ConfigDict:
   """All sections with their defaults; only the networks are left to name."""
   c = ml_collections.ConfigDict()
   c.data = _section(
-    source='digits',  # digits, tfds:NAME, folder:PATH, npz:, idx:, toy:
+    source='digits',  # digits, tfds:NAME, folder:PATH, npz:, idx:, toy:, text:
     split='train',  # or a part of it: train[:90%]
     test_split='',  # what a classifier's accuracy is measured on
     test_source='',  # where that split is; '': in the same source
-    resolution=32,  # pixels a side after resize and crop; 0: as they are
+    # Pixels a side after resize and crop (0: as they are); of text, characters
+    # that a line is cut to.
+    resolution=32,
     channels=3,  # 1 or 3
     filter='lanczos',  # of the resize: lanczos, bicubic, bilinear, box
     background='white',  # what transparency is laid on: white or black
@@ -104,9 +106,16 @@ def defaults() -> ml_collections.ConfigDict:
     milestone_every=0,  # checkpoints at multiples of this stay; 0: none
     tensorboard=True,  # if the tf extra is installed
   )
-  c.metrics = _section(  # of --mode=evaluate
-    names=('scores', 'frechet_pixels'),
-    samples=2000,
+  c.metrics = _section(  # of --mode=evaluate, and of training if `every` is on
+    names=('scores', 'frechet_pixels'),  # all: gan_jax/metrics/registry.py
+    samples=2000,  # generated for each draw
+    reals=0,  # of the data, in a fixed random order; 0: as many, if there are
+    draws=1,  # sets of samples; of 2 and more mean and deviation are given
+    every=0,  # steps between evaluations while training; 0: none
+    best='',  # the number whose best state is kept in best/, such as 'fid'
+    resizer='tf1_bilinear',  # in front of FID's Inception; see resize.py
+    weights='',  # files, comma between; '': the cache folder's: weights.py
+    classifier='',  # folder of the classifier's run of frechet_classifier
   )
   c.mesh = _section(data=0, pair=0)  # devices an axis; 0: all there are
   return c
@@ -146,17 +155,24 @@ def options(arg: str | None, **allowed):
   return values
 
 
+# The least depths of networks that have many layers to compile, for tests.
+SHALLOW = {'resnet': 10, 'charcnn': 1}
+
+
 def finish(config, test: bool = False):
   """The config, shrunken to seconds on a CPU if `test`, and locked."""
   if test:
-    # Embedded pictures of the same shape: a test needs no download.
-    if not config.data.source.startswith('toy:'):
+    # Embedded samples of the same kind: a test needs no download.
+    kind, _, _ = config.data.source.partition(':')
+    if kind == 'text':
+      config.data.source = 'text:builtin'
+    elif kind != 'toy':
       config.data.update(source='digits', label='')
     for player in (config.generator, config.discriminator, config.teacher):
       if 'width' in player:
         player.width = 8
-      if player.get('name') == 'resnet':
-        player.depth = 10
+      if player.get('name') in SHALLOW:
+        player.depth = SHALLOW[player.name]
     if config.teacher:
       config.teacher.workdir = 'random'  # an untrained one: teacher.py
     if config.data.test_split:
@@ -254,7 +270,7 @@ def _parse(path: str, text: str, old):
     words = {'true': True, '1': True, 'false': False, '0': False}
     if text.lower() in words:
       return words[text.lower()]
-  elif isinstance(old, tuple):
+  elif isinstance(old, tuple | list):  # a list: of a run's config.json
     words = filter(None, text.strip('()').replace(' ', '').split(','))
     return tuple(int(word) if word.isdigit() else word for word in words)
   else:

@@ -1,109 +1,139 @@
-"""Scores a checkpoint: samples of the average against the run's own data."""
+"""--mode=evaluate: scores one checkpoint, all of them, or follows a run."""
 
 import logging
+import time
+from collections.abc import Callable
+from typing import Any, NamedTuple
 
-import jax
-import numpy as np
-
-from gan_jax import experiment as experiment_lib
-from gan_jax import latent
+from gan_jax import evaluator
 from gan_jax.accuracy import Accuracy
+from gan_jax.checkpoint import Checkpoints
 from gan_jax.data import open_source
-from gan_jax.data.pipeline import samples_at
+from gan_jax.errors import UserError
 from gan_jax.losses import CLASSIFIER_LOSSES
 from gan_jax.mesh import one_device
-from gan_jax.metrics import METRICS
-from gan_jax.restore import restore
-from gan_jax.sample import in_use, labels_of
+from gan_jax.metrics import registry
+from gan_jax.restore import BEST, Opened, checkpoints, like, open_run
 
 log = logging.getLogger('gan_jax')
 
-CHUNK = 50  # samples made or judged at a time
+WHICH = ('newest', 'all', 'follow')
+_POLL = 5.0  # seconds between two looks for a new checkpoint
 
 
-def evaluate(workdir, step: int | None = None) -> dict:
-  """Scores one checkpoint and adds a line to evaluate.jsonl.
+class Measure(NamedTuple):
+  """How the states of a run are scored.
 
-  Fakes are those of seeds 0, 1, ... from the averaged generator; reals are the
-  first of the run's own order; both are judged by the live discriminator. Of a
-  run with a classifier or a student the score is its accuracy on the test set.
+  Attributes:
+    score: state -> numbers by name.
+    against: what they are measured against.
+    main: the numbers worth a curve.
+  """
+
+  score: Callable
+  against: dict[str, Any]
+  main: dict[str, int]
+
+
+def evaluate(
+  workdir, step: int | str | None = None, which: str = 'newest', overrides=()
+) -> dict | None:
+  """Scores checkpoints; each adds a line to evaluate.jsonl.
+
+  Samples of the averaged generator are compared with the run's own data, see
+  `evaluator.Evaluator`. Of a run with a classifier or a student the score is
+  its accuracy on the test set. From the second line on evaluate.png shows the
+  scores that were measured against the same.
 
   Args:
-    workdir: of a run.
-    step: of the checkpoint; None for the newest.
+    workdir: of a run; another process may be training it.
+    step: of the checkpoint; None for the newest, 'best' for the one that was
+      kept for its score.
+    which: 'newest' for the one at `step`; 'all' for all there are; 'follow' to
+      wait for more until the run is at its end. The last two leave out what
+      evaluate.jsonl has already.
+    overrides: (path, text) pairs that change settings of `config.metrics`.
 
   Returns:
-    The line: step, what it was measured against, and the numbers.
+    The last line: step, images, what it was measured against, and the numbers;
+    None if there was nothing to do.
 
   Raises:
     UserError: for whatever the user can put right.
   """
-  run, config, experiment, step, state = restore(workdir, one_device(), step)
-  source = open_source(config.data)
-  classifies = config.loss.name in CLASSIFIER_LOSSES
-  measure = _accuracy if classifies else _quality
-  line = {'step': step, **measure(config, experiment, state, source)}
-  run.append('evaluate.jsonl', line)
-  log.info('\n'.join(f'  {name:16} {value}' for name, value in line.items()))
-  return line
-
-
-def _accuracy(config, experiment, state, source) -> dict:
-  """Of a classifier: what it was measured on, and how it did."""
-  accuracy = Accuracy(config, experiment, source)
-  return {
-    'reference': accuracy.reference,
-    'samples': accuracy.count,
-    'accuracy': accuracy(state),
-  }
-
-
-def _quality(config, experiment, state, source) -> dict:
-  """Of a generator: what it was measured against, and the numbers."""
-  count = config.metrics.samples
-  real, real_labels = samples_at(source, config.train.seed, count)
-  fake, fake_labels = _fakes(config, experiment, state, count)
-  scores = [
-    _judge(experiment, state, samples, labels)
-    for samples, labels in ((real, real_labels), (fake, fake_labels))
-  ]
-  line = {
-    'reference': f'{config.data.source}, {config.data.split}',
-    'samples': count,
-    'resize': f'{config.data.filter} to {config.data.resolution}',
-  }
-  for name in config.metrics.names:
-    line |= METRICS[name](real, fake, *scores)
-  return line
-
-
-def _chunks(count: int):
-  """Slices of at most CHUNK that cover range(count)."""
-  return [slice(i, i + CHUNK) for i in range(0, count, CHUNK)]
-
-
-def _fakes(config, experiment, state, count: int):
-  """Samples [count, ...] of seeds 0, 1, ... and their labels."""
-  sampler = experiment_lib.make_sampler(experiment)
-  classes = experiment.objective.generator.classes
-  labels = labels_of(range(count), classes)
-  z = latent.by_seed(
-    range(count), config.latent.size, config.latent.distribution
-  )
-  samples = [sampler(in_use(state), z[s], labels[s]) for s in _chunks(count)]
-  return np.concatenate(jax.device_get(samples)), labels
-
-
-def _judge(experiment, state, samples, labels) -> np.ndarray:
-  """D's scores [N], patches averaged, in use mode."""
-  network = experiment.objective.discriminator
-
-  @jax.jit
-  def judge(samples, labels):
-    judgement = network.apply(
-      state.pair.d.variables, samples, labels, train=False
+  opened = open_run(workdir, overrides)
+  saved = checkpoints(opened.run, BEST if step == BEST else '')
+  if not saved.steps() and which != 'follow':
+    raise UserError(
+      f'{opened.run.checkpoints} holds no checkpoint yet: wait for the first.'
     )
-    return judgement.logits.reshape(len(samples), -1).mean(axis=1)
+  measure = _measure(opened)
+  if which == 'newest':
+    return _score(opened, measure, saved, None if step == BEST else step)
+  line, done, tried = None, _done(opened, measure), set()
+  while True:
+    for new in [s for s in saved.steps() if s not in done | tried]:
+      tried.add(new)
+      line = _score(opened, measure, saved, new, may_be_gone=True) or line
+    if which == 'all':
+      break
+    if max(done | tried, default=0) >= opened.config.train.steps:
+      log.info('The run is at its end: step %d.', opened.config.train.steps)
+      break
+    time.sleep(_POLL)
+    saved.reload()
+  if line is None:
+    log.info('Nothing to do: evaluate.jsonl has all of them.')
+  return line
 
-  scores = [judge(samples[s], labels[s]) for s in _chunks(len(samples))]
-  return np.concatenate(jax.device_get(scores))
+
+def _measure(opened: Opened) -> Measure:
+  run, config, experiment = opened
+  source = open_source(config.data)
+  if config.loss.name in CLASSIFIER_LOSSES:
+    accuracy = Accuracy(config, experiment, source)
+    return Measure(
+      lambda state: {'accuracy': accuracy(state)},
+      {'reference': accuracy.reference, 'samples': accuracy.count},
+      {'accuracy': 1},
+    )
+  scores = evaluator.Evaluator(config, experiment, source)
+  main = registry.gives(config.metrics.names)
+  return Measure(scores, scores.against, main)
+
+
+def _done(opened: Opened, measure: Measure) -> set[int]:
+  """The steps that were measured like this before, all numbers of them."""
+  return {
+    line['step']
+    for line in opened.run.lines('evaluate.jsonl')
+    if evaluator.against(line) == measure.against
+    and all(name in line for name in measure.main)
+  }
+
+
+def _score(
+  opened: Opened,
+  measure: Measure,
+  saved: Checkpoints,
+  step: int | None,
+  may_be_gone: bool = False,
+) -> dict | None:
+  """Scores one checkpoint.
+
+  A run that goes on removes its old ones: with `may_be_gone`, None for such.
+  """
+  run, _, experiment = opened
+  try:
+    step, state = saved.restore(like(experiment, one_device()), step)
+  except UserError:
+    saved.reload()
+    if may_be_gone and step not in saved.steps():
+      log.info('The checkpoint of step %d is gone.', step)
+      return None
+    raise
+  images = step * experiment.images_per_step
+  line = {'step': step, 'images': images, **measure.against}
+  line |= measure.score(state)
+  evaluator.write(run, line, measure.main)
+  return line

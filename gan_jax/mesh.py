@@ -70,6 +70,15 @@ def one_device() -> Mesh:
   return _mesh((1, 1), jax.local_devices()[:1])
 
 
+def local(devices=None) -> Mesh:
+  """This host's devices, or some of them, along 'data'.
+
+  For work that every host does by itself, as evaluation.
+  """
+  devices = devices or jax.local_devices()
+  return _mesh((len(devices), 1), devices)
+
+
 def _mesh(shape, devices) -> Mesh:
   auto = (AxisType.Auto,) * 2
   return jax.make_mesh(shape, ('data', 'pair'), auto, devices=devices)

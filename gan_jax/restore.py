@@ -5,6 +5,7 @@ from typing import Any, NamedTuple
 
 import jax
 
+from gan_jax import config as config_lib
 from gan_jax import experiment as experiment_lib
 from gan_jax.checkpoint import Checkpoints
 from gan_jax.errors import UserError
@@ -13,9 +14,19 @@ from gan_jax.rundir import RunDir
 from gan_jax.state import TrainState
 from gan_jax.validate import validate
 
+BEST = 'best'  # in place of a step: the state that was kept for its score
+
+
+class Opened(NamedTuple):
+  """A run's folder, its config and functions."""
+
+  run: RunDir
+  config: Any
+  experiment: experiment_lib.Experiment
+
 
 class Restored(NamedTuple):
-  """A run's folder, its config and functions, and the state at a step."""
+  """What `Opened` has, and the state at a step."""
 
   run: RunDir
   config: Any
@@ -33,17 +44,15 @@ def like(experiment: experiment_lib.Experiment, mesh) -> TrainState:
   return jax.tree.map(place, of_state(mesh), shapes)
 
 
-def restore(workdir, mesh, step: int | None = None) -> Restored:
+def open_run(workdir, overrides=()) -> Opened:
   """The run in a folder, as its own config.json describes it.
 
   Args:
     workdir: the run's folder.
-    mesh: the devices to put the state on; they need not be those it was
-      trained on.
-    step: of the checkpoint; None for the newest.
+    overrides: (path, text) pairs that change settings of `metrics`.
 
   Raises:
-    UserError: if there is no run or no such checkpoint.
+    UserError: if there is no run, or for another setting.
   """
   path = pathlib.Path(workdir)
   run = RunDir(path) if (path / 'config.json').exists() else None
@@ -54,14 +63,72 @@ def restore(workdir, mesh, step: int | None = None) -> Restored:
       ' the folder of one that exists.'
     )
   config = run.load_config()
+  with config.unlocked():
+    # A run of an earlier version has settings of `metrics` to gain.
+    for key, value in config_lib.defaults().metrics.items():
+      config.metrics[key] = config.metrics.get(key, value)
+    # What is measured while training is not asked for here.
+    config.metrics.update(every=0, best='')
+  for key, text in overrides:
+    if not key.startswith('metrics.'):
+      raise UserError(
+        f'--config.{key}: the run in {workdir} is what it is; only'
+        ' --config.metrics.* can be changed here.'
+      )
+    config_lib.override(config, key, text)
   validate(config)
   experiment = experiment_lib.build(
     config, tuple(facts['shape']), len(facts['classes'])
   )
-  found = Checkpoints(run.checkpoints).restore(like(experiment, mesh), step)
+  return Opened(run, config, experiment)
+
+
+def checkpoints(run: RunDir, kept: str = '') -> Checkpoints:
+  """The checkpoints of a run that another process may be writing to.
+
+  Args:
+    run: the folder.
+    kept: BEST for the one that was kept for its score.
+
+  Raises:
+    UserError: if there are none yet.
+  """
+  folder = run.path / BEST if kept == BEST else run.checkpoints
+  if not folder.exists():
+    raise UserError(_NONE_BEST if kept == BEST else _NONE.format(folder))
+  return Checkpoints(folder, read_only=True)
+
+
+_NONE = (
+  '{} holds no checkpoint yet: wait for the first, or train with a smaller'
+  ' --config.train.checkpoint_every.'
+)
+_NONE_BEST = (
+  'This run keeps no best state: train with --config.metrics.best=NUMBER and'
+  ' --config.metrics.every=STEPS, or leave --step=best out.'
+)
+
+
+def restore(
+  workdir, mesh, step: int | str | None = None, overrides=()
+) -> Restored:
+  """The run in a folder, with a state.
+
+  Args:
+    workdir: the run's folder.
+    mesh: the devices to put the state on; they need not be those it was
+      trained on.
+    step: of the checkpoint; None for the newest, BEST for the one that was
+      kept for its score.
+    overrides: see `open_run`.
+
+  Raises:
+    UserError: if there is no run or no such checkpoint.
+  """
+  opened = open_run(workdir, overrides)
+  saved = checkpoints(opened.run, BEST if step == BEST else '')
+  wanted = None if step == BEST else step
+  found = saved.restore(like(opened.experiment, mesh), wanted)
   if found is None:
-    raise UserError(
-      f'{run.checkpoints} holds no checkpoint yet: wait for the first, or'
-      ' train with a smaller --config.train.checkpoint_every.'
-    )
-  return Restored(run, config, experiment, *found)
+    raise UserError(_NONE.format(opened.run.checkpoints))
+  return Restored(*opened, *found)

@@ -4,10 +4,12 @@ import difflib
 import math
 
 from gan_jax import losses
+from gan_jax.data.source import KINDS
 from gan_jax.errors import UserError
 from gan_jax.latent import DISTRIBUTIONS
 from gan_jax.losses import CLASSIFIER_LOSSES, LOSSES, ClassifierLoss
-from gan_jax.metrics import METRICS
+from gan_jax.metrics import registry as metrics
+from gan_jax.metrics.resize import RESIZERS
 from gan_jax.networks import CLASSIFIERS, DISCRIMINATORS, GENERATORS
 from gan_jax.networks.resnet import BLOCKS
 from gan_jax.nn.norm import NORMS
@@ -53,6 +55,9 @@ LIMITS = {
   'train.keep': (1, math.inf),
   'train.milestone_every': (0, math.inf),
   'metrics.samples': (2, math.inf),
+  'metrics.reals': (0, math.inf),
+  'metrics.draws': (1, 1000),
+  'metrics.every': (0, math.inf),
   'mesh.data': (0, math.inf),
   'mesh.pair': (0, math.inf),
 }
@@ -69,6 +74,7 @@ CHOICES = {
   'optimizer.generator.name': tuple(RULES),
   'optimizer.discriminator.name': tuple(RULES),
   'ema.name': ('half_life', 'decay', 'none'),
+  'metrics.resizer': RESIZERS,
 } | ensemble_checks.CHOICES
 
 
@@ -118,8 +124,7 @@ def validate(config) -> None:
     if not low <= value <= high:
       bounds = f'at least {low}' + (f', at most {high}' if high < 9e9 else '')
       raise UserError(f'config.{path} = {value} must be {bounds}.')
-  for name in config.metrics.names:
-    _choose('metrics.names', name, tuple(METRICS))
+  _validate_metrics(config)
   if config.loss.name in CLASSIFIER_LOSSES:
     _validate_classifier(config)
   for role, registry in _networks(config).items():
@@ -152,6 +157,31 @@ def validate(config) -> None:
     raise UserError(
       'config.penalties.clip and config.penalties.wgan_gp are two ways to'
       ' one end (a Lipschitz D): set clip.limit or wgan_gp.weight to 0.0.'
+    )
+
+
+def _validate_metrics(config) -> None:
+  """Checks what is measured, and when."""
+  section = config.metrics
+  metrics.check_names(section.names)
+  if section.every and config.loss.name in CLASSIFIER_LOSSES:
+    raise UserError(
+      'config.metrics.every: the accuracy of a classifier or student is'
+      ' measured whenever the images are made: set config.metrics.every = 0.'
+    )
+  if not section.best:
+    return
+  better = metrics.gives(section.names)
+  if not better.get(section.best):
+    raise UserError(
+      f'config.metrics.best = {section.best!r} must be a number that'
+      ' config.metrics.names gives and that has a better side:'
+      f' {", ".join(k for k, sign in better.items() if sign) or "none"}.'
+    )
+  if not section.every:
+    raise UserError(
+      f'config.metrics.best = {section.best!r} needs evaluations while'
+      ' training: set config.metrics.every to a number of steps.'
     )
 
 
@@ -199,23 +229,32 @@ def _validate_classifier(config) -> None:
     )
 
 
+def kinds(network) -> tuple[str, ...]:
+  """What samples a network is for; see data/source.py:KINDS."""
+  return getattr(network, 'kinds', ('pictures',))
+
+
 def validate_shape(config, shape) -> None:
-  """Checks that the networks can make and read samples of this shape."""
-  what = 'x'.join(map(str, shape))
+  """Checks that networks and metrics can work on samples of this shape."""
+  what, kind = 'x'.join(map(str, shape)), KINDS[len(shape)]
   for role, registry in _networks(config).items():
     name = config[role].name
-    if registry is CLASSIFIERS and len(shape) != 3:
+    if kind not in kinds(registry[name]):
+      others = [n for n, network in registry.items() if kind in kinds(network)]
       raise UserError(
-        f"config.{role}.name = '{name}' works on pictures, not on samples of"
-        f' shape {what}: choose another config.data.source.'
+        f"config.{role}.name = '{name}' works on"
+        f' {" and ".join(kinds(registry[name]))}, not on {kind} (samples of'
+        f' shape {what}): choose another config.data.source'
+        + (f', or the network {" or ".join(others)}.' if others else '.')
       )
     resolutions = getattr(registry[name], 'resolutions', None)
     if resolutions is None:
       continue
-    square = len(shape) == 3 and shape[0] == shape[1]
-    if not square or shape[0] not in resolutions:
+    if shape[0] != shape[1] or shape[0] not in resolutions:
       raise UserError(
         f"config.{role}.name = '{name}' works on pictures of"
         f' {", ".join(map(str, resolutions))} pixels, not on samples of shape'
         f' {what}: set config.data.resolution, or take another network.'
       )
+  if config.loss.name not in CLASSIFIER_LOSSES:
+    metrics.check_data(config.metrics.names, shape, config.data.source)

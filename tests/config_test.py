@@ -123,7 +123,10 @@ def test_overrides_keep_the_type_of_what_they_replace():
     ('scheme', dict(fakes='old'), "'fresh', 'shared'"),
     ('train', dict(batch=-1), 'at least 1'),
     ('ema', dict(decay=1.5), 'at most 1.0'),
-    ('metrics', dict(names=('fid',)), 'config.metrics.names'),
+    ('metrics', dict(names=('fit',)), 'did you mean fid?'),
+    ('metrics', dict(best='frechet_pixels'), 'set config.metrics.every'),
+    ('metrics', dict(best='d_real', every=9), 'a better side: frechet_pixels.'),
+    ('metrics', dict(resizer='lanczos'), "'tf1_bilinear'"),
     ('penalties', dict(r1=dict(weight=-1.0)), 'at least 0.0'),
     ('latent', dict(distribution='gauss'), "'normal'"),
     (
@@ -153,6 +156,11 @@ def test_networks_that_cannot_make_the_datas_shape_are_refused():
   assert '28, 32, 64' in text and '48x48x3' in text
   message(validate_shape, config, (2,))
   validate_shape(config, (64, 64, 1))
+
+
+def test_metrics_that_cannot_work_on_the_data_are_refused():
+  config = small.config(metrics=dict(names=('scores', 'fid')))
+  assert 'fid is for pictures' in message(validate_shape, config, (2,))
 
 
 def test_options_after_the_colon():
@@ -190,6 +198,16 @@ def test_flags():
   assert '--mode=train needs --config' in exits([])
   assert 'invalid choice' in exits(['--mode=fly'])
   assert flags.parse(['--mode=sample', '--workdir=x'])[0].workdir == 'x'
+  one = ['--mode=evaluate', '--workdir=x']
+  assert flags.parse([*one, '--step=7'])[0].step == 7
+  assert flags.parse([*one, '--step=best'])[0].step == 'best'
+  assert "invalid number or 'best' value" in exits([*one, '--step=last'])
+  assert 'takes many' in exits([*one, '--step=7', '--checkpoints=all'])
+  assert 'is of --mode=evaluate' in exits(['--checkpoints=all'])
+  assert 'changes no settings' in exits(
+    ['--mode=sample', '--workdir=x', '--config.train.batch=3']
+  )
+  assert flags.parse(['--mode=weights'])[0].weights is None
 
 
 def test_help_names_every_flag_and_mode():
@@ -200,7 +218,7 @@ def test_help_names_every_flag_and_mode():
   for mode in flags.MODES:
     assert f'--mode={mode}' in flags.HELP
   assert all(len(line) <= 80 for line in flags.HELP.splitlines())
-  assert len(flags.HELP.splitlines()) < 40
+  assert len(flags.HELP.splitlines()) <= 42
 
 
 def test_json_of_a_config_is_plain():

@@ -4,10 +4,14 @@
 |---|---|---|
 | osgan.generator | OSGAN's DCGAN generator | osgan.py |
 | osgan.discriminator | its discriminator, batch or group norm | osgan.py |
+| inception | FID's Inception-v3 | feature_nets.py |
+| vgg16, alexnet | torchvision's, Oxford's VGG-16 | feature_nets.py |
+| lpips | one of these two with the linear heads of LPIPS | feature_nets.py |
 
 files.py reads the files that networks are released in, pickles.py the pickles
-among them, layout.py has what the methods share, job.py is --mode=convert. A
-method is a file with its `Kind`s and their names in `KINDS`.
+among them, onnx.py the weights of ONNX files, layout.py has what the methods
+share, job.py is --mode=convert. A method is a file with its `Kind`s and their
+names in `KINDS`.
 """
 
 import difflib
@@ -16,13 +20,17 @@ from collections.abc import Mapping
 import flax.linen as nn
 import numpy as np
 
-from gan_jax.convert import osgan
+from gan_jax.convert import feature_nets, osgan
 from gan_jax.convert.layout import Kind
 from gan_jax.errors import UserError
 
 KINDS: dict[str, Kind] = {
   'osgan.generator': osgan.GENERATOR,
   'osgan.discriminator': osgan.DISCRIMINATOR,
+  'inception': feature_nets.INCEPTION,
+  'vgg16': feature_nets.VGG16,
+  'alexnet': feature_nets.ALEXNET,
+  'lpips': feature_nets.LPIPS,
 }
 
 
@@ -74,8 +82,14 @@ def under_released_names(name: str, variables) -> dict[str, np.ndarray]:
     name: a key of `KINDS`.
     variables: of the module that `released` gives; a gradient by its
       parameters is {'params': gradient}.
+
+  Raises:
+    TypeError: for a network that was changed on the way, as `inception`.
   """
-  return kind(name).write(variables)
+  known = kind(name)
+  if known.write is None:
+    raise TypeError(f'{name} has no way back to its released arrays')
+  return known.write(variables)
 
 
 def find(arrays: Mapping[str, np.ndarray]) -> list[tuple[str, str]]:

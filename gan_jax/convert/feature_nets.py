@@ -13,20 +13,18 @@ there.
 """
 
 import re
-import types
 from collections.abc import Mapping
 
-import jax
 import jax.numpy as jnp
 import numpy as np
 
 from gan_jax.convert import layout
-from gan_jax.convert.layout import CONV, Row
+from gan_jax.convert.layout import CONV, Kind, Row
 from gan_jax.errors import UserError
-from gan_jax.metrics.lpips import Lpips
 from gan_jax.networks import inception as inception_lib
 from gan_jax.networks.alexnet import LAYERS as ALEXNET_LAYERS
 from gan_jax.networks.alexnet import AlexNet
+from gan_jax.networks.lpips import Lpips
 from gan_jax.networks.vgg import BLOCKS, Vgg16
 
 BN_EPSILON = 1e-3
@@ -45,13 +43,11 @@ OXFORD_MEAN = (123.68, 116.779, 103.939)
 Arrays = Mapping[str, np.ndarray]
 
 
-def _fill(rows, arrays: Arrays, module, example, unused: str | None = None):
+def _fill(rows, arrays: Arrays, shapes, unused: str | None = None):
   """The variables of the rows; names that match `unused` may be there."""
   extra = [name for name in arrays if unused and re.search(unused, name)]
   layout.check_names(rows, arrays, extra)
-  # These networks have no training mode.
-  like = types.SimpleNamespace(init=lambda key, x, train: module.init(key, x))
-  return layout.fill(rows, arrays, like, example)
+  return layout.fill(rows, arrays, shapes)
 
 
 def _require(names, arrays: Arrays) -> None:
@@ -86,7 +82,10 @@ def inception(arrays: Arrays) -> tuple[inception_lib.Inception, dict]:
     UserError: for arrays that are not these, torchvision's among them, whose
       distance is no FID.
   """
-  units = _inception_units()
+  module = inception_lib.Inception()
+  size = inception_lib.SIZE
+  shapes = layout.shapes(module, jnp.zeros((1, size, size, 3)))
+  units = [name for name in shapes['params'] if not name.startswith('fc')]
   norms = [f'{unit}.{part}' for unit in units for part in UNIT]
   _require(['fc.weight', 'fc.bias', *norms], arrays)
   classes = layout.shape_of(arrays, 'fc.weight', 2)[0]
@@ -105,20 +104,8 @@ def inception(arrays: Arrays) -> tuple[inception_lib.Inception, dict]:
     folded |= _folded(unit, arrays)
     rows.append(Row(f'{unit}.weight', ('params', unit, 'kernel'), CONV))
     rows.append(Row(f'{unit}.bias', ('params', unit, 'bias')))
-  module = inception_lib.Inception()
   unused = r'num_batches_tracked$|^AuxLogits\.'
-  return module, _fill(rows, folded, module, _inception_example(), unused)
-
-
-def _inception_example():
-  return jnp.zeros((1, inception_lib.SIZE, inception_lib.SIZE, 3))
-
-
-def _inception_units() -> list[str]:
-  """The names of the network's convolutions."""
-  init = inception_lib.Inception().init
-  shapes = jax.eval_shape(init, jax.random.key(0), _inception_example())
-  return [name for name in shapes['params'] if not name.startswith('fc')]
+  return module, _fill(rows, folded, shapes, unused)
 
 
 def _vgg_layers() -> list[tuple[str, str]]:
@@ -160,8 +147,8 @@ def vgg16(arrays: Arrays) -> tuple[Vgg16, dict]:
   example = jnp.zeros((1, 32, 32, 3))
   if 'block1_conv1__kernel' not in arrays:
     module = Vgg16()
-    rows = _rows(_vgg_layers())
-    return module, _fill(rows, arrays, module, example, r'^classifier\.')
+    rows, shapes = _rows(_vgg_layers()), layout.shapes(module, example)
+    return module, _fill(rows, arrays, shapes, r'^classifier\.')
   arrays = dict(arrays)
   # The first kernel's input in the order of ours, RGB.
   first = 'block1_conv1__kernel'
@@ -174,7 +161,7 @@ def vgg16(arrays: Arrays) -> tuple[Vgg16, dict]:
       rows.append(Row(name, ('params', ours, part)))
   shift = tuple(mean / 127.5 - 1 for mean in OXFORD_MEAN)
   module = Vgg16(shift=shift, scale=(1 / 127.5,) * 3)
-  return module, _fill(rows, arrays, module, example, '^fc')
+  return module, _fill(rows, arrays, layout.shapes(module, example), '^fc')
 
 
 def alexnet(arrays: Arrays) -> tuple[AlexNet, dict]:
@@ -184,9 +171,9 @@ def alexnet(arrays: Arrays) -> tuple[AlexNet, dict]:
     UserError: for arrays that are not these.
   """
   module = AlexNet()
-  example = jnp.zeros((1, 64, 64, 3))
+  shapes = layout.shapes(module, jnp.zeros((1, 64, 64, 3)))
   rows = _rows(_alexnet_layers())
-  return module, _fill(rows, arrays, module, example, r'^classifier\.')
+  return module, _fill(rows, arrays, shapes, r'^classifier\.')
 
 
 def lpips(arrays: Arrays) -> tuple[Lpips, dict]:
@@ -218,8 +205,33 @@ def lpips(arrays: Arrays) -> tuple[Lpips, dict]:
     rows.append(Row(name, ('params', f'head{i}')))
     if name in heads and np.shape(heads[name])[2:] == (1, 1):
       heads[name] = np.asarray(heads[name])[0, :, 0, 0]
-  module = Lpips(net)
-  pair = types.SimpleNamespace(init=lambda key, x: module.init(key, x, x))
-  variables = _fill(rows, heads, pair, jnp.zeros((1, 64, 64, 3)))
+  module, image = Lpips(net), jnp.zeros((1, 64, 64, 3))
+  variables = _fill(rows, heads, layout.shapes(module, image, image))
   variables['params']['net'] = found['params']
   return module, variables
+
+
+INCEPTION = Kind(
+  role='features',
+  marks=(('Mixed_7c.branch_pool.conv.weight', 'Conv2d_1a_3x3.conv.weight'),),
+  read=inception,
+)
+VGG16 = Kind(
+  role='features',
+  marks=(
+    ('features.28.weight', 'features.2.weight', 'features.0.weight'),
+    ('block5_conv3__kernel', 'block1_conv1__kernel'),
+  ),
+  read=vgg16,
+)
+ALEXNET = Kind(
+  role='features',
+  # VGG-16 has the first of these too, VGG-16 with batch norm the others.
+  marks=(('features.6.weight', 'features.8.weight', 'features.10.weight'),),
+  read=alexnet,
+)
+LPIPS = Kind(
+  role='features',
+  marks=(('lin0.model.1.weight', 'lin4.model.1.weight'),),
+  read=lpips,
+)

@@ -8,7 +8,7 @@ import zipfile
 import ml_dtypes
 import numpy as np
 
-from gan_jax.convert import pickles
+from gan_jax.convert import onnx, pickles
 from gan_jax.errors import UserError
 
 # Types of a .safetensors file.
@@ -35,10 +35,10 @@ def read(path) -> dict[str, np.ndarray]:
   """The arrays of a file, by name.
 
   The format is told by the content: NumPy's .npz, .safetensors, PyTorch's
-  .pth and .pt (the zip of today and the stream before version 1.6), and
-  pickles of arrays. Nested dictionaries and lists give names with dots,
-  'g_ema.conv.weight'; what is no array of numbers is left out. Pickles are
-  not executed: see pickles.py.
+  .pth and .pt (the zip of today and the stream before version 1.6), pickles
+  of arrays, and files named .onnx, whose initialisers are read. Nested
+  dictionaries and lists give names with dots, 'g_ema.conv.weight'; what is no
+  array of numbers is left out. Pickles are not executed: see pickles.py.
 
   Args:
     path: of the file.
@@ -88,10 +88,12 @@ def _reader(path: pathlib.Path, file):
       return _npz
   elif head.startswith(b'\x80'):
     return pickles.read_stream
+  elif head[:1] == b'\x08' and path.suffix == '.onnx':
+    return onnx.read  # whose mark, a small number, is no mark
   raise UserError(
-    'is none of .npz, .safetensors, .pth or .pt of PyTorch, .pkl (its content'
-    f' begins with {head}): a download may have stored a web page or a Git LFS'
-    ' pointer in its place.'
+    'is none of .npz, .safetensors, .pth or .pt of PyTorch, .pkl, .onnx (its'
+    f' content begins with {head}): a download may have stored a web page or a'
+    ' Git LFS pointer in its place.'
   )
 
 

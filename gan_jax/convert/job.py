@@ -126,7 +126,11 @@ def open_networks(
   wanted = {}
   for word in filter(None, (kinds or '').split(',')):
     name, _, prefix = word.partition(':')
-    convert.kind(name)
+    if convert.kind(name).role not in REGISTRIES:
+      raise UserError(
+        f'--as={name} is a network that judges images, and no part of a run:'
+        ' --mode=weights says where such files go.'
+      )
     wanted[name] = prefix and f'{prefix}.'
   networks, held = {}, []
   for path in paths:
@@ -136,7 +140,10 @@ def open_networks(
     if wanted and not found and len(wanted) == len(paths) == 1:
       found = list(wanted.items())  # to hear what is missing
     for name, prefix in found:
-      if not wanted or wanted.get(name) in ('', prefix):
+      role = convert.kind(name).role
+      if role in REGISTRIES and (
+        not wanted or wanted.get(name) in ('', prefix)
+      ):
         _add(networks, path, arrays, name, prefix)
     if not found:
       held += [*list(arrays)[:5], *(['...'] if len(arrays) > 5 else [])]

@@ -36,10 +36,12 @@ class Kind(NamedTuple):
   """What is known of one released network.
 
   Attributes:
-    role: 'generator' or 'discriminator', its place in a run.
+    role: 'generator' or 'discriminator', its place in a run; or 'features',
+      of a network that judges images and has no such place.
     marks: a file whose names include all of one of these holds the network.
     read: arrays by released name -> (module, variables).
-    write: the way back; variables of some collections only will do.
+    write: the way back; variables of some collections only will do. None
+      where there is none, as for batch norms folded into convolutions.
     facts: (module, variables) -> settings by path that the network needs to
       be what it was, beside its own section.
     hints: module -> settings by path for a config that nobody named.
@@ -48,7 +50,7 @@ class Kind(NamedTuple):
   role: str
   marks: Sequence[tuple[str, ...]]
   read: Callable[[Mapping], tuple[nn.Module, dict]]
-  write: Callable[[Any], dict[str, np.ndarray]]
+  write: Callable[[Any], dict[str, np.ndarray]] | None = None
   facts: Callable[[nn.Module, Any], dict] = lambda module, variables: {}
   hints: Callable[[nn.Module], dict] = lambda module: {}
 
@@ -95,14 +97,25 @@ def shape_of(arrays: Mapping, name: str, dims: int) -> tuple[int, ...]:
   return shape
 
 
-def fill(rows: Sequence[Row], arrays: Mapping, module: nn.Module, example):
-  """The module's variables, taken from released arrays.
+def shapes(module: nn.Module, *inputs, **settings):
+  """The shapes of a module's variables.
+
+  Args:
+    module: of the sizes that the arrays tell.
+    *inputs: of the module, a batch of one.
+    **settings: of its call, such as train=False.
+  """
+  make = lambda: module.init(jax.random.key(0), *inputs, **settings)
+  return jax.eval_shape(make)
+
+
+def fill(rows: Sequence[Row], arrays: Mapping, shapes):
+  """A module's variables, taken from released arrays.
 
   Args:
     rows: one for every array of the module.
     arrays: by released name; floats of any width.
-    module: of the sizes that the arrays tell.
-    example: an input of the module, of a batch of one.
+    shapes: of the module's variables, see above.
 
   Returns:
     {'params': ..., 'batch_stats': ...} of NumPy arrays: float32, or float64
@@ -111,9 +124,7 @@ def fill(rows: Sequence[Row], arrays: Mapping, module: nn.Module, example):
   Raises:
     UserError: an array is of another shape or no float, or not finite.
   """
-  wanted = flax.traverse_util.flatten_dict(
-    jax.eval_shape(lambda: module.init(jax.random.key(0), example, train=False))
-  )
+  wanted = flax.traverse_util.flatten_dict(shapes)
   dtype = jax.dtypes.canonicalize_dtype(np.float64)
   flat = {}
   for name, ours, axes in rows:

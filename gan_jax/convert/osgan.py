@@ -63,7 +63,8 @@ def read_generator(arrays):
   latent = layout.shape_of(arrays, 'deconv1.weight', 4)[0]
   width, channels, *_ = layout.shape_of(arrays, 'deconv5.weight', 4)
   module = dcgan.Generator((SIZE, SIZE, channels), width=width, norm='batch')
-  return module, layout.fill(rows, arrays, module, jnp.zeros((1, latent)))
+  shapes = layout.shapes(module, jnp.zeros((1, latent)), train=False)
+  return module, layout.fill(rows, arrays, shapes)
 
 
 def read_discriminator(arrays):
@@ -74,7 +75,8 @@ def read_discriminator(arrays):
   width, channels, *_ = layout.shape_of(arrays, 'conv1.weight', 4)
   shape = (SIZE, SIZE, channels)
   module = dcgan.Discriminator(shape, width=width, norm=norm)
-  return module, layout.fill(rows, arrays, module, jnp.zeros((1, *shape)))
+  shapes = layout.shapes(module, jnp.zeros((1, *shape)), train=False)
+  return module, layout.fill(rows, arrays, shapes)
 
 
 def write_generator(variables):

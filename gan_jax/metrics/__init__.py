@@ -1,43 +1,50 @@
-"""Metrics: pure functions on arrays, and those a config can name.
+"""Metrics: functions on arrays, and those a config can name.
 
 | file | what | large sets |
 |---|---|---|
 | frechet.py | Frechet distance; FID in Inception's features | `Moments` |
-| kid.py | kernel distance: all pairs, or random subsets | by blocks |
-| inception_score.py | inception score, classifier score | `InceptionScore` |
+| kernel.py | kernel distance, KID: all pairs, or random subsets | by blocks |
+| class_score.py | inception score, classifier score | `InceptionScore` |
 | neighbours.py | precision, recall, density, coverage; nearest | by blocks |
 | swd.py, pyramid.py | sliced Wasserstein distance of patches | `Patches` |
 | ms_ssim.py | multi-scale similarity of pairs | by blocks |
-| lpips.py | LPIPS distance of images, a Flax module | per pair |
 | path_length.py | perceptual path length of a generator | by batches |
 | modes.py | histograms of classes | histograms add up |
+| toy.py | modes and densities in the plane | |
 | resize.py | the resizers of the FID literature | per image |
 | scores.py | how well D tells real from fake | |
+| spaces.py | feature spaces: network, weights and resizer | by batches |
+| registry.py | `METRICS`, those that `config.metrics.names` can list | |
+| sets.py | what metrics need of a set, once for all of them | by chunks |
+| standalone.py | `compare`, `fid`, `kid`, ... of arrays and folders | |
 
-Features come from `gan_jax.networks` (inception, vgg, alexnet), weights from
-`gan_jax.convert.feature_nets`. On a GPU or TPU, run those networks under
-`jax.default_matmul_precision('highest')`: the default there keeps three
-digits. The functions here ask for it themselves.
-
-`METRICS` has those that `config.metrics.names` can list. An entry takes (real
-samples, fake samples, real scores, fake scores), samples [N, ...] in [-1, 1]
-and scores [N] of the discriminator, and gives a dictionary of numbers.
+Weights come from `gan_jax.weights`; networks, LPIPS among them, from
+`gan_jax.networks`. On a GPU or TPU, run those under
+`jax.default_matmul_precision('highest')`, as spaces.py does: the default there
+keeps three digits.
 """
 
-import numpy as np
-
 from gan_jax.metrics.frechet import frechet_distance, frechet_pixels
+from gan_jax.metrics.registry import METRICS
 from gan_jax.metrics.scores import ranked
 
-__all__ = ['METRICS', 'frechet_distance', 'frechet_pixels', 'ranked']
+__all__ = [
+  'METRICS',
+  'compare',
+  'fid',
+  'frechet_distance',
+  'frechet_pixels',
+  'inception_score',
+  'kid',
+  'precision_recall',
+  'ranked',
+]
 
-METRICS = {
-  'scores': lambda real, fake, on_real, on_fake: {
-    'd_real': float(np.mean(on_real)),
-    'd_fake': float(np.mean(on_fake)),
-    'd_ranked': ranked(on_real, on_fake),
-  },
-  'frechet_pixels': lambda real, fake, on_real, on_fake: {
-    'frechet_pixels': frechet_pixels(real, fake)
-  },
-}
+
+def __getattr__(name: str):
+  """The functions of standalone.py, which opens data as a run does."""
+  if name in __all__:
+    from gan_jax.metrics import standalone
+
+    return getattr(standalone, name)
+  raise AttributeError(f'module {__name__!r} has no attribute {name!r}')

@@ -8,10 +8,26 @@ All of it runs in float64 on the host: JAX has float32 only here, and sums of
 update does half the work of a product.
 """
 
+from typing import NamedTuple
+
 import numpy as np
 import scipy.linalg
 
 from gan_jax.errors import UserError
+
+
+class Gaussian(NamedTuple):
+  """The Gaussian fitted to a set of features.
+
+  Attributes:
+    count: features it was fitted to.
+    mean: [D], float64.
+    cov: [D, D], float64, with count - 1 in the denominator.
+  """
+
+  count: int
+  mean: np.ndarray
+  cov: np.ndarray
 
 
 class Moments:
@@ -104,6 +120,10 @@ class Moments:
     upper = np.triu(self._total)
     return (upper + np.triu(upper, 1).T) / (self._seen - 1)
 
+  def gaussian(self) -> Gaussian:
+    """What was fitted so far."""
+    return Gaussian(self.count, self.mean, self.cov)
+
 
 def moments(features) -> Moments:
   """The `Moments` of features [N, D]."""
@@ -159,6 +179,35 @@ def _factor(cov: np.ndarray) -> np.ndarray:
   factor = np.zeros((len(cov), rank))
   factor[pivots - 1] = np.tril(lower)[:, :rank]
   return factor
+
+
+def expected_bias(cov, n: int, m: int) -> float:
+  """How far the distance of two finite sets of one distribution is above 0.
+
+  A set of n samples has a mean that is off by a variance of C / n, and a
+  covariance off by dC, which for a Gaussian has the variance C_ii C_jj / n at
+  i != j and 2 C_ii^2 / n at i = j in C's own axes. The part of the distance
+  that covariances make is, to second order,
+  sum_ij dC_ij^2 / (2 (l_i + l_j)), l being the eigenvalues of C (the metric
+  of Bures). Together
+
+    (1 / n + 1 / m) (5/4 sum_i l_i + 1/2 sum_ij l_i l_j / (l_i + l_j)).
+
+  That is the 1 / n which Chong and Forsyth 2020 find in FID. Measured on
+  Gaussians and on their positive parts, of flat and of falling spectra: within
+  10 % for n from half the number of features on, if C is that of the
+  distribution. C of n samples is too small a one, and the result then 0.75 of
+  the bias at n = D and 0.95 at n = 10 D (tests/metrics/frechet_test.py).
+
+  Args:
+    cov: of the features, [D, D].
+    n: samples on one side.
+    m: samples on the other.
+  """
+  values = np.maximum(np.linalg.eigvalsh(cov), 0)
+  values = values[values > 1e-12 * values.max(initial=0)]
+  pairs = values[:, None] * values / (values[:, None] + values)
+  return float((1 / n + 1 / m) * (1.25 * values.sum() + 0.5 * pairs.sum()))
 
 
 def frechet(real, fake) -> float:

@@ -76,7 +76,32 @@ def osgan():
   return network(g, g_norm), network(d, d_norm)
 
 
+def onnx():
+  """Writes torch_onnx.onnx: i, i + 1/8, i + 2/8, ... in the i-th array.
+
+  Of two equal arrays the exporter would keep one.
+  """
+
+  class Net(torch.nn.Module):
+    def __init__(self):
+      super().__init__()
+      conv, last = torch.nn.Conv2d(1, 2, 3), torch.nn.Conv2d(2, 1, 1)
+      self.features = torch.nn.Sequential(conv, torch.nn.ReLU(), last)
+      self.fc = torch.nn.Linear(4, 2)
+
+    def forward(self, x):
+      return self.fc(self.features(x).flatten(1))
+
+  net = Net()
+  for i, p in enumerate(net.parameters()):
+    numbers = torch.arange(p.numel(), dtype=torch.float32) / 8 + i
+    p.data = numbers.reshape(p.shape)
+  file = FOLDER / 'torch_onnx.onnx'
+  torch.onnx.export(net, torch.zeros(1, 1, 4, 4), file, dynamo=False)
+
+
 def main():
+  onnx()
   g, d = osgan()
   torch.save(g, FOLDER / 'torch_osgan_g.pth')
   torch.save(

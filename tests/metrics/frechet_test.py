@@ -117,3 +117,21 @@ def test_a_buffer_may_be_used_again():
 def test_features_of_another_width_are_refused():
   with pytest.raises(TypeError, match=r'\[N, 3\]'):
     frechet.Moments(3).add(np.zeros((5, 4)))
+
+
+@pytest.mark.parametrize('decay', [0.0, 1.0, 4.0])
+@pytest.mark.parametrize('n', [20, 40, 400])
+def test_the_bias_of_small_sets(decay, n):
+  """Against the mean of distances between pairs of sets; D = 40 features."""
+  rng, dim = np.random.default_rng(0), 40
+  mix = rng.normal(size=(dim, dim)) * np.exp(-decay * np.arange(dim) / dim)
+  draw = lambda: np.maximum(rng.normal(size=(n, dim)) @ mix, -1)
+  cov = np.cov(np.concatenate([draw() for _ in range(20_000 // n)]).T)
+  pairs = range(40 if n < 400 else 12)
+  found = np.mean([frechet.frechet(draw(), draw()) for _ in pairs])
+  assert frechet.expected_bias(cov, n, n) == pytest.approx(found, rel=0.12)
+  # The covariance of the sample at hand is too small a one.
+  own = [frechet.expected_bias(np.cov(draw().T), n, n) for _ in range(10)]
+  assert 0.5 < np.mean(own) / found < 1.05
+  if n == 10 * dim:
+    assert np.mean(own) / found > 0.85

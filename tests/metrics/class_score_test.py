@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gan_jax.errors import UserError
-from gan_jax.metrics.inception_score import InceptionScore, inception_score
+from gan_jax.metrics.class_score import InceptionScore, inception_score
 from tests.golden import inputs, rule
 
 ABOUT, ARRAYS = rule.load('metrics')

@@ -22,7 +22,7 @@ def _unit(x: Array) -> Array:
 
 
 class Lpips(nn.Module):
-  """The distance; weights come from `gan_jax.convert.feature_nets.lpips`.
+  """The distance; weights come from `gan_jax.convert.released`.
 
   Attributes:
     net: `networks.vgg.Vgg16` or `networks.alexnet.AlexNet`, whose `taps` name

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from gan_jax.errors import UserError
-from gan_jax.metrics import kid
+from gan_jax.metrics import kernel
 from tests.golden import inputs, rule
 
 ABOUT, ARRAYS = rule.load('metrics')
@@ -18,7 +18,7 @@ REAL, FAKE = (
   'subsets, size, seed', ABOUT['cases']['kid']['args']['settings']
 )
 def test_subsets_as_torch_fidelity_draws_them(subsets, size, seed):
-  mean, std = kid.kid(REAL, FAKE, subsets, size, seed)
+  mean, std = kernel.kid(REAL, FAKE, subsets, size, seed)
   name = f'{subsets}_{size}_seed{seed}'
   assert mean == pytest.approx(OUT[f'kid_mean/{name}']['value'], rel=1e-5)
   assert std == pytest.approx(OUT[f'kid_std/{name}']['value'], rel=1e-5)
@@ -26,14 +26,14 @@ def test_subsets_as_torch_fidelity_draws_them(subsets, size, seed):
 
 def test_subsets_of_stylegan2_ada():
   args = ABOUT['cases']['kid']['args']
-  mean, _ = kid.kid(REAL, FAKE, *args['sg2'], seed=args['np_seed'])
+  mean, _ = kernel.kid(REAL, FAKE, *args['sg2'], seed=args['np_seed'])
   expected = OUT['kid_stylegan2_ada_20_120']['value']
   assert mean == pytest.approx(expected, rel=1e-5)
 
 
 @pytest.mark.parametrize('block', [64, 150, 2048])
 def test_all_pairs_whatever_the_blocks(block):
-  got = kid.mmd2(REAL, FAKE, block)
+  got = kernel.mmd2(REAL, FAKE, block)
   assert got == pytest.approx(OUT['mmd2_unbiased_all']['value'], rel=1e-5)
 
 
@@ -47,7 +47,7 @@ def test_sets_of_two_sizes_against_the_formula():
     return (k(x, x).sum() - np.trace(k(x, x))) / (len(x) * (len(x) - 1))
 
   expected = others(real) + others(fake) - 2 * k(real, fake).mean()
-  assert kid.mmd2(real, fake, 32) == pytest.approx(expected, rel=1e-5)
+  assert kernel.mmd2(real, fake, 32) == pytest.approx(expected, rel=1e-5)
 
 
 def test_small_differences_keep_their_digits():
@@ -59,11 +59,11 @@ def test_small_differences_keep_their_digits():
   n = len(x)
   own = sum(s.sum() - np.trace(s) for s in sums[:2]) / (n * (n - 1))
   expected = own - 2 * sums[2].mean()
-  assert kid.mmd2(real, fake) == pytest.approx(expected, abs=2e-8)
+  assert kernel.mmd2(real, fake) == pytest.approx(expected, abs=2e-8)
 
 
 def test_too_few_samples_for_a_subset():
   with pytest.raises(UserError, match='at least 500 samples'):
-    kid.kid(REAL, FAKE, size=500)
+    kernel.kid(REAL, FAKE, size=500)
   with pytest.raises(UserError, match='at least 2 samples'):
-    kid.mmd2(REAL[:1], FAKE)
+    kernel.mmd2(REAL[:1], FAKE)

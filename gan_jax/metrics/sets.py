@@ -1,0 +1,137 @@
+"""What is taken of a set of samples, once, for all metrics that need it.
+
+The columns of registry.py, from samples that come in chunks. Those of a
+reference set in a feature space are kept in a cache folder under a hash of the
+data, their number, the resizer and the weights.
+"""
+
+import hashlib
+import logging
+import os
+import pathlib
+from collections.abc import Iterable, Mapping
+
+import numpy as np
+
+from gan_jax.metrics import frechet
+from gan_jax.metrics.spaces import Space
+from gan_jax.pictures import to_uint8
+
+log = logging.getLogger('gan_jax')
+
+_FORM = 1  # of the files; raised whenever a column is computed otherwise
+
+
+def quantised(samples) -> np.ndarray:
+  """Pictures in [-1, 1] as uint8, as they would be saved.
+
+  Args:
+    samples: [N, H, W, C], float in [-1, 1] or uint8; or any others, which
+      stay as they are.
+  """
+  samples = np.asarray(samples)
+  if samples.ndim != 4 or samples.dtype == np.uint8:
+    return samples
+  return to_uint8(samples)
+
+
+def collect(
+  chunks: Iterable, columns: Iterable[str], spaces: Mapping[str, Space]
+) -> dict:
+  """The columns of a set.
+
+  Args:
+    chunks: pairs of samples, see `quantised`, and the discriminator's scores
+      of them [N] or None.
+    columns: which, see registry.py.
+    spaces: those of the columns, by name.
+
+  Returns:
+    {column: value}.
+  """
+  columns = tuple(columns)
+  kept = {c: [] for c in columns if not c.startswith('moments:')}
+  moments = {}
+  used = {c.partition(':')[2] for c in columns} - {''}
+  for samples, scores in chunks:
+    samples = quantised(samples)
+    rows = {'samples': samples, 'scores': scores}
+    if 'thumbnails' in kept:
+      rows['thumbnails'] = _thumbnails(samples)
+    for space in used:
+      found = spaces[space](samples)
+      rows |= {f'{name}:{space}': value for name, value in found.items()}
+      if f'moments:{space}' in columns:
+        features = found['features']
+        fresh = frechet.Moments(features.shape[1])
+        moments.setdefault(f'moments:{space}', fresh).add(features)
+    for column, values in kept.items():
+      values.append(rows[column])
+  return {c: np.concatenate(v) for c, v in kept.items()} | {
+    c: m.gaussian() for c, m in moments.items()
+  }
+
+
+def _thumbnails(samples):
+  """Of pictures in [-1, 1], of points as they are."""
+  if samples.ndim == 4:
+    samples = samples / 127.5 - 1
+  return frechet.pixel_features(samples)
+
+
+def reference(
+  data: str, chunks, columns: Iterable[str], spaces: Mapping[str, Space]
+) -> dict:
+  """`collect`, of a set that will be compared with again.
+
+  Args:
+    data: a hash of the set, its number of samples included.
+    chunks: see `collect`; not touched if all is in the cache.
+    columns: see `collect`.
+    spaces: see `collect`.
+  """
+  columns = tuple(columns)
+  files = {c: _file(data, c, spaces) for c in columns if ':' in c}
+  found = {c: _read(file) for c, file in files.items() if file.exists()}
+  missing = [c for c in columns if c not in found]
+  if missing:
+    fresh = collect(chunks, missing, spaces)
+    for column, value in fresh.items():
+      if column in files:
+        _write(files[column], value)
+    found |= fresh
+  return found
+
+
+def folder() -> pathlib.Path:
+  """The cache: GAN_JAX_STATISTICS, or ~/.cache/gan_jax/statistics."""
+  named = os.environ.get('GAN_JAX_STATISTICS')
+  return pathlib.Path(named or '~/.cache/gan_jax/statistics').expanduser()
+
+
+def _file(data: str, column: str, spaces) -> pathlib.Path:
+  kind, _, space = column.partition(':')
+  parts = [_FORM, data, space, spaces[space].resizer, spaces[space].digest]
+  key = hashlib.sha256('\n'.join(map(str, parts)).encode()).hexdigest()
+  return folder() / f'{key[:24]}-{kind}-{space}.npz'
+
+
+def _write(file: pathlib.Path, value) -> None:
+  scratch = file.with_name(f'.{os.getpid()}.npz')
+  arrays = value if isinstance(value, frechet.Gaussian) else (value,)
+  try:
+    file.parent.mkdir(parents=True, exist_ok=True)
+    np.savez(scratch, *arrays)
+    scratch.replace(file)
+  except OSError as error:
+    scratch.unlink(missing_ok=True)
+    log.info('%s is not kept: %s.', file, error.strerror)
+
+
+def _read(file: pathlib.Path):
+  with np.load(file) as archive:
+    arrays = [archive[name] for name in archive.files]
+  if len(arrays) == 1:
+    return arrays[0]
+  count, mean, cov = arrays
+  return frechet.Gaussian(int(count), mean, cov)

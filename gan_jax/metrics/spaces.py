@@ -1,0 +1,271 @@
+"""Feature spaces: what turns pictures into the features that metrics compare.
+
+| space | network | names of the metrics in it |
+|---|---|---|
+| inception | FID's Inception-v3, `pool_2048` | fid, kid, inception_score, ... |
+| vgg16 | VGG-16, means of `relu5_3` over the picture | frechet_vgg16, ... |
+| classifier | a classifier trained by this program | frechet_classifier, ... |
+| random | fixed random convolutions, no weights | frechet_random, ... |
+
+Pictures go in as they would be saved, in 0..255. A space says which resizer it
+uses and what its weights are, and every result repeats it: distances in two
+spaces, or by two resizers, do not compare.
+"""
+
+import hashlib
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.sharding import NamedSharding
+from jax.sharding import PartitionSpec as P
+
+from gan_jax import mesh as mesh_lib
+from gan_jax import weights
+from gan_jax.errors import UserError
+from gan_jax.metrics import resize
+from gan_jax.networks.inception import Inception
+from gan_jax.nn.conv import conv
+
+Array = jax.Array
+
+CHUNK = 32  # pictures at a time, all devices together
+_RANDOM_WIDTHS = (64, 128, 256, 512)
+_RANDOM_SIZE = 64
+_VGG_SIZES = (64, 224)
+
+
+class Space:
+  """A function from pictures to features, on all local devices.
+
+  Attributes:
+    name: a key of `SPACES`.
+    resizer: how pictures reach the network's size.
+    about: the weights, in words.
+    digest: of the weights, in hex.
+
+  Args:
+    name: see above.
+    resizer: see above.
+    about: see above.
+    digest: see above.
+    variables: of `function`.
+    function: (variables, pictures [N, H, W, 3] float32 in 0..255) ->
+      {'features': [N, D]}, and 'logits' [N, K] where the network has classes.
+    channels: of the pictures; grey ones are repeated to 3.
+    devices: to share the pictures of a batch; None for all local ones.
+  """
+
+  def __init__(
+    self,
+    name: str,
+    resizer: str,
+    about: str,
+    digest: str,
+    variables: Any,
+    function: Callable,
+    channels: int = 3,
+    devices=None,
+  ):
+    self.name, self.resizer = name, resizer
+    self.about, self.digest = about, digest
+    self._channels = channels
+    mesh = mesh_lib.local(devices)
+    self._batch = -(-CHUNK // mesh.size) * mesh.size
+    whole, apart = mesh_lib.replicated(mesh), NamedSharding(mesh, P('data'))
+    self._variables = jax.device_put(variables, whole)
+    self._place = apart
+
+    def extract(variables, pictures):
+      # Three digits, the default of GPUs and TPUs, are too few.
+      with jax.default_matmul_precision('highest'):
+        return function(variables, pictures.astype(jnp.float32))
+
+    self._extract = jax.jit(extract, out_shardings=whole)
+
+  def __call__(self, pictures) -> dict[str, np.ndarray]:
+    """Features and logits of pictures.
+
+    Args:
+      pictures: [N, H, W, C] in 0..255, uint8 or float, C in {1, 3}.
+
+    Returns:
+      {'features': [N, D] float32}, and 'logits' [N, K] in some spaces.
+    """
+    pictures = self._coloured(np.asarray(pictures))
+    chunks = []
+    for start in range(0, len(pictures), self._batch):
+      chunk = pictures[start : start + self._batch]
+      fill = np.zeros((self._batch - len(chunk), *chunk.shape[1:]), chunk.dtype)
+      placed = jax.device_put(np.concatenate([chunk, fill]), self._place)
+      out = jax.device_get(self._extract(self._variables, placed))
+      chunks.append({k: v[: len(chunk)] for k, v in out.items()})
+    return {k: np.concatenate([c[k] for c in chunks]) for k in chunks[0]}
+
+  def _coloured(self, pictures):
+    if pictures.shape[-1] == self._channels:
+      return pictures
+    if pictures.shape[-1] == 1:
+      return pictures.repeat(self._channels, -1)
+    if self._channels == 1 and (pictures == pictures[..., :1]).all():
+      return pictures[..., :1]  # grey, saved in colour
+    raise UserError(
+      f'The space {self.name} takes pictures of {self._channels} channel(s),'
+      f' not of {pictures.shape[-1]}: choose another space.'
+    )
+
+  @property
+  def facts(self) -> dict[str, str]:
+    """What a result says of it."""
+    return {'resizer': self.resizer, 'weights': self.about}
+
+
+def _inception(settings, devices) -> Space:
+  loaded = weights.load('inception', settings.weights)
+  resizer = settings.resizer
+
+  def function(variables, pictures):
+    out = Inception().apply(variables, resize.for_inception(pictures, resizer))
+    # Without their bias, as torch-fidelity and StyleGAN2-ADA have the score.
+    return {'features': out['pool_2048'], 'logits': out['logits_unbiased']}
+
+  return Space(
+    'inception',
+    f'{resizer} to 299 px',
+    loaded.about,
+    loaded.digest,
+    loaded.variables,
+    function,
+    devices=devices,
+  )
+
+
+def _vgg16(settings, devices) -> Space:
+  """VGG-16 sees small pictures at 64 px, large ones at most at its own 224."""
+  loaded = weights.load('vgg16', settings.weights)
+
+  def function(variables, pictures):
+    size = int(np.clip(max(pictures.shape[1:3]), *_VGG_SIZES))
+    pictures = resize.resize(pictures, size, 'antialiased_bicubic')
+    out = loaded.module.apply(variables, pictures / 127.5 - 1)
+    return {'features': jnp.mean(out['relu5_3'], (1, 2))}
+
+  return Space(
+    'vgg16',
+    'antialiased_bicubic to {}-{} px'.format(*_VGG_SIZES),
+    loaded.about,
+    loaded.digest,
+    loaded.variables,
+    function,
+    devices=devices,
+  )
+
+
+def _random(settings, devices) -> Space:
+  """Four convolutions of stride 2 with He et al.'s first weights, seed 0.
+
+  Random features tell distributions apart by colour, edges and texture, and
+  need no file (Naeem et al. 2020, section 4, use a random VGG-16 for data that
+  ImageNet's features do not fit).
+  """
+  del settings
+  rng, kernels, channels = np.random.RandomState(0), [], 3
+  for width in _RANDOM_WIDTHS:
+    shape = (3, 3, channels, width)
+    deviation = np.sqrt(2 / (9 * channels))
+    kernels.append(np.float32(deviation * rng.standard_normal(shape)))
+    channels = width
+
+  def function(kernels, pictures):
+    name = 'antialiased_bicubic'
+    x = resize.resize(pictures, _RANDOM_SIZE, name) / 127.5 - 1
+    for kernel in kernels:
+      x = jax.nn.relu(conv(x, kernel, stride=2, padding=1))
+    return {'features': jnp.mean(x, (1, 2))}
+
+  return Space(
+    'random',
+    f'antialiased_bicubic to {_RANDOM_SIZE} px',
+    'random convolutions, seed 0',
+    _digest(kernels),
+    kernels,
+    function,
+    devices=devices,
+  )
+
+
+def _classifier(settings, devices) -> Space:
+  """The last features before the logits of a classifier's newest checkpoint."""
+  # Imported here: a run's parts import the metrics.
+  from gan_jax.networks import CLASSIFIERS
+  from gan_jax.restore import restore
+
+  where = settings.classifier
+  if not where:
+    raise UserError(
+      'A metric in the space of a classifier needs one: train it'
+      ' (configs/classifier_cifar10.py, with --config.data.source of your'
+      ' data) and name its folder by --config.metrics.classifier=DIR'
+      ' (--classifier=DIR).'
+    )
+  on = mesh_lib.one_device()
+  _, config, experiment, step, state = restore(where, on)
+  network = experiment.objective.discriminator
+  if not isinstance(network, tuple(CLASSIFIERS.values())):
+    raise UserError(
+      f'config.metrics.classifier = {where!r} is the run of a GAN: name the'
+      ' folder of a classifier (configs/classifier_cifar10.py).'
+    )
+  height, width, channels = network.shape
+  variables = jax.device_get(state.pair.d.variables)
+
+  def function(variables, pictures):
+    if pictures.shape[1:3] != (height, width):
+      pictures = resize.resize(pictures, height, 'antialiased_bicubic')
+    judged = network.apply(variables, pictures / 127.5 - 1, train=False)
+    last = list(judged.features.values())[-1]
+    return {'features': jnp.mean(last, (1, 2)), 'logits': judged.logits}
+
+  digest = _digest(jax.tree.leaves(variables))
+  name = f'{config.discriminator.name} on {config.data.source}'
+  return Space(
+    'classifier',
+    f'antialiased_bicubic to {height} px',
+    f'{name}, step {step} of {where}, sha256 {digest[:12]}',
+    digest,
+    variables,
+    function,
+    channels,
+    devices,
+  )
+
+
+def _digest(arrays) -> str:
+  total = hashlib.sha256()
+  for array in arrays:
+    total.update(np.ascontiguousarray(array).tobytes())
+  return total.hexdigest()
+
+
+SPACES = {
+  'inception': _inception,
+  'vgg16': _vgg16,
+  'classifier': _classifier,
+  'random': _random,
+}
+
+
+def open_space(name: str, settings, devices=None) -> Space:
+  """A space, its weights loaded.
+
+  Args:
+    name: a key of `SPACES`.
+    settings: has `weights`, `resizer` and `classifier`, as `config.metrics`.
+    devices: see `Space`.
+
+  Raises:
+    UserError: if its weights are missing or are not its own.
+  """
+  return SPACES[name](settings, devices)

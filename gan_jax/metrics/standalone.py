@@ -1,0 +1,147 @@
+"""Metrics of two sets of pictures, without a run: arrays or folders."""
+
+import types
+from typing import Any
+
+import numpy as np
+
+from gan_jax import config as config_lib
+from gan_jax.data import open_source
+from gan_jax.errors import UserError
+from gan_jax.metrics import registry, sets, spaces
+from gan_jax.metrics.resize import RESIZERS
+
+CHUNK = 256  # pictures at a time
+
+
+def compare(
+  real,
+  fake,
+  names=('fid',),
+  *,
+  weights: str = '',
+  resizer: str = 'tf1_bilinear',
+  classifier: str = '',
+  devices=None,
+) -> dict[str, Any]:
+  """Scores one set of pictures against another.
+
+  Args:
+    real: the reference: pictures uint8 [N, H, W, C], or float in [-1, 1]; or
+      the path of a folder, a .zip or an .npz file, or any source as
+      `config.data.source` has it (tfds:NAME).
+    fake: what is scored, of any one size, as `real`.
+    names: metrics, keys of `registry.METRICS` but for 'scores'.
+    weights: files of feature networks, separated by commas; '': those in the
+      cache folder, see `gan_jax.weights`.
+    resizer: in front of FID's Inception, one of `resize.RESIZERS`.
+    classifier: the folder of a classifier's run, for its space.
+    devices: to compute features on; None for all local ones.
+
+  Returns:
+    The numbers by name, and what they were measured on: real, fake, and
+    resizer and weights of each space.
+
+  Raises:
+    UserError: for whatever the user can put right.
+  """
+  names = tuple(names.split(',')) if isinstance(names, str) else tuple(names)
+  registry.check_names(names)
+  if 'scores' in registry.needs_of(names):
+    raise UserError(
+      'scores asks the discriminator of a run: use --mode=evaluate for it.'
+    )
+  if resizer not in RESIZERS:
+    raise UserError(
+      f"there is no resizer '{resizer}': use one of {', '.join(RESIZERS)}."
+    )
+  settings = types.SimpleNamespace(
+    weights=weights, resizer=resizer, classifier=classifier
+  )
+  described, pictures = zip(*map(_open, (real, fake)), strict=True)
+  for images in pictures:
+    registry.check_data(names, images.shape[1:], 'the set')
+  opened = {
+    name: spaces.open_space(name, settings, devices)
+    for name in registry.spaces_of(names)
+  }
+  columns = registry.needs_of(names)
+
+  def columns_of(images):
+    starts = range(0, len(images), CHUNK)
+    chunks = ((images[i : i + CHUNK], None) for i in starts)
+    return sets.collect(chunks, columns, opened)
+
+  a = columns_of(pictures[0])
+  b = a if real is fake else columns_of(pictures[1])
+  numbers = registry.compute(names, a, b, '')
+  registry.warn_of_bias(numbers, *map(len, pictures))
+  return {
+    **numbers,
+    'real': described[0],
+    'fake': described[1],
+    'spaces': {name: space.facts for name, space in opened.items()},
+  }
+
+
+def _open(given) -> tuple[str, np.ndarray]:
+  """What a set is, in words, and its pictures uint8 [N, H, W, C]."""
+  if isinstance(given, str) or hasattr(given, '__fspath__'):
+    name = _source(str(given))
+    section = config_lib.defaults().data
+    section.update(source=name, resolution=0)
+    try:
+      images, _ = open_source(section).arrays()
+    except UserError as error:
+      if 'different sizes' not in str(error):
+        raise
+      raise UserError(
+        f'{given} has pictures of different sizes: a set has one size; resize'
+        ' them first, and say how.'
+      ) from None
+  else:
+    name, images = 'an array', np.asarray(given)
+  if images.ndim != 4 or images.shape[-1] not in (1, 3):
+    raise UserError(
+      f'{name} has shape {list(images.shape)}: pictures [N, H, W, C] with 1 or'
+      ' 3 channels are wanted.'
+    )
+  if images.dtype != np.uint8:
+    low, high = float(images.min()), float(images.max())
+    if not -1.001 <= low <= high <= 1.001:
+      raise UserError(
+        f'{name} is {images.dtype} from {low:.4g} to {high:.4g}: give uint8,'
+        ' or floats in [-1, 1].'
+      )
+  height, width = images.shape[1:3]
+  words = f'{name}, {len(images)} pictures of {width}x{height}'
+  return words, sets.quantised(images)
+
+
+def _source(text: str) -> str:
+  """A path as a source; what is a source already, as it is."""
+  if text.partition(':')[0] in ('folder', 'tfds', 'npz', 'idx', 'digits'):
+    return text
+  return f'npz:{text}' if text.endswith('.npz') else f'folder:{text}'
+
+
+def fid(real, fake, **settings) -> float:
+  """The Frechet distance in FID's Inception; arguments of `compare`."""
+  return compare(real, fake, ('fid',), **settings)['fid']
+
+
+def kid(real, fake, **settings) -> float:
+  """The kernel distance in the same features, as torch-fidelity has it."""
+  return compare(real, fake, ('kid',), **settings)['kid']
+
+
+def inception_score(fake, **settings) -> float:
+  """The inception score of one set: the mean over 10 splits."""
+  names = ('inception_score',)
+  return compare(fake, fake, names, **settings)['inception_score']
+
+
+def precision_recall(real, fake, **settings) -> tuple[float, float]:
+  """Improved precision and recall, k = 3, in the same features."""
+  found = compare(real, fake, ('precision_recall',), **settings)
+  return found['precision'], found['recall']

@@ -1,0 +1,248 @@
+"""Scores of runs: what they are measured against, when, on which devices."""
+
+import json
+import shutil
+
+import jax
+import numpy as np
+import pytest
+
+from gan_jax import evaluator
+from gan_jax.checkpoint import Checkpoints
+from gan_jax.data import open_source
+from gan_jax.errors import UserError
+from gan_jax.evaluate import evaluate
+from gan_jax.mesh import one_device
+from gan_jax.metrics import spaces
+from gan_jax.restore import BEST, open_run, restore
+from gan_jax.rundir import RunDir
+from gan_jax.sample import sample
+from gan_jax.train import train
+from tests import small
+from tests.train_test import digits
+
+NAMES = 'scores,frechet_random,kid_random'
+METRICS = (('metrics.names', NAMES), ('metrics.samples', '72'))
+EVERY = (('metrics.every', '2'), ('metrics.best', 'frechet_random'))
+
+
+@pytest.fixture(autouse=True, scope='module')
+def statistics(tmp_path_factory):
+  """Nothing of a test is found by another run."""
+  with pytest.MonkeyPatch.context() as patch:
+    folder = tmp_path_factory.mktemp('statistics')
+    patch.setenv('GAN_JAX_STATISTICS', str(folder))
+    patch.setenv('GAN_JAX_WEIGHTS', str(folder / 'none'))
+    yield folder
+
+
+@pytest.fixture(scope='module')
+def trained(tmp_path_factory):
+  """Four steps, evaluated after two and four, the better one kept."""
+  folder = tmp_path_factory.mktemp('trained')
+  train(digits(*METRICS, *EVERY), folder)
+  return folder
+
+
+def lines(folder):
+  return RunDir(folder).lines('evaluate.jsonl')
+
+
+def test_evaluations_while_training(trained):
+  found = lines(trained)
+  assert [line['step'] for line in found] == [2, 4]
+  assert [line['images'] for line in found] == [16, 32]
+  logged = RunDir(trained).lines()
+  scored = [line for line in logged if 'frechet_random' in line]
+  for line, same in zip(found, scored, strict=True):
+    assert line['frechet_random'] == same['frechet_random'] > 0
+  assert (trained / 'evaluate.png').stat().st_size > 0
+  assert 'frechet_random' in (trained / 'log.txt').read_text()
+
+
+def test_the_best_state_is_kept(trained):
+  found = {line['step']: line['frechet_random'] for line in lines(trained)}
+  best = min(found, key=found.get)
+  assert json.loads((trained / 'best.json').read_text()) == {
+    'metric': 'frechet_random',
+    'step': best,
+    'value': found[best],
+  }
+  kept = restore(trained, one_device(), BEST)
+  assert kept.step == best
+  assert small.identical(kept.state, restore(trained, one_device(), best).state)
+  sample(trained, '0', BEST, None)
+  assert (trained / 'samples' / f'step_{best:09d}' / 'seed0000.png').exists()
+
+
+def test_a_line_says_what_it_was_measured_against(trained):
+  line = evaluate(trained, step=2)
+  inside = lines(trained)[0]
+  assert evaluator.against(line) == evaluator.against(inside)
+  for name in ('d_ranked', 'frechet_random', 'kid_random'):
+    assert line[name] == pytest.approx(inside[name], rel=1e-4)
+  assert line['reference'] == 'digits, train'
+  assert (line['samples'], line['reals'], line['draws']) == (72, 72, 1)
+  assert line['resize'] == 'lanczos to 32'
+  assert line['spaces'] == {
+    'random': {
+      'resizer': 'antialiased_bicubic to 64 px',
+      'weights': 'random convolutions, seed 0',
+    }
+  }
+  assert line['frechet_random_bias'] > 0
+  assert lines(trained)[-1] == line
+
+
+def test_eight_devices_give_one_devices_numbers(trained):
+  run, config, experiment = open_run(trained)
+  source = open_source(config.data)
+  state = restore(trained, one_device()).state
+  numbers = [
+    evaluator.Evaluator(config, experiment, source, devices)(state)
+    for devices in (jax.local_devices()[:1], jax.local_devices())
+  ]
+  assert len(jax.local_devices()) == 8
+  for name, value in numbers[0].items():
+    # A kernel distance is a difference of sums of the size of 1.
+    scale = 1.0 if name.startswith('kid') else abs(value)
+    assert abs(numbers[1][name] - value) <= 1e-5 * scale, name
+
+
+def test_the_reference_is_computed_once(trained, statistics, monkeypatch):
+  before = sorted(statistics.iterdir())
+  assert before  # of the training
+  seen = []
+  call = spaces.Space.__call__
+
+  def count(self, pictures):
+    seen.append(len(pictures))
+    return call(self, pictures)
+
+  monkeypatch.setattr(spaces.Space, '__call__', count)
+  evaluate(trained)
+  assert sorted(statistics.iterdir()) == before
+  assert sum(seen) == 72  # the fakes alone
+
+
+def test_draws(trained):
+  """The first draw is that of a single one; the others are of other seeds."""
+  one = lines(trained)[1]  # of step 4, while training
+  two = evaluate(trained, 4, overrides=[('metrics.draws', '2')])
+  assert two['draws'] == 2
+  name = 'frechet_random'
+  other = 2 * two[name] - one[name]
+  assert other != one[name]
+  expected = abs(one[name] - other) / np.sqrt(2)
+  assert two[f'{name}_std'] == pytest.approx(expected, rel=1e-3)
+  assert not any(key.endswith('_std_std') for key in two)
+
+
+def test_all_checkpoints_and_what_is_there_is_left_out(trained, tmp_path):
+  folder = tmp_path / 'run'
+  shutil.copytree(trained, folder)
+  (folder / 'evaluate.jsonl').unlink()
+  overrides = [('metrics.names', 'frechet_pixels'), ('metrics.samples', '16')]
+  assert evaluate(folder, which='all', overrides=overrides)['step'] == 4
+  assert [line['step'] for line in lines(folder)] == [2, 4]
+  assert evaluate(folder, which='all', overrides=overrides) is None
+  # Following a run that is at its end finds nothing to wait for.
+  assert evaluate(folder, which='follow', overrides=overrides) is None
+  assert len(lines(folder)) == 2
+  more = [*overrides, ('metrics.reals', '32')]
+  assert evaluate(folder, which='all', overrides=more)['reals'] == 32
+  assert len(lines(folder)) == 4
+
+
+def test_following_sees_a_checkpoint_that_is_saved_later(
+  trained, tmp_path, monkeypatch
+):
+  folder = tmp_path / 'run'
+  shutil.copytree(trained, folder)
+  last = folder / 'checkpoints' / '4'
+  last.rename(folder / 'away')
+  monkeypatch.setattr(
+    'time.sleep', lambda seconds: (folder / 'away').rename(last)
+  )
+  overrides = [('metrics.names', 'frechet_pixels'), ('metrics.samples', '16')]
+  assert evaluate(folder, which='follow', overrides=overrides)['step'] == 4
+  assert [line['step'] for line in lines(folder)[-2:]] == [2, 4]
+
+
+def test_reading_a_run_clears_nothing_away(trained, tmp_path):
+  """A checkpoint that another process is writing is not touched."""
+  folder = tmp_path / 'run'
+  shutil.copytree(trained, folder)
+  half = folder / 'checkpoints' / '6.orbax-checkpoint-tmp'
+  half.mkdir()
+  (half / 'x').write_text('half')
+  evaluate(folder, overrides=[('metrics.names', 'frechet_pixels')])
+  assert (half / 'x').read_text() == 'half'
+
+
+def test_going_on_gives_the_same_scores_and_the_same_best(trained, tmp_path):
+  """Killed before the last checkpoint: step 4 is taken and scored again."""
+  folder = tmp_path / 'run'
+  shutil.copytree(trained, folder)
+  shutil.rmtree(folder / 'checkpoints' / '4')
+  count = len(lines(folder))
+  train(digits(*METRICS, *EVERY), folder)
+  again = lines(folder)[count:]
+  assert again == [lines(trained)[1]]
+  a, b = ((d / 'best.json').read_text() for d in (trained, folder))
+  assert a == b
+  scored = [ln for ln in RunDir(folder).lines() if 'frechet_random' in ln]
+  assert [line['step'] for line in scored] == [2, 4]
+
+
+def test_a_best_state_of_later_than_the_run_goes_on_from_is_dropped(
+  trained, tmp_path
+):
+  folder = tmp_path / 'run'
+  shutil.copytree(trained, folder)
+  _, config, experiment = open_run(folder)
+  config = config.copy_and_resolve_references().unlock()
+  config.metrics.best, config.metrics.every = 'frechet_random', 2
+  source = open_source(config.data)
+  keeper = evaluator.InTraining(RunDir(folder), config, experiment, source)
+  keeper.rewind(1)
+  keeper.close()
+  assert Checkpoints(folder / BEST).steps() == []
+
+
+def test_points_have_metrics_of_their_own(tmp_path):
+  config = small.config(metrics=dict(names=('modes', 'density', 'scores')))
+  train(config, tmp_path)
+  line = evaluate(tmp_path)
+  assert 0 <= line['modes_covered'] <= 8 and 0 <= line['high_quality'] <= 1
+  assert np.isfinite(line['log_likelihood']) and 'resize' not in line
+  assert 0 <= line['adagan_coverage'] <= 1
+
+
+@pytest.mark.parametrize(
+  'overrides, words',
+  [
+    ([('metrics.names', 'fid')], 'weights of inception are missing'),
+    ([('metrics.names', 'modes')], 'modes is for points, and digits has pict'),
+    ([('metrics.names', 'frechet_classifier')], 'classifier needs one'),
+    ([('train.batch', '3')], 'only --config.metrics.* can be changed here'),
+    ([('metrics.resizer', 'bicubic')], "'half_pixel_bilinear'"),
+    ([('metrics.best', 'd_real')], 'must be a number that'),
+  ],
+)
+def test_what_cannot_work_is_refused_before_any_work(
+  trained, overrides, words, monkeypatch
+):
+  monkeypatch.setattr(evaluator.Evaluator, '__call__', None)
+  before = lines(trained)
+  with pytest.raises(UserError) as error:
+    evaluate(trained, overrides=overrides)
+  assert words in str(error.value) and '\n' not in str(error.value)
+  assert lines(trained) == before
+
+
+def test_a_run_without_a_best_state_says_so(tmp_path):
+  config = small.config()
+  train(config, tmp_path)
+  with pytest.raises(UserError, match='keeps no best state: train with'):
+    evaluate(tmp_path, BEST)
