@@ -24,7 +24,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import lax
 
-from gan_jax.hugepages import restart_with_huge_pages
+from gan_jax.memory import restart_with_huge_pages
 from gan_jax.nn import conv as conv_lib
 
 try:

@@ -20,7 +20,7 @@ import json
 import pathlib
 import statistics
 
-from gan_jax.hugepages import restart_with_huge_pages
+from gan_jax.memory import restart_with_huge_pages
 
 CONFIGS = pathlib.Path(__file__).resolve().parent.parent / 'configs'
 ROWS = {  # name: config

@@ -23,7 +23,7 @@ import subprocess
 import sys
 import time
 
-from gan_jax.hugepages import restart_with_huge_pages
+from gan_jax.memory import restart_with_huge_pages
 
 COUNTS = (1, 2, 4, 8)
 

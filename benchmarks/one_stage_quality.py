@@ -25,7 +25,7 @@ import subprocess
 import sys
 import time
 
-from gan_jax.hugepages import restart_with_huge_pages
+from gan_jax.memory import restart_with_huge_pages
 
 LOSSES = ('dcgan_sym', 'dcgan', 'lsgan', 'geogan', 'relgan')
 SCHEMES = ('one_stage', 'two_stage')

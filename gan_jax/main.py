@@ -7,7 +7,7 @@ import sys
 
 from gan_jax import flags as flags_lib
 from gan_jax.errors import UserError
-from gan_jax.hugepages import restart_with_huge_pages
+from gan_jax.memory import restart_with_huge_pages
 
 
 def run(flags, overrides) -> None:
@@ -25,9 +25,15 @@ def run(flags, overrides) -> None:
       overrides=overrides,
     )
     return
+  if flags.mode == 'weights':
+    from gan_jax.weights import report
+
+    print(report(flags.weights or ''))
+    return
   config = None
   if flags.config:
-    config = config_lib.load(flags.config, overrides)
+    own = overrides if flags.mode in ('train', 'plan') else ()
+    config = config_lib.load(flags.config, own)
   workdir = flags.workdir or f'runs/{config_lib.name_of(flags.config)}'
   if flags.mode == 'train':
     from gan_jax.train import train
@@ -40,7 +46,8 @@ def run(flags, overrides) -> None:
   elif flags.mode == 'evaluate':
     from gan_jax.evaluate import evaluate
 
-    evaluate(workdir, flags.step)
+    which = flags.checkpoints or 'newest'
+    evaluate(workdir, flags.step, which, overrides)
   else:
     from gan_jax.plan import plan
 

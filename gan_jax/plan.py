@@ -48,12 +48,9 @@ def plan(config) -> str:
   source, found = _open(config.data)
   experiment = experiment_lib.build(config, source.shape, len(source.classes))
   feed = experiment_lib.make_feed(config, experiment, source, mesh)
-  batches = feed.batches(0)
-  raw = next(batches)
-  batches.close()
   state = like(experiment, mesh)
   step = experiment_lib.compile_step(experiment, feed.decode, mesh)
-  compiled = step.lower(state, feed.table, raw).compile()
+  compiled = step.lower(state, feed.table, feed.like()).compile()
   return '\n\n'.join(
     [
       found,

@@ -16,7 +16,10 @@ from gan_jax.checkpoint import Checkpoints
 from gan_jax.data import open_source
 from gan_jax.data.pipeline import Feed, samples_at
 from gan_jax.errors import UserError
+from gan_jax.evaluator import InTraining
+from gan_jax.landscape import Landscape
 from gan_jax.losses import CLASSIFIER_LOSSES
+from gan_jax.memory import give_back_freed_memory
 from gan_jax.mesh import check_batch, make_mesh
 from gan_jax.progress import Clock, StopSignals, memory_gb, short
 from gan_jax.restore import like
@@ -30,15 +33,25 @@ log = logging.getLogger('gan_jax')
 
 
 class Job(NamedTuple):
-  """What the loop works with; see `prepare`."""
+  """What the loop works with; see `prepare`.
 
-  experiment: experiment_lib.Experiment
+  Attributes:
+    images_per_step: real images that a step counts for.
+    feed: the batches.
+    train_step: (state, feed.table, raw batch) -> (state, metrics), compiled.
+    preview: shows samples; None without a generator.
+    accuracy: measures a classifier; None without one.
+    evaluation: scores samples every so often; None unless asked for.
+    checkpoints: of the run.
+  """
+
+  images_per_step: int
   feed: Feed
   train_step: Callable
-  preview: Preview | None
+  preview: Preview | Landscape | None
   accuracy: Accuracy | None
+  evaluation: InTraining | None
   checkpoints: Checkpoints
-  state: TrainState
 
 
 def train(config, workdir) -> None:
@@ -53,16 +66,14 @@ def train(config, workdir) -> None:
   """
   validate(config)
   with RunDir(workdir) as run, StopSignals() as signals:
-    experiment, feed, train_step, preview, accuracy, checkpoints, state = (
-      prepare(config, run)
-    )
+    job, state = prepare(config, run)
     first, total = int(state.step), config.train.steps
-    batches = feed.batches(first)
-    clock = Clock(total, experiment.images_per_step)
+    batches = job.feed.batches(first)
+    clock = Clock(total, job.images_per_step)
     before = None
     signals.defer()
     for step in range(first + 1, total + 1):
-      state, metrics = train_step(state, feed.table, next(batches))
+      state, metrics = job.train_step(state, job.feed.table, next(batches))
 
       # The host may run one step ahead of the devices, not a hundred.
       jax.block_until_ready(before)
@@ -71,27 +82,33 @@ def train(config, workdir) -> None:
       stop = signals.received
       last = step == total or stop
       if step % config.train.log_every == 0 or last:
-        report(run, clock, step, experiment.images_per_step, state, metrics)
+        report(run, clock, step, job.images_per_step, state, metrics)
       elif step == first + 1:
-        log.info('The training step is compiled; the first is done.')
+        log.info('The first step is done.')
         clock.lap(step)
       if step % config.train.image_every == 0 or last:
         with clock.pause():
-          images = step * experiment.images_per_step
-          show(run, step, images, state, preview, accuracy)
+          show(run, job, step, state, last)
       if step % config.train.checkpoint_every == 0 or last:
         with clock.pause():
           stop_if_diverged(run, step, state, metrics)
-          checkpoints.save(step, state)
+          job.checkpoints.save(step, state)
+      if job.evaluation and job.evaluation.due(step) and not stop:
+        with clock.pause():
+          job.evaluation(step, state)
       if stop:
         log.info('%s: saved at step %d; the same command goes on.', stop, step)
         break
     batches.close()
-    checkpoints.close()
+    job.checkpoints.close()
+    if job.evaluation:
+      job.evaluation.close()
 
 
-def prepare(config, run: RunDir) -> Job:
+def prepare(config, run: RunDir) -> tuple[Job, TrainState]:
   """From a config to all that the loop needs, in the order of the data's way.
+
+  The state comes apart from the rest: a step gives its memory to the next.
 
   Raises:
     UserError: for whatever the user can put right.
@@ -106,12 +123,19 @@ def prepare(config, run: RunDir) -> Job:
   # The functions of this config.
   experiment = experiment_lib.build(config, source.shape, len(source.classes))
   feed = experiment_lib.make_feed(config, experiment, source, mesh)
-  train_step = experiment_lib.compile_step(experiment, feed.decode, mesh)
+  log.info('Compiling the training step.')
+  train_step = compiled_step(experiment, feed, mesh)
   preview = accuracy = None
   if experiment.objective.generator:
-    preview = Preview(config, experiment)
+    if source.shape == (2,):
+      preview = Landscape(config, experiment, source, mesh)
+    else:
+      preview = Preview(config, experiment)
   if config.loss.name in CLASSIFIER_LOSSES:
     accuracy = Accuracy(config, experiment, source)
+  evaluation = None
+  if config.metrics.every:
+    evaluation = InTraining(run, config, experiment, source)
 
   # The state: the newest whole checkpoint, or step 0.
   checkpoints = Checkpoints(
@@ -123,15 +147,33 @@ def prepare(config, run: RunDir) -> Job:
     log.info('Nothing to do: step %d of %d.', step, config.train.steps)
   run.save_config(config)
   run.rewind(step)
+  if evaluation:
+    evaluation.rewind(step)
   if config.train.tensorboard:
     run.open_tensorboard()
   if step == 0:
     count, columns = (preview.count, preview.columns) if preview else (64, 8)
     reals, _ = samples_at(source, config.train.seed, count)
     run.images('reals', reals, columns)
-  return Job(
-    experiment, feed, train_step, preview, accuracy, checkpoints, state
+  give_back_freed_memory()  # of the restored or initial state's making
+  images = experiment.images_per_step
+  job = Job(
+    images, feed, train_step, preview, accuracy, evaluation, checkpoints
   )
+  return job, state
+
+
+def compiled_step(experiment, feed: Feed, mesh) -> Callable:
+  """The training step, compiled before there is a state.
+
+  A compiler takes as much memory as a step does: one after the other, the run
+  needs the larger of the two, not the sum.
+  """
+  step = experiment_lib.compile_step(experiment, feed.decode, mesh)
+  lowered = step.lower(like(experiment, mesh), feed.table, feed.like())
+  compiled = lowered.compile()
+  give_back_freed_memory()
+  return compiled
 
 
 def start(config, run: RunDir, checkpoints: Checkpoints, experiment, mesh):
@@ -189,24 +231,29 @@ def report(run, clock, step, images_per_step, state, metrics) -> None:
     stop_if_diverged(run, step, state, metrics)
 
 
-def show(run, step: int, images: int, state, preview, accuracy) -> None:
-  """Shows how far the run has come: grids, the test set's accuracy, curves.
+def show(run, job: Job, step: int, state, last: bool) -> None:
+  """Shows how far the run has come: samples, the test set's accuracy, curves.
 
   Args:
     run: the RunDir.
+    job: what there is to show with.
     step: of training.
-    images: real images so far.
     state: at this step.
-    preview: a Preview, or None without a generator.
-    accuracy: an Accuracy, or None without a classifier.
+    last: whether the program ends with this step.
   """
-  if preview:
+  preview, accuracy = job.preview, job.accuracy
+  if isinstance(preview, Landscape):
+    run.frame('landscape', preview(state), step)
+    if last:
+      run.animation('landscape', step)
+  elif preview:
     run.images('fakes', preview(state), preview.columns, step)
-  if state.local_pairs is not None:
-    run.images('locals', preview.locals(state), preview.columns, step)
+    if state.local_pairs is not None:
+      run.images('locals', preview.locals(state), preview.columns, step)
   if accuracy:
     share = accuracy(state)
     log.info('step %d  accuracy %.4f on %s', step, share, accuracy.reference)
+    images = step * job.images_per_step
     run.metrics(step, {'images': images, 'accuracy': share})
   run.curves()
 

@@ -243,10 +243,3 @@ def test_plan_of_data_that_are_not_here_downloads_nothing(tmp_path):
   text = plan(config)
   assert 'tfds:cifar10 is not prepared here' in text and 'FLOP' in text
   assert not list(tmp_path.iterdir())
-
-
-def test_toy_points_train_and_are_drawn(tmp_path):
-  train(small.config(), tmp_path)
-  picture = Image.open(tmp_path / 'images' / 'fakes_000000004.png')
-  assert picture.size == (500, 500)
-  sample(tmp_path, '0-9', None, None)
