@@ -102,9 +102,10 @@ class StopSignals:
   def _receive(self, number, frame):
     del frame
     again = self.received and number == signal.SIGINT
+    # Noted even so: an exception can get lost in a library's callback.
+    self.received = signal.Signals(number).name
     if again or not self._deferred:
       raise KeyboardInterrupt
-    self.received = signal.Signals(number).name
 
   def __exit__(self, *error):
     for number, handler in self._old.items():

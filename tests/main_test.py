@@ -24,11 +24,11 @@ ENV = os.environ | {'XLA_FLAGS': ''}
 TRAIN = ('--config=configs/quickstart.py:test',)
 
 
-def start(*argv):
+def start(*argv, **env):
   return subprocess.Popen(
     [sys.executable, '-m', 'gan_jax.main', *argv],
     cwd=ROOT,
-    env=ENV,
+    env=ENV | env,
     text=True,
     stdout=subprocess.PIPE,
     stderr=subprocess.STDOUT,
@@ -118,7 +118,9 @@ def test_a_signal_saves_and_exits_0(undisturbed, tmp_path, name):
 
 
 def test_a_signal_before_the_first_step_ends_at_once(tmp_path):
-  process = start(*LONG, f'--workdir={tmp_path}')
+  # Without the cache it compiles for seconds, and the signal comes in time.
+  off = dict(JAX_ENABLE_COMPILATION_CACHE='false')
+  process = start(*LONG, f'--workdir={tmp_path}', **off)
   while not (tmp_path / 'data.json').exists():  # the data are open
     time.sleep(0.01)
   process.send_signal(signal.SIGINT)
