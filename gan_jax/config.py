@@ -216,11 +216,11 @@ def load(spec: str, overrides=()):
   if not path.is_file():
     others = sorted(str(p) for p in path.parent.glob('*.py'))
     close = difflib.get_close_matches(name, others, 1)
-    raise UserError(
-      f'--config={name}: there is no such file'
-      + (f'; did you mean {close[0]}?' if close else '')
-      + (f' ({path.parent} has: {", ".join(others)}).' if others else '.')
-    )
+    # The list is long: it is for those whom no single name helps.
+    hint = f' ({path.parent} has: {", ".join(others)}).' if others else '.'
+    if close:
+      hint = f'; did you mean {close[0]}?'
+    raise UserError(f'--config={name}: there is no such file{hint}')
   try:
     config = runpy.run_path(name)['get_config'](arg)
   except UserError:
