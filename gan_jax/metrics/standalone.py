@@ -46,15 +46,7 @@ def compare(
     UserError: for whatever the user can put right.
   """
   names = tuple(names.split(',')) if isinstance(names, str) else tuple(names)
-  registry.check_names(names)
-  if 'scores' in registry.needs_of(names):
-    raise UserError(
-      'scores asks the discriminator of a run: use --mode=evaluate for it.'
-    )
-  if resizer not in RESIZERS:
-    raise UserError(
-      f"there is no resizer '{resizer}': use one of {', '.join(RESIZERS)}."
-    )
+  _check(names, resizer)
   settings = types.SimpleNamespace(
     weights=weights, resizer=resizer, classifier=classifier
   )
@@ -82,6 +74,19 @@ def compare(
     'fake': described[1],
     'spaces': {name: space.facts for name, space in opened.items()},
   }
+
+
+def _check(names: tuple[str, ...], resizer: str) -> None:
+  """Raises UserError for what can be seen before a picture is read."""
+  registry.check_names(names)
+  if 'scores' in registry.needs_of(names):
+    raise UserError(
+      'scores asks the discriminator of a run: use --mode=evaluate for it.'
+    )
+  if resizer not in RESIZERS:
+    raise UserError(
+      f"there is no resizer '{resizer}': use one of {', '.join(RESIZERS)}."
+    )
 
 
 def _open(given) -> tuple[str, np.ndarray]:
