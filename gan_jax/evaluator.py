@@ -15,7 +15,7 @@ from gan_jax import latent, pictures
 from gan_jax import mesh as mesh_lib
 from gan_jax.checkpoint import Checkpoints
 from gan_jax.data import order
-from gan_jax.metrics import registry, sets, spaces
+from gan_jax.metrics import path_length, registry, sets, spaces
 from gan_jax.restore import BEST
 from gan_jax.sample import in_use, labels_of
 from gan_jax.state import TrainState
@@ -53,11 +53,13 @@ class Evaluator:
     section = config.metrics
     self._config, self._source = config, source
     self._names = tuple(section.names)
-    self._columns = registry.needs_of(self._names)
+    columns = registry.needs_of(self._names)
+    self._walks = registry.PATHS in columns
+    self._columns = [c for c in columns if c != registry.PATHS]
     mesh = mesh_lib.local(devices)
     self._apart = NamedSharding(mesh, P('data'))
     self._whole = mesh_lib.replicated(mesh)
-    self._chunk = -(-CHUNK // mesh.size) * mesh.size
+    self._chunk = -(-CHUNK // (2 * mesh.size)) * 2 * mesh.size
     self._spaces = {
       name: spaces.open_space(name, section, devices)
       for name in registry.spaces_of(self._names)
@@ -97,6 +99,8 @@ class Evaluator:
     draws = []
     for k in range(section.draws):
       fake = sets.collect(self._fakes(g, d, k), self._columns, self._spaces)
+      if self._walks:
+        fake[registry.PATHS] = self._path_lengths(g, k)
       draws.append(registry.compute(self._names, real, fake, data))
     values = {name: [draw[name] for draw in draws] for name in draws[0]}
     found = {name: float(np.mean(v)) for name, v in values.items()}
@@ -108,7 +112,7 @@ class Evaluator:
 
   def _real_set(self, d) -> dict:
     """The reals' columns; only the scores are of a state."""
-    fixed = [c for c in self._columns if c != 'scores']
+    fixed = [c for c in self._columns if c != registry.SCORES]
     if self._reference is None:
       self._reference = sets.reference(
         self._data_digest(),
@@ -116,17 +120,17 @@ class Evaluator:
         fixed,
         self._spaces,
       )
-    if 'scores' not in self._columns:
+    if registry.SCORES not in self._columns:
       return self._reference
     judged = (
       (x, self._scores(d, self._source.unpack(x), y))
       for x, y in self._real_chunks()
     )
-    return self._reference | sets.collect(judged, ['scores'], {})
+    return self._reference | sets.collect(judged, [registry.SCORES], {})
 
-  def _slices(self, count: int):
-    starts = range(0, count, self._chunk)
-    return [slice(i, min(i + self._chunk, count)) for i in starts]
+  def _slices(self, count: int, step: int = 0):
+    step = step or self._chunk
+    return [slice(i, min(i + step, count)) for i in range(0, count, step)]
 
   def _real_chunks(self):
     for s in self._slices(self._reals):
@@ -146,9 +150,39 @@ class Evaluator:
 
   def _scores(self, d, samples, labels):
     """D's scores [N], or None if nobody asks for them."""
-    if 'scores' not in self._columns:
+    if registry.SCORES not in self._columns:
       return None
     return self._shared(self._judge, d, samples, labels)
+
+  def _path_lengths(self, g, draw: int):
+    """Squared speeds, each on a path from a sample's latent vector on.
+
+    Pictures are not rounded to uint8 here: steps are too small for it.
+    """
+    section, count = self._config.latent, self._config.metrics.samples
+    space = self._spaces[registry.PATHS.partition(':')[2]]
+    times = np.random.default_rng(draw).random(count, np.float32)
+    path, found = path_length.PATHS[section.distribution], []
+    for s in self._slices(count, self._chunk // 2):
+      seeds = np.arange(s.start, s.stop) + draw * count
+      labels = np.tile(np.asarray(labels_of(seeds, self._classes)), 2)
+
+      def generate(z, labels=labels):
+        return self._shared(self._sample, g, np.asarray(z), labels)
+
+      def distance(a, b):
+        pairs = 127.5 * (np.stack([a, b], 1) + 1)
+        return space(pairs.reshape(-1, *a.shape[1:]))['distances']
+
+      # Where the paths lead are the vectors of seeds that no sample has.
+      a, b = (
+        latent.by_seed(x, section.size, section.distribution)
+        for x in (seeds, seeds + 2**31)
+      )
+      found.append(
+        path_length.path_lengths(generate, distance, a, b, times[s], path)
+      )
+    return np.concatenate(found)
 
   def _shared(self, function, variables, *arrays) -> np.ndarray:
     """A jitted function of rows, of which the devices share a full chunk."""

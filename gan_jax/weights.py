@@ -113,11 +113,9 @@ NETWORKS = {
   'lpips_vgg': Network(
     'lpips',
     ('vgg16', 'lpips_vgg'),
-    "LPIPS and path length, from Python: weights.load('lpips_vgg')",
+    'lpips_vgg, path_length',
   ),
-  'lpips_alex': Network(
-    'lpips', ('alexnet', 'lpips_alex'), "LPIPS: weights.load('lpips_alex')"
-  ),
+  'lpips_alex': Network('lpips', ('alexnet', 'lpips_alex'), 'lpips_alex'),
 }
 _MODULES = {m.__name__: m for m in (Inception, Vgg16, AlexNet, Lpips)}
 # Of the converted files; raised whenever variables are laid out anew.

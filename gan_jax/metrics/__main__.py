@@ -5,7 +5,7 @@
 --real, --fake   folders, .zip or .npz files of pictures of one size each
 --names          metrics; default fid. Some: fid, kid, inception_score,
                  precision_recall, density_coverage, frechet_vgg16,
-                 frechet_random, frechet_pixels, swd, ms_ssim
+                 frechet_random, frechet_pixels, swd, ms_ssim, lpips_alex
 --weights        files of feature networks, separated by commas; default those
                  in the cache folder: python -m gan_jax.main --mode=weights
 --resizer        in front of Inception: tf1_bilinear (the default),

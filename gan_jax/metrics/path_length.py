@@ -33,6 +33,19 @@ def slerp(a: Array, b: Array, t: Array) -> Array:
   return a * jnp.cos(t * angle) + across * jnp.sin(t * angle)
 
 
+def on_sphere(a: Array, b: Array, t: Array) -> Array:
+  """`slerp` at the radius sqrt(Z), near which normal vectors lie.
+
+  For generators that, other than ProGAN's and StyleGAN's, do not scale their
+  latent vectors themselves.
+  """
+  return np.sqrt(a.shape[-1]) * slerp(a, b, t)
+
+
+# The path that stays among a distribution's own vectors, by its name.
+PATHS = {'normal': on_sphere, 'uniform': lerp}
+
+
 def path_lengths(
   generate: Callable[[Array], Array],
   distance: Callable[[Array, Array], Array],

@@ -11,6 +11,8 @@ sample; `Metric.needs` lists those that one works on:
 | moments:SPACE | the `frechet.Gaussian` of the features in a space |
 | features:SPACE | the features [N, D] |
 | logits:SPACE | [N, K] |
+| distances:SPACE | of pairs of samples, one beside the other [N / 2] |
+| path_lengths:SPACE | of the run's generator, see path_length.py [N] |
 """
 
 import difflib
@@ -30,6 +32,7 @@ from gan_jax.metrics import (
   modes,
   ms_ssim,
   neighbours,
+  path_length,
   swd,
   toy,
 )
@@ -38,6 +41,10 @@ from gan_jax.metrics.scores import ranked
 log = logging.getLogger('gan_jax')
 
 BIASED = 0.05  # share of a distance from which its bias is worth a warning
+
+# Columns of networks, which a set of pictures does not have; the second is of
+# the fakes only.
+SCORES, PATHS = 'scores', 'path_lengths:lpips_vgg'
 
 Set = Mapping[str, Any]
 Numbers = dict[str, float]
@@ -198,9 +205,26 @@ def _class_histogram(real, fake, data):
   return {f'class_{name}': value for name, value in found.items()}
 
 
+def _lpips(name: str):
+  """The mean over pairs of fakes: their diversity; the reals' beside it."""
+  column = f'distances:{name}'
+
+  def compute(real, fake, data):
+    del data
+    means = (float(np.mean(s[column])) for s in (fake, real))
+    return dict(zip((name, f'{name}_real'), means, strict=True))
+
+  return Metric((column,), compute, {name: 0})
+
+
+def _path_length(real, fake, data):
+  del real, data
+  return {'path_length': path_length.trimmed_mean(fake[PATHS])}
+
+
 METRICS: dict[str, Metric] = {
   'scores': Metric(
-    ('scores',),
+    (SCORES,),
     _scores,
     {'d_real': 0, 'd_fake': 0, 'd_ranked': 0},
     tuple(KINDS.values()),
@@ -247,6 +271,9 @@ METRICS: dict[str, Metric] = {
     },
   ),
   **_in_space('random'),
+  'lpips_vgg': _lpips('lpips_vgg'),
+  'lpips_alex': _lpips('lpips_alex'),
+  'path_length': Metric((PATHS,), _path_length, {'path_length': -1}),
 }
 
 

@@ -6,12 +6,15 @@
 | vgg16 | VGG-16, means of `relu5_3` over the picture | frechet_vgg16, ... |
 | classifier | a classifier trained by this program | frechet_classifier, ... |
 | random | fixed random convolutions, no weights | frechet_random, ... |
+| lpips_vgg | LPIPS of pairs of pictures, on VGG-16 | lpips_vgg, path_length |
+| lpips_alex | the same on AlexNet | lpips_alex |
 
 Pictures go in as they would be saved, in 0..255. A space says which resizer it
 uses and what its weights are, and every result repeats it: distances in two
 spaces, or by two resizers, do not compare.
 """
 
+import functools
 import hashlib
 from collections.abc import Callable
 from typing import Any
@@ -35,6 +38,7 @@ CHUNK = 32  # pictures at a time, all devices together
 _RANDOM_WIDTHS = (64, 128, 256, 512)
 _RANDOM_SIZE = 64
 _VGG_SIZES = (64, 224)
+_LPIPS_SIZES = (64, 256)
 
 
 class Space:
@@ -53,7 +57,8 @@ class Space:
     digest: see above.
     variables: of `function`.
     function: (variables, pictures [N, H, W, 3] float32 in 0..255) ->
-      {'features': [N, D]}, and 'logits' [N, K] where the network has classes.
+      {'features': [N, D]}, and 'logits' [N, K] where the network has classes;
+      or {'distances': [N / 2]}, N even, of each even picture to the next one.
     channels: of the pictures; grey ones are repeated to 3.
     devices: to share the pictures of a batch; None for all local ones.
   """
@@ -73,7 +78,8 @@ class Space:
     self.about, self.digest = about, digest
     self._channels = channels
     mesh = mesh_lib.local(devices)
-    self._batch = -(-CHUNK // mesh.size) * mesh.size
+    # Even, so that no pair of pictures is parted.
+    self._batch = -(-CHUNK // (2 * mesh.size)) * 2 * mesh.size
     whole, apart = mesh_lib.replicated(mesh), NamedSharding(mesh, P('data'))
     self._variables = jax.device_put(variables, whole)
     self._place = apart
@@ -92,7 +98,8 @@ class Space:
       pictures: [N, H, W, C] in 0..255, uint8 or float, C in {1, 3}.
 
     Returns:
-      {'features': [N, D] float32}, and 'logits' [N, K] in some spaces.
+      {'features': [N, D] float32}, and 'logits' [N, K] in some spaces; or
+      {'distances': [N // 2]}, a last picture without a partner left out.
     """
     pictures = self._coloured(np.asarray(pictures))
     chunks = []
@@ -101,7 +108,8 @@ class Space:
       fill = np.zeros((self._batch - len(chunk), *chunk.shape[1:]), chunk.dtype)
       placed = jax.device_put(np.concatenate([chunk, fill]), self._place)
       out = jax.device_get(self._extract(self._variables, placed))
-      chunks.append({k: v[: len(chunk)] for k, v in out.items()})
+      rows = {k: len(v) * len(chunk) // self._batch for k, v in out.items()}
+      chunks.append({k: v[: rows[k]] for k, v in out.items()})
     return {k: np.concatenate([c[k] for c in chunks]) for k in chunks[0]}
 
   def _coloured(self, pictures):
@@ -196,6 +204,27 @@ def _random(settings, devices) -> Space:
   )
 
 
+def _lpips(name: str, settings, devices) -> Space:
+  """LPIPS between neighbours, pictures at 64 px at least, at most at 256."""
+  loaded = weights.load(name, settings.weights)
+
+  def function(variables, pictures):
+    size = int(np.clip(max(pictures.shape[1:3]), *_LPIPS_SIZES))
+    x = resize.resize(pictures, size, 'antialiased_bicubic') / 127.5 - 1
+    x = x.reshape(-1, 2, *x.shape[1:])
+    return {'distances': loaded.module.apply(variables, x[:, 0], x[:, 1])}
+
+  return Space(
+    name,
+    'antialiased_bicubic to {}-{} px'.format(*_LPIPS_SIZES),
+    loaded.about,
+    loaded.digest,
+    loaded.variables,
+    function,
+    devices=devices,
+  )
+
+
 def _classifier(settings, devices) -> Space:
   """The last features before the logits of a classifier's newest checkpoint."""
   # Imported here: a run's parts import the metrics.
@@ -254,6 +283,8 @@ SPACES = {
   'vgg16': _vgg16,
   'classifier': _classifier,
   'random': _random,
+  'lpips_vgg': functools.partial(_lpips, 'lpips_vgg'),
+  'lpips_alex': functools.partial(_lpips, 'lpips_alex'),
 }
 
 

@@ -31,7 +31,8 @@ def compare(
       the path of a folder, a .zip or an .npz file, or any source as
       `config.data.source` has it (tfds:NAME).
     fake: what is scored, of any one size, as `real`.
-    names: metrics, keys of `registry.METRICS` but for 'scores'.
+    names: metrics, keys of `registry.METRICS` but for 'scores' and
+      'path_length'.
     weights: files of feature networks, separated by commas; '': those in the
       cache folder, see `gan_jax.weights`.
     resizer: in front of FID's Inception, one of `resize.RESIZERS`.
@@ -79,10 +80,11 @@ def compare(
 def _check(names: tuple[str, ...], resizer: str) -> None:
   """Raises UserError for what can be seen before a picture is read."""
   registry.check_names(names)
-  if 'scores' in registry.needs_of(names):
-    raise UserError(
-      'scores asks the discriminator of a run: use --mode=evaluate for it.'
-    )
+  for name in names:
+    if {registry.SCORES, registry.PATHS} & set(registry.needs_of([name])):
+      raise UserError(
+        f'{name} asks the networks of a run: use --mode=evaluate for it.'
+      )
   if resizer not in RESIZERS:
     raise UserError(
       f"there is no resizer '{resizer}': use one of {', '.join(RESIZERS)}."

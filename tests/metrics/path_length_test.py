@@ -38,6 +38,14 @@ def test_the_sphere_is_walked_at_the_speed_of_the_angle():
   np.testing.assert_allclose(ends, [ua, ub], atol=1e-5)
 
 
+def test_normal_vectors_stay_where_they_are_dense():
+  rng = np.random.default_rng(3)
+  a, b = rng.normal(size=(2, 4, 64)).astype(np.float32)
+  for t in (0.0, 0.4, 1.0):
+    on = path_length.on_sphere(a, b, np.full((4, 1), t, np.float32))
+    np.testing.assert_allclose(np.linalg.norm(on, axis=1), 8, rtol=1e-5)
+
+
 def test_the_mean_leaves_out_the_outermost_percent():
   lengths = np.arange(1000.0)
   lengths[-3:] = 1e9

@@ -3,7 +3,9 @@
 import pathlib
 import types
 
+import flax.linen as nn
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 
@@ -105,6 +107,24 @@ def test_vgg16_and_its_resizer(monkeypatch):
   expected = jax.jit(module.apply)(variables, big)['relu5_3'].mean((1, 2))
   assert got.shape == (2, 512)
   np.testing.assert_allclose(got, expected, rtol=1e-4, atol=1e-4)
+
+
+def test_lpips_is_of_neighbours(monkeypatch):
+  """A stand-in network, whose distance one can take by hand."""
+
+  class Means(nn.Module):
+    def __call__(self, a, b):
+      return jnp.square(a - b).mean((1, 2, 3))
+
+  loaded = weights.Loaded(Means(), {}, 'none', 'abc')
+  monkeypatch.setattr(weights, 'load', lambda name, named: loaded)
+  space = spaces.open_space('lpips_alex', settings())
+  x = pictures(77)
+  got = space(x)['distances']  # more than a batch; the last has no partner
+  big = np.asarray(resize.resize(x, 64, 'antialiased_bicubic')) / 127.5 - 1
+  expected = np.square(big[:-1:2] - big[1::2]).mean((1, 2, 3))
+  np.testing.assert_allclose(got, expected, rtol=1e-5)
+  assert space.resizer == 'antialiased_bicubic to 64-256 px'
 
 
 @pytest.mark.slow
