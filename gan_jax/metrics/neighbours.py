@@ -2,7 +2,7 @@
 
 Distances are taken block by block, |x|^2 + |y|^2 - 2 x . y in float32, after
 the mean of the reals is subtracted, which leaves the distances and takes the
-cancellation away. Memory is a few blocks of [2048, 2048], whatever N is.
+cancellation away. Memory is a few blocks of [1024, 1024], whatever N is.
 """
 
 import functools
@@ -16,8 +16,8 @@ from gan_jax.errors import UserError
 
 Array = jax.Array
 
-_BLOCK = 2048
-_LANES = 128
+_BLOCK = 1024
+_LANES = 64
 
 
 def _squared(a: Array, b: Array, rows_a: Array, rows_b: Array) -> Array:

@@ -29,7 +29,6 @@ from gan_jax import mesh as mesh_lib
 from gan_jax import weights
 from gan_jax.errors import UserError
 from gan_jax.metrics import resize
-from gan_jax.networks.inception import Inception
 from gan_jax.nn.conv import conv
 
 Array = jax.Array
@@ -130,45 +129,62 @@ class Space:
     return {'resizer': self.resizer, 'weights': self.about}
 
 
+def _published(name, resizer, function, settings, devices) -> Space:
+  """A space of a network whose weights are in a file.
+
+  Args:
+    name: of the space, and of the network in `weights.NETWORKS`.
+    resizer: see `Space`.
+    function: that of `Space`, but for the network's module in front.
+    settings: see `open_space`.
+    devices: see `Space`.
+  """
+  module, variables, about, digest = weights.load(name, settings.weights)
+  function = functools.partial(function, module)
+  return Space(
+    name, resizer, about, digest, variables, function, devices=devices
+  )
+
+
 def _inception(settings, devices) -> Space:
-  loaded = weights.load('inception', settings.weights)
   resizer = settings.resizer
 
-  def function(variables, pictures):
-    out = Inception().apply(variables, resize.for_inception(pictures, resizer))
+  def function(module, variables, pictures):
+    out = module.apply(variables, resize.for_inception(pictures, resizer))
     # Without their bias, as torch-fidelity and StyleGAN2-ADA have the score.
     return {'features': out['pool_2048'], 'logits': out['logits_unbiased']}
 
-  return Space(
-    'inception',
-    f'{resizer} to 299 px',
-    loaded.about,
-    loaded.digest,
-    loaded.variables,
-    function,
-    devices=devices,
-  )
+  resizer_in_words = f'{resizer} to 299 px'
+  return _published('inception', resizer_in_words, function, settings, devices)
+
+
+def _between(pictures, sizes: tuple[int, int]):
+  """Pictures in [-1, 1], small ones enlarged, large ones reduced."""
+  size = int(np.clip(max(pictures.shape[1:3]), *sizes))
+  return resize.resize(pictures, size, 'antialiased_bicubic') / 127.5 - 1
 
 
 def _vgg16(settings, devices) -> Space:
   """VGG-16 sees small pictures at 64 px, large ones at most at its own 224."""
-  loaded = weights.load('vgg16', settings.weights)
 
-  def function(variables, pictures):
-    size = int(np.clip(max(pictures.shape[1:3]), *_VGG_SIZES))
-    pictures = resize.resize(pictures, size, 'antialiased_bicubic')
-    out = loaded.module.apply(variables, pictures / 127.5 - 1)
+  def function(module, variables, pictures):
+    out = module.apply(variables, _between(pictures, _VGG_SIZES))
     return {'features': jnp.mean(out['relu5_3'], (1, 2))}
 
-  return Space(
-    'vgg16',
-    'antialiased_bicubic to {}-{} px'.format(*_VGG_SIZES),
-    loaded.about,
-    loaded.digest,
-    loaded.variables,
-    function,
-    devices=devices,
-  )
+  resizer = 'antialiased_bicubic to {}-{} px'.format(*_VGG_SIZES)
+  return _published('vgg16', resizer, function, settings, devices)
+
+
+def _lpips(name: str, settings, devices) -> Space:
+  """LPIPS between neighbours, pictures at 64 px at least, at most at 256."""
+
+  def function(module, variables, pictures):
+    x = _between(pictures, _LPIPS_SIZES)
+    x = x.reshape(-1, 2, *x.shape[1:])
+    return {'distances': module.apply(variables, x[:, 0], x[:, 1])}
+
+  resizer = 'antialiased_bicubic to {}-{} px'.format(*_LPIPS_SIZES)
+  return _published(name, resizer, function, settings, devices)
 
 
 def _random(settings, devices) -> Space:
@@ -199,27 +215,6 @@ def _random(settings, devices) -> Space:
     'random convolutions, seed 0',
     _digest(kernels),
     kernels,
-    function,
-    devices=devices,
-  )
-
-
-def _lpips(name: str, settings, devices) -> Space:
-  """LPIPS between neighbours, pictures at 64 px at least, at most at 256."""
-  loaded = weights.load(name, settings.weights)
-
-  def function(variables, pictures):
-    size = int(np.clip(max(pictures.shape[1:3]), *_LPIPS_SIZES))
-    x = resize.resize(pictures, size, 'antialiased_bicubic') / 127.5 - 1
-    x = x.reshape(-1, 2, *x.shape[1:])
-    return {'distances': loaded.module.apply(variables, x[:, 0], x[:, 1])}
-
-  return Space(
-    name,
-    'antialiased_bicubic to {}-{} px'.format(*_LPIPS_SIZES),
-    loaded.about,
-    loaded.digest,
-    loaded.variables,
     function,
     devices=devices,
   )

@@ -130,7 +130,8 @@ def _sorted_distance(a: Array, b: Array) -> Array:
 
 def _row_distance(pair) -> float:
   a, b = (np.sort(x) for x in pair)
-  return float(np.abs(a - b).mean(dtype=np.float64))
+  np.subtract(a, b, out=a)  # in place: a third of the time was fresh memory
+  return float(np.abs(a, out=a).mean(dtype=np.float64))
 
 
 def _distances(a: Array, b: Array) -> list[float]:
