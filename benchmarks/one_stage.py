@@ -5,10 +5,11 @@
 OSGAN's networks (width 128, group norm in D), non-saturating loss, Adam,
 float32, on all cores, no average of G. The steps of the schemes are
 interleaved; times are medians of seven. Small batches show less of a
-difference: Adam's share is the same in all schemes. FLOPs are the compiler's count of each
-compiled step: on a CPU gan_jax computes convolutions in other forms than XLA,
-so their ratio, not their number, is what compares. Shen et al. 2021, eq. 17,
-bound the speed-up from below by 4/3 in an operation count, and measured 1.5.
+difference: Adam's share is the same in all schemes. FLOPs are the compiler's
+count of each compiled step: on a CPU gan_jax computes convolutions in other
+forms than XLA, so their ratio, not their number, is what compares. Shen et al.
+2021, eq. 17, bound the speed-up from below by 4/3 in an operation count, and
+measured 1.5.
 
 The last line is JSON: `speedup` (images/s, one stage over two), `flops_ratio`
 (two stages over one) and `simultaneous` (images/s over two stages).
