@@ -88,16 +88,21 @@ def test_one_dimension_against_scipy():
   assert got == pytest.approx(expected, rel=1e-5)
 
 
-def test_both_ways_to_sort_agree():
-  a, b = np.random.default_rng(0).normal(size=(2, 5, 300)).astype(np.float32)
-  on_device = np.asarray(swd._sorted_distance(a, b))
-  np.testing.assert_allclose(swd._distances(a, b), on_device, rtol=1e-5)
+def test_host_and_device_agree():
+  rng = np.random.default_rng(0)
+  a, b = rng.normal(size=(2, 300, 5)).astype(np.float32)
+  along = swd.directions(np.random.RandomState(0), 5, 1, 70)  # two groups
+  on_host, on_device = swd._on_host(a, b, along), swd._on_device(a, b, along)
+  assert len(on_host) == 70
+  np.testing.assert_allclose(on_host, on_device, rtol=1e-5)
 
 
 def test_grey_images_and_equal_sets():
   x = np.random.default_rng(0).integers(0, 256, (4, 16, 16, 1), np.uint8)
   rng = np.random.RandomState(0)
-  one, other = (swd.Patches(16, np.random.RandomState(3), 8) for _ in range(2))
+  one, other = (
+    swd.Patches(16, np.random.RandomState(3), 4, 8) for _ in range(2)
+  )
   one.add(x)
   other.add(x)
   assert swd.compare(one, other, rng) == {'swd_16': 0.0, 'swd': 0.0}
