@@ -31,8 +31,7 @@ def compare(
       the path of a folder, a .zip or an .npz file, or any source as
       `config.data.source` has it (tfds:NAME).
     fake: what is scored, of any one size, as `real`.
-    names: metrics, keys of `registry.METRICS` but for 'scores' and
-      'path_length'.
+    names: metrics, keys of `registry.METRICS` that need no run.
     weights: files of feature networks, separated by commas; '': those in the
       cache folder, see `gan_jax.weights`.
     resizer: in front of FID's Inception, one of `resize.RESIZERS`.
