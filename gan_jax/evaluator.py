@@ -59,6 +59,7 @@ class Evaluator:
     mesh = mesh_lib.local(devices)
     self._apart = NamedSharding(mesh, P('data'))
     self._whole = mesh_lib.replicated(mesh)
+    # Even, so that LPIPS's pairs of samples are the same on all devices.
     self._chunk = -(-CHUNK // (2 * mesh.size)) * 2 * mesh.size
     self._spaces = {
       name: spaces.open_space(name, section, devices)
@@ -162,7 +163,7 @@ class Evaluator:
     section, count = self._config.latent, self._config.metrics.samples
     space = self._spaces[registry.PATHS.partition(':')[2]]
     times = np.random.default_rng(draw).random(count, np.float32)
-    path, found = path_length.PATHS[section.distribution], []
+    path, found = path_length.BY_DISTRIBUTION[section.distribution], []
     for s in self._slices(count, self._chunk // 2):
       seeds = np.arange(s.start, s.stop) + draw * count
       labels = np.tile(np.asarray(labels_of(seeds, self._classes)), 2)

@@ -42,8 +42,8 @@ def on_sphere(a: Array, b: Array, t: Array) -> Array:
   return np.sqrt(a.shape[-1]) * slerp(a, b, t)
 
 
-# The path that stays among a distribution's own vectors, by its name.
-PATHS = {'normal': on_sphere, 'uniform': lerp}
+# The path that stays among the vectors of a latent distribution, by its name.
+BY_DISTRIBUTION = {'normal': on_sphere, 'uniform': lerp}
 
 
 def path_lengths(

@@ -42,8 +42,8 @@ log = logging.getLogger('gan_jax')
 
 BIASED = 0.05  # share of a distance from which its bias is worth a warning
 
-# Columns of networks, which a set of pictures does not have; the second is of
-# the fakes only.
+# Columns that ask the networks of a run, so that pictures alone have neither:
+# its discriminator, of both sets, and its generator, of the fakes.
 SCORES, PATHS = 'scores', 'path_lengths:lpips_vgg'
 
 Set = Mapping[str, Any]

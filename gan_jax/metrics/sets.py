@@ -50,6 +50,8 @@ def collect(
     {column: value}.
   """
   columns = tuple(columns)
+  if not columns:
+    return {}  # samples are made as they are asked for
   kept = {c: [] for c in columns if not c.startswith('moments:')}
   moments = {}
   used = {c.partition(':')[2] for c in columns} - {''}

@@ -61,10 +61,10 @@ class Patches:
   """Patches of a set of images that comes in batches.
 
   What is kept is 588 bytes per patch of colour: 1.2 GB per level for 16,384
-  images. It is allocated at once: memory in small pieces comes in small pages,
-  which cost ten times as much as what is written to them.
+  images. It is allocated at once: joining what every batch gave would hold it
+  twice.
 
-  Attributes:
+  Args:
     resolution: side of the images, a power of two from 16.
     rng: draws the positions: per batch and level, all columns, then all rows.
     count: images there will be at most.

@@ -4,8 +4,8 @@ Section 4.1.2: DCGAN's networks (width 128, group norm in place of batch norm
 in D), Adam, batch 128. The paper gives no learning rates and no number of
 steps, and its released runs differ from row to row; here the two schemes of a
 row differ in nothing but the scheme, and rows in the learning rate only where
-they must. `released` takes a released run's own
-settings where there is one (spec/osgan.md section 3.4).
+they must. `released` takes a released run's own settings where there is one
+(spec/osgan.md section 3.4).
 """
 
 from gan_jax.config import defaults, finish, options
