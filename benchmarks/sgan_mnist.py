@@ -1,12 +1,14 @@
-"""GAN against 5-S-GAN on MNIST while they train: SGAN's Figure 5.
+"""One pair against 5-S on MNIST while they train: SGAN's Figure 5.
 
   python benchmarks/sgan_mnist.py --data=idx:FOLDER_OF_MNIST [--out=FOLDER]
   python benchmarks/sgan_mnist.py --quick
 
 Chavdarova and Fleuret 2018, section 4.2 and appendix B.1: DCGANs at 28 pixels
-with batch norm, batch 50, Adam (0.5, 0.999), equally many updates of G for
-both. Cut down to what two CPU cores do in 25 minutes: width 16 for 64, and
-learning rate 2e-4 for the paper's 1e-5, which is 20 times as slow.
+with batch norm, and the fully connected networks of the toy data, there as
+WGAN-GP, whose D and messengers learn 5 times a step; batch 50, Adam
+(0.5, 0.999), equally many updates of G for all. Cut down to what two CPU cores
+do in 25 minutes: narrow networks, and 10 to 20 times the paper's learning rate
+of 1e-5 (SETTINGS).
 
 A classifier of the data is trained here first, by the program itself
 (FOLDER/classifier is its run), and looks at 2,500 samples of the generator
@@ -21,7 +23,7 @@ where it was stopped, and only draws and prints if there is nothing left to do.
 FOLDER/figure5.png has the three curves, FOLDER/table.md the numbers. --quick
 takes scikit-learn's digits, fully connected networks and a few steps. The last
 line is JSON, means over seeds after the last step: is_gan, is_5s, entropy_gan,
-entropy_5s, tv_gan, tv_5s.
+entropy_5s, tv_gan, tv_5s of DCGAN, and is_wgan, ... of WGAN-GP.
 """
 
 import argparse
@@ -38,13 +40,23 @@ import numpy as np
 from gan_jax.memory import restart_with_huge_pages
 
 CONFIGS = pathlib.Path(__file__).resolve().parent.parent / 'configs'
-METHODS = {'5-S-GAN': 5, 'GAN': 0}  # pairs; the longest first
-SHORT = {'GAN': 'gan', '5-S-GAN': '5s'}
+SETTINGS = {  # by the name of a single pair
+  'DCGAN': dict(net='dcgan', width=16, loss='gan', lr=2e-4, steps=2000),
+  'WGAN': dict(net='mlp', width=256, loss='wgan_gp', lr=1e-4, steps=1000),
+}
+PAIRS = {'5-S-': 5, '': 0}  # before that name; the longest first
+SHORT = {
+  'DCGAN': 'gan',
+  '5-S-DCGAN': '5s',
+  'WGAN': 'wgan',
+  '5-S-WGAN': '5s_wgan',
+}
 MEASURES = {  # of a line: its name for people, and the best there is
   'is': 'classifier score',
   'entropy': 'entropy of the modes (nats)',
   'tv': 'total variation from uniform',
 }
+POINTS = 20  # measurements of a run
 CHUNK = 250  # pictures made or judged at a time
 SHOWN = 60_000  # pictures the classifier learns from
 
@@ -123,27 +135,37 @@ def measure_real(folder, count):
   return measure(load_judge(folder), images)
 
 
-def run(args, settings, method, seed, core):
-  """One training run on one core; prints its line of results."""
-  os.sched_setaffinity(0, {core})  # before JAX counts the cores
-  import jax
-
+def config_of(args, settings, method, seed):
+  """The config of a run of `method`, a key of SHORT."""
   from gan_jax import config as config_lib
-  from gan_jax import experiment as experiment_lib
-  from gan_jax import latent, pictures
-  from gan_jax.data import open_source
-  from gan_jax.mesh import one_device
-  from gan_jax.sample import in_use
   from gan_jax.validate import validate
 
-  out = pathlib.Path(args.out)
-  arg = f'n={METHODS[method]},lr={settings["lr"]},net={settings["net"]}'
+  pairs = PAIRS['5-S-' if method.startswith('5-S-') else '']
+  arg = f'n={pairs},' + ','.join(
+    f'{key}={settings[key]}' for key in ('lr', 'loss', 'net')
+  )
   c = config_lib.load(f'{CONFIGS}/sgan_mnist.py:{arg}')
   with c.unlocked():
     use(c, args)
     c.generator.width = c.discriminator.width = settings['width']
     c.train.update(batch=settings['batch'], seed=seed)
   validate(c)
+  return c
+
+
+def run(args, settings, method, seed, core):
+  """One training run on one core; prints its line of results."""
+  os.sched_setaffinity(0, {core})  # before JAX counts the cores
+  import jax
+
+  from gan_jax import experiment as experiment_lib
+  from gan_jax import latent, pictures
+  from gan_jax.data import open_source
+  from gan_jax.mesh import one_device
+  from gan_jax.sample import in_use
+
+  out = pathlib.Path(args.out)
+  c = config_of(args, settings, method, seed)
   source, mesh = open_source(c.data), one_device()
   made = experiment_lib.build(c, source.shape, len(source.classes))
   feed = experiment_lib.make_feed(c, made, source, mesh)
@@ -168,7 +190,7 @@ def run(args, settings, method, seed, core):
     state, metrics = train_step(state, feed.table, next(batches))
     jax.block_until_ready(metrics)
     seconds.append(time.perf_counter() - start)
-    if step % settings['every'] == 0:
+    if step % (settings['steps'] // POINTS) == 0:
       fake = samples(state)
       points.append({'step': step, **measure(judge, fake)})
   batches.close()
@@ -179,12 +201,17 @@ def run(args, settings, method, seed, core):
 
 
 def finished(file, settings):
-  """The runs that are done, lines by (method, seed)."""
+  """The runs that are done, lines by (method, seed).
+
+  Args:
+    file: of lines.
+    settings: of every method.
+  """
   lines = file.read_text().splitlines() if file.exists() else []
   return {
     (line['method'], line['seed']): line
     for line in map(json.loads, lines)
-    if line['settings'] == settings
+    if line['settings'] == settings.get(line['method'])
   }
 
 
@@ -197,7 +224,7 @@ def run_all(args, settings, todo):
       method, seed = todo.pop(0)
       command = [sys.executable, __file__, f'--data={args.data}']
       command += [f'--out={args.out}', f'--run={method},{seed},{core}']
-      command += [f'--settings={json.dumps(settings)}']
+      command += [f'--settings={json.dumps(settings[method])}']
       done = subprocess.run(command, stdout=subprocess.PIPE, text=True)
       if done.returncode:
         todo.clear()
@@ -230,22 +257,24 @@ def draw(file, lines, real):
   """
   from gan_jax.pictures import new_figure
 
-  figure = new_figure(figsize=(12, 3.6))
-  for axes, (key, title) in zip(
-    figure.subplots(1, 3), MEASURES.items(), strict=True
-  ):
-    for method, colour in (('GAN', '#0072B2'), ('5-S-GAN', '#D55E00')):
-      steps, values = curves(lines, method, key)
-      mean, std = values.mean(0), values.std(0)
-      axes.plot(steps, mean, color=colour, label=method)
-      axes.fill_between(
-        steps, mean - std, mean + std, color=colour, alpha=0.2, lw=0
-      )
-    axes.axhline(real[key], color='grey', ls='--', lw=1, label='real pictures')
-    axes.set_title(title, fontsize=10)
+  names = [name for name in SETTINGS if any(name == m for m, _ in lines)]
+  figure = new_figure(figsize=(12, 3.3 * len(names)))
+  grid = figure.subplots(len(names), len(MEASURES), squeeze=False)
+  for name, row in zip(names, grid, strict=True):
+    for axes, (key, title) in zip(row, MEASURES.items(), strict=True):
+      for method, colour in ((name, '#0072B2'), (f'5-S-{name}', '#D55E00')):
+        steps, values = curves(lines, method, key)
+        mean, std = values.mean(0), values.std(0)
+        axes.plot(steps, mean, color=colour, label=method)
+        axes.fill_between(
+          steps, mean - std, mean + std, color=colour, alpha=0.2, lw=0
+        )
+      axes.axhline(real[key], color='grey', ls='--', lw=1, label='real')
+      axes.set_title(title, fontsize=10)
+      axes.grid(alpha=0.3)
+    row[-1].legend(fontsize=8)
+  for axes in grid[-1]:
     axes.set_xlabel('iterations (updates of G)')
-    axes.grid(alpha=0.3)
-  axes.legend(fontsize=8)
   figure.savefig(file, dpi=120)
 
 
@@ -253,10 +282,11 @@ def table(lines, real):
   """The numbers at five times, mean and deviation over seeds, in Markdown."""
   head = ['iteration', 'method', *MEASURES.values()]
   rows = [f'| {" | ".join(head)} |', '|' + '---|' * len(head)]
-  steps, _ = curves(lines, 'GAN', 'is')
-  # After 5, 10, 25, 50 and 100 % of the steps.
-  for n in sorted({len(steps) * p // 20 for p in (1, 2, 5, 10, 20)} - {0}):
-    for method in ('GAN', '5-S-GAN'):
+  methods = [method for method in SHORT if any(method == m for m, _ in lines)]
+  for method in methods:
+    # After 5, 10, 25, 50 and 100 % of the steps.
+    for n in (POINTS * p // 20 for p in (1, 2, 5, 10, 20)):
+      steps, _ = curves(lines, method, 'is')
       cells = [str(steps[n - 1]), method]
       for key in MEASURES:
         _, values = curves(lines, method, key)
@@ -271,7 +301,6 @@ def main():
   parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
   parser.add_argument('--data', default='tfds:mnist')
   parser.add_argument('--out', default='runs/sgan_mnist')
-  parser.add_argument('--steps', type=int, default=2000)
   parser.add_argument('--seeds', type=int, default=4)
   parser.add_argument('--quick', action='store_true')
   parser.add_argument('--run', help='one run: method,seed,core')
@@ -284,13 +313,18 @@ def main():
   # Runs that differ in their seed only compile once.
   cache = pathlib.Path.home() / '.cache' / 'gan_jax' / 'xla'
   os.environ.setdefault('JAX_COMPILATION_CACHE_DIR', str(cache))
-  settings = dict(net='dcgan', width=16, lr=2e-4, batch=50)
-  settings |= dict(steps=args.steps, samples=2500)
+  kinds = SETTINGS
   if args.quick:
     args.data, args.seeds = 'digits', 1
     args.out += '_quick'
-    settings |= dict(net='mlp', batch=16, steps=100, samples=250)
-  settings |= dict(data=args.data, every=max(1, settings['steps'] // 20))
+    small = dict(net='mlp', width=16, batch=16, steps=100, samples=250)
+    kinds = {'DCGAN': SETTINGS['DCGAN'] | small}
+  common = dict(batch=50, samples=2500, data=args.data)
+  settings = {
+    before + name: common | kind
+    for before in PAIRS
+    for name, kind in kinds.items()
+  }
   out = pathlib.Path(args.out)
   out.mkdir(parents=True, exist_ok=True)
   file = out / 'results.jsonl'
@@ -299,21 +333,23 @@ def main():
 
   accuracy = train_classifier(args, out / 'classifier')
   print(f'classifier: accuracy {accuracy:.4f} on the test set', flush=True)
-  runs = [(method, seed) for method in METHODS for seed in range(args.seeds)]
+  runs = [(method, seed) for method in settings for seed in range(args.seeds)]
   done = finished(file, settings)
   run_all(args, settings, [one for one in runs if one not in done])
-  lines = {one: finished(file, settings)[one] for one in runs}
+  done = finished(file, settings)
+  lines = {one: done[one] for one in runs}
 
-  real = measure_real(out / 'classifier', settings['samples'])
+  samples = next(iter(settings.values()))['samples']
+  real = measure_real(out / 'classifier', samples)
   draw(out / 'figure5.png', lines, real)
   text = table(lines, real)
   (out / 'table.md').write_text(text)
   print(text)
   summary = {}
   for key in MEASURES:
-    for method, short in SHORT.items():
+    for method in settings:
       _, values = curves(lines, method, key)
-      summary[f'{key}_{short}'] = round(float(values[:, -1].mean()), 4)
+      summary[f'{key}_{SHORT[method]}'] = round(float(values[:, -1].mean()), 4)
   print(json.dumps(summary))
 
 

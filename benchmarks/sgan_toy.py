@@ -6,8 +6,9 @@ Chavdarova and Fleuret 2018, Figures 2(d) and 10: fully connected networks of
 4 layers on 8 Gaussians on a ring and 25 on a grid; a single GAN, 5-S-GAN and
 10-S-GAN, with and without messengers; five seeds, trained side by side under
 `vmap`; equally many updates of G for all. Cut down to what two CPU cores do
-in an hour: 64 units for 512, batch 64, learning rate 1e-3 for 1e-5. With fewer
-steps, or a lower rate, a single GAN's samples do not reach the modes yet.
+in an hour: 64 units for 512, batch 64, learning rate 1e-3 for 1e-5. The paper
+does not say how often a discriminator, and so a messenger, learns a step
+(I_D). It decides what G_0 covers, so SETTINGS has several.
 
 Measured on 2,500 samples of the generator that a user gets (G_0 for SGAN),
 without averaging: modes covered (a sample within 3 standard deviations),
@@ -17,22 +18,27 @@ is the share of modes that no local generator covers; how it falls with their
 number, Figure 2(d), is drawn in FOLDER/missed_modes.png. Local pairs know
 nothing of each other, so any N of a 10-S-GAN's are a sample of N: the curve
 takes all subsets of all sizes, each generator with 250 samples, after the last
-step, where the paper's has a random one.
+step, where the paper's has a random one. FOLDER/log_likelihood.png is Figure
+10: medians over seeds at four times, since one seed that has collapsed makes
+a mean of its own.
 
-Every finished row is a line of FOLDER/results.jsonl: the same command goes on
-where it was stopped, and only draws and prints if there is nothing left to do.
-The last line is JSON: `modes_gan`, `modes_5s`, `modes_10s`, `loglik_gan`,
-`loglik_5s`, `loglik_10s`, means over seeds and both data sets, with
-messengers.
+Two rows are trained at a time, each keeps about one core busy. Every finished
+row is a line of FOLDER/results.jsonl: the same command goes on where it was
+stopped, and only draws and prints if there is nothing left to do. The last
+line is JSON: `modes_gan`, `modes_5s`, `modes_10s`, `loglik_gan`, `loglik_5s`,
+`loglik_10s`, means over seeds and both data sets, with messengers, of WGAN-GP,
+and under names that end in `_vanilla` of the vanilla GAN with I_D = 1.
 """
 
 import argparse
+import concurrent.futures
 import itertools
 import json
 import pathlib
 import time
 
 import numpy as np
+from sgan_toy_figures import draw_log_likelihood, draw_missed, missed_by_all
 
 from gan_jax.memory import restart_with_huge_pages
 
@@ -44,9 +50,20 @@ METHODS = {  # name: (pairs, messengers)
   '10-S-GAN': (10, True),
   'simplified-10-S-GAN': (10, False),
 }
+TWO = ('GAN', '5-S-GAN')
+SETTINGS = {  # name: loss, I_D, steps, methods
+  'WGAN-GP': ('wgan_gp', 10, 3000, tuple(METHODS)),
+  'vanilla': ('gan', 1, 5000, tuple(METHODS)),
+  'vanilla, I_D = 2': ('gan', 2, 5000, tuple(METHODS)),
+  'WGAN-GP, I_D = 1': ('wgan_gp', 1, 3000, TWO),
+  'WGAN-GP, I_D = 5': ('wgan_gp', 5, 3000, TWO),
+}
+COMMON = dict(lr=1e-3, width=64, batch=64, seeds=5)
+QUICK = dict(lr=1e-3, width=16, batch=16, seeds=2)
 MEASURES = ('modes', 'good', 'coverage', 'loglik')
 SAMPLES = 2500
 CHUNK = 50  # steps a call
+TIMES = (0.1, 0.25, 0.5, 1.0)  # of a run, at which it is measured
 
 
 def build(data, pairs, messengers, settings):
@@ -58,6 +75,7 @@ def build(data, pairs, messengers, settings):
   arg = f'data={data},n={pairs},loss={settings["loss"]},lr={settings["lr"]}'
   c = config_lib.load(f'configs/sgan_toy.py:{arg}').unlock()
   c.generator.width = c.discriminator.width = settings['width']
+  c.scheme.d_steps = settings['d_steps']
   c.train.batch = settings['batch']
   if pairs:
     c.ensemble.messengers = messengers
@@ -66,7 +84,7 @@ def build(data, pairs, messengers, settings):
 
 
 def trained(c, made, seeds, steps):
-  """The states of all seeds after training, stacked, and seconds a step."""
+  """Yields the states of all seeds, stacked, at TIMES of the training."""
   import jax
   import jax.numpy as jnp
 
@@ -90,12 +108,12 @@ def trained(c, made, seeds, steps):
 
   keys = jax.vmap(jax.random.key)(jnp.arange(seeds))
   quick = {'xla_backend_optimization_level': 0}  # it runs once
-  init = jax.jit(jax.vmap(made.init), compiler_options=quick)
-  states = jax.block_until_ready(many(init(keys)))
-  start = time.perf_counter()
-  for _ in range(steps // CHUNK - 1):
+  states = jax.jit(jax.vmap(made.init), compiler_options=quick)(keys)
+  chunks = [max(1, round(steps * time / CHUNK)) for time in TIMES]
+  for k in range(chunks[-1]):
     states = jax.block_until_ready(many(states))
-  return states, (time.perf_counter() - start) / max(steps - CHUNK, 1)
+    if k + 1 in chunks:
+      yield (k + 1) * CHUNK, states
 
 
 def samples(c, made, variables, count):
@@ -140,192 +158,124 @@ def covered(c, made, pairs, name):
   return rows
 
 
-def missed(rows, size: int):
-  """The share of modes that N local generators miss, of every N of them.
-
-  Args:
-    rows: bool [all, modes], whether a generator covers a mode.
-    size: N.
-
-  Returns:
-    Shares [subsets of N].
-  """
-  every = itertools.combinations(range(len(rows)), size)
-  return np.array([1 - np.any(rows[list(n)], 0).mean() for n in every])
-
-
 def row(name, method, settings):
-  """One row of the table: the figures of every seed."""
+  """One row of the table: its figures, by time and seed."""
   import jax
 
   pairs, messengers = METHODS[method]
   c, made = build(name, pairs, messengers, settings)
-  states, seconds = trained(c, made, settings['seeds'], settings['steps'])
-  kept = (*MEASURES, 'missed_by_all', 'covered')
-  figures = {key: [] for key in kept}
-  for seed in range(settings['seeds']):
-    state = jax.tree.map(lambda x, seed=seed: x[seed], states)
-    fake = samples(c, made, state.pair.g.variables, SAMPLES)
-    for key, value in measure(name, fake).items():
-      figures[key].append(value)
-    if pairs:
-      rows = covered(c, made, state.local_pairs, name)
-      figures['covered'].append(rows.astype(int).tolist())
-      figures['missed_by_all'].extend(missed(rows, pairs).tolist())
-  return figures | {'ms_a_step': 1e3 * seconds}
+  figures = {key: [] for key in ('steps', *MEASURES)}
+  for step, states in trained(c, made, settings['seeds'], settings['steps']):
+    seeds = [
+      jax.tree.map(lambda x, seed=seed: x[seed], states)
+      for seed in range(settings['seeds'])
+    ]
+    found = [
+      measure(name, samples(c, made, state.pair.g.variables, SAMPLES))
+      for state in seeds
+    ]
+    figures['steps'].append(step)
+    for key in MEASURES:
+      figures[key].append([one[key] for one in found])
+  if pairs:
+    every = [covered(c, made, state.local_pairs, name) for state in seeds]
+    figures['covered'] = [one.astype(int).tolist() for one in every]
+  return figures
 
 
-def finished(file, settings):
-  """The rows that are done, figures by (data, method)."""
+def work(jobs, file, rows):
+  """Does rows, two at a time, and notes each.
+
+  Args:
+    jobs: pairs of a row's key (setting, data, method) and its settings.
+    file: gets a line for each.
+    rows: figures by key, which gets them too.
+  """
+
+  def one(job):
+    key, settings = job
+    start = time.perf_counter()
+    rows[key] = row(*key[1:], settings)
+    line = dict(row=key, settings=settings, figures=rows[key])
+    with file.open('a') as out:
+      out.write(json.dumps(line) + '\n')
+    print(f'{" | ".join(key)}: {time.perf_counter() - start:.0f} s', flush=True)
+
+  with concurrent.futures.ThreadPoolExecutor(2) as pool:
+    list(pool.map(one, jobs))
+
+
+def finished(file, jobs):
+  """The rows of these jobs that are done: figures by key."""
   lines = file.read_text().splitlines() if file.exists() else []
+  lines = [json.loads(line) for line in lines]
   return {
-    (line['data'], line['method']): line['figures']
-    for line in map(json.loads, lines)
-    if line['settings'] == settings
+    key: line['figures']
+    for line in lines
+    for key, settings in jobs
+    if (line['row'], line['settings']) == (list(key), settings)
   }
 
 
 def table(rows):
-  """Prints mean and standard deviation over seeds."""
-  head = ('modes', 'good', 'C', 'loglik', 'missed by all', 'ms a step')
-  print('\n| data | method | ' + ' | '.join(head) + ' |')
-  print('|' + '---|' * (len(head) + 2))
-  for (name, method), figures in rows.items():
+  """Prints mean and standard deviation over seeds, after the last step."""
+  head = ('setting', 'data', 'method', *MEASURES, 'missed by all')
+  print('\n| ' + ' | '.join(head) + ' |\n' + '|---' * len(head) + '|')
+  for key, figures in rows.items():
+    values = [figures[measure][-1] for measure in MEASURES]
     cells = [
-      f'{np.mean(figures[key]):.2f} ± {np.std(figures[key]):.2f}'
-      if figures[key]
-      else '-'
-      for key in (*MEASURES, 'missed_by_all')
+      f'{np.mean(v):,.2f} ± {np.std(v):,.2f}' if v else '-'
+      for v in (*values, missed_by_all(figures))
     ]
-    cells.append(f'{figures["ms_a_step"]:.0f}')
-    print(f'| {name} | {method} | ' + ' | '.join(cells) + ' |')
+    print('| ' + ' | '.join((*key, *cells)) + ' |')
 
 
-def missed_by_global(rows, name, method):
-  """The shares of modes that a user's generator misses, one a seed."""
-  from gan_jax.data import toy
-
-  figures = rows.get((name, method))
-  return figures and 1 - np.array(figures['modes']) / len(toy.modes(name))
-
-
-def missed_by_locals(rows, name):
-  """Shares of modes that N local generators miss, by N, over seeds."""
-  seeds = rows.get((name, '10-S-GAN'), {}).get('covered', [])
-  seeds = [np.array(seed, bool) for seed in seeds]
-  sizes = range(1, 1 + max(map(len, seeds), default=0))
-  return {n: np.concatenate([missed(s, n) for s in seeds]) for n in sizes}
-
-
-def draw(file, rows):
-  """Draws missed modes against the number of pairs, Figure 2(d).
-
-  Args:
-    file: the PNG to write.
-    rows: figures by (data, method); what is not there is not drawn.
-  """
-  from gan_jax.pictures import new_figure
-
-  names = list(dict.fromkeys(name for name, _ in rows))
-  figure = new_figure(figsize=(4.6 * len(names), 3.6))
-  panels = figure.subplots(1, len(names), sharey=True, squeeze=False)[0]
-  blue, red = '#0072B2', '#D55E00'
-  for axes, name in zip(panels, names, strict=True):
-    of_subsets = missed_by_locals(rows, name)
-    mean = np.array([values.mean() for values in of_subsets.values()])
-    std = np.array([values.std() for values in of_subsets.values()])
-    if of_subsets:
-      sizes = list(of_subsets)
-      axes.plot(
-        sizes, mean, color=blue, label='any N of the 10 Gₙ of a 10-S-GAN'
-      )
-      low = np.maximum(mean - std, 0)
-      axes.fill_between(sizes, low, mean + std, color=blue, alpha=0.15, lw=0)
-    own = {1: missed_by_global(rows, name, 'GAN')}
-    for n in (5, 10):
-      own[n] = rows.get((name, f'{n}-S-GAN'), {}).get('missed_by_all')
-    _points(axes, own, 'o', blue, 'all Gₙ of an N-S-GAN; N = 1: a GAN')
-    for prefix, marker in (('', 's'), ('simplified-', '^')):
-      methods = {n: f'{prefix}{n}-S-GAN' for n in (5, 10)}
-      of_global = {
-        n: missed_by_global(rows, name, method) for n, method in methods.items()
-      }
-      label = f'G₀ of {"a " + prefix if prefix else "an "}N-S-GAN'
-      _points(axes, of_global, marker, red, label)
-    axes.set_title(name, fontsize=10)
-    axes.set(xlabel='pairs, N', xticks=range(1, 11), ylim=(0, None))
-    axes.grid(alpha=0.3)
-  panels[0].set_ylabel('share of modes missed')
-  panels[-1].legend(fontsize=8)
-  figure.savefig(file, dpi=120)
-
-
-def _points(axes, values, marker, colour, label):
-  """Mean and standard deviation over seeds, by N; None is left out."""
-  values = {n: v for n, v in values.items() if v is not None and len(v)}
-  if not values:
-    return
-  mean = [np.mean(v) for v in values.values()]
-  std = [np.std(v) for v in values.values()]
-  side = {'s': -0.12, '^': 0.12}.get(marker, 0)  # so that bars do not meet
-  line = {'s': '-', '^': ':'}.get(marker, 'none')
-  axes.errorbar(
-    [n + side for n in values],
-    mean,
-    std,
-    marker=marker,
-    color=colour,
-    linestyle=line,
-    markerfacecolor='white' if marker != 's' else None,
-    capsize=2,
-    label=label,
-  )
+def summary(rows):
+  """Means over seeds and data sets, by name."""
+  means = {}
+  for setting, suffix in (('WGAN-GP', ''), ('vanilla', '_vanilla')):
+    for key in ('modes', 'loglik'):
+      for method in ('GAN', '5-S-GAN', '10-S-GAN'):
+        values = [
+          figures[key][-1]
+          for (of, _, by), figures in rows.items()
+          if (of, by) == (setting, method)
+        ]
+        name = f'{key}_{method.lower().replace("-", "").replace("sgan", "s")}'
+        if values:
+          means[name + suffix] = round(float(np.mean(values)), 3)
+  return means
 
 
 def main():
   parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
   parser.add_argument('--quick', action='store_true')
   parser.add_argument('--out', default='runs/sgan_toy')
-  parser.add_argument('--loss', default='gan')
-  parser.add_argument('--steps', type=int, default=10_000)
   args = parser.parse_args()
-  settings = dict(
-    loss=args.loss, lr=1e-3, width=64, batch=64, steps=args.steps, seeds=5
-  )
-  methods = list(METHODS)
-  if args.quick:
-    settings |= dict(width=16, batch=16, steps=2 * CHUNK, seeds=2)
-    methods = ['GAN', '5-S-GAN', '10-S-GAN']
-    args.out += '_quick'
-  folder = pathlib.Path(args.out)
+  folder = pathlib.Path(args.out + ('_quick' if args.quick else ''))
   folder.mkdir(parents=True, exist_ok=True)
   file = folder / 'results.jsonl'
+  jobs = []
+  for setting, (loss, d_steps, steps, methods) in SETTINGS.items():
+    settings = dict(loss=loss, d_steps=d_steps, steps=steps, **COMMON)
+    jobs += [
+      ((setting, name, method), settings)
+      for name, method in itertools.product(DATA, methods)
+    ]
   if args.quick:
     file.unlink(missing_ok=True)
-  rows = finished(file, settings)
-  for name in DATA[: 1 if args.quick else None]:
-    for method in methods:
-      if (name, method) not in rows:
-        start = time.perf_counter()
-        figures = rows[name, method] = row(name, method, settings)
-        seconds = time.perf_counter() - start
-        print(f'{name} {method}: {seconds:.0f} s', flush=True)
-        line = dict(data=name, method=method, settings=settings)
-        with file.open('a') as out:
-          out.write(json.dumps(line | dict(figures=figures)) + '\n')
-        draw(folder / 'missed_modes.png', rows)
-  draw(folder / 'missed_modes.png', rows)
+    small = dict(loss='wgan_gp', d_steps=2, steps=2 * CHUNK, **QUICK)
+    jobs = [
+      (('WGAN-GP', 'ring8', method), small)
+      for method in ('GAN', '5-S-GAN', '10-S-GAN')
+    ]
+  rows = finished(file, jobs)
+  work([job for job in jobs if job[0] not in rows], file, rows)
+  rows = {key: rows[key] for key, _ in jobs}  # in their order
+  draw_missed(folder / 'missed_modes.png', rows)
+  draw_log_likelihood(folder / 'log_likelihood.png', rows)
   table(rows)
-  summary = {}
-  for key, label in (('modes', 'modes'), ('loglik', 'loglik')):
-    for method, short in (
-      ('GAN', 'gan'),
-      ('5-S-GAN', '5s'),
-      ('10-S-GAN', '10s'),
-    ):
-      values = [f[key] for (_, m), f in rows.items() if m == method]
-      summary[f'{label}_{short}'] = round(float(np.mean(values)), 3)
-  print(json.dumps(summary))
+  print(json.dumps(summary(rows)))
 
 
 if __name__ == '__main__':
