@@ -301,7 +301,7 @@ def main():
   parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
   parser.add_argument('--data', default='tfds:mnist')
   parser.add_argument('--out', default='runs/sgan_mnist')
-  parser.add_argument('--seeds', type=int, default=4)
+  parser.add_argument('--seeds', type=int, default=3)
   parser.add_argument('--quick', action='store_true')
   parser.add_argument('--run', help='one run: method,seed,core')
   parser.add_argument('--settings', help='of that run, as JSON')

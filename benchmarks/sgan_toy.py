@@ -224,10 +224,15 @@ def table(rows):
   for key, figures in rows.items():
     values = [figures[measure][-1] for measure in MEASURES]
     cells = [
-      f'{np.mean(v):,.2f} ± {np.std(v):,.2f}' if v else '-'
+      f'{_rounded(np.mean(v))} ± {_rounded(np.std(v))}' if v else '-'
       for v in (*values, missed_by_all(figures))
     ]
     print('| ' + ' | '.join((*key, *cells)) + ' |')
+
+
+def _rounded(value):
+  """A number with two decimals, or none where they would only be noise."""
+  return f'{value:,.2f}' if abs(value) < 100 else f'{value:,.0f}'
 
 
 def summary(rows):

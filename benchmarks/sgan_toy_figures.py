@@ -42,6 +42,15 @@ def _missed_by_global(rows, key):
   return 1 - np.array(rows[key]['modes'][-1]) / len(toy.modes(key[1]))
 
 
+def _panels(rows):
+  """A figure, its axes, and the (setting, data) to draw: those with all N."""
+  panels = list(dict.fromkeys(k[:2] for k in rows if k[2] == '10-S-GAN'))
+  width = len({name for _, name in panels})
+  height = -(-len(panels) // width)
+  figure = new_figure(figsize=(4.6 * width, 3.1 * height))
+  return figure, figure.subplots(height, width, squeeze=False), panels
+
+
 def draw_missed(file, rows):
   """Draws missed modes against the number of pairs, a panel a setting and data.
 
@@ -49,14 +58,8 @@ def draw_missed(file, rows):
     file: the PNG to write.
     rows: figures.
   """
-  panels = list(dict.fromkeys(k[:2] for k in rows if k[2] == '10-S-GAN'))
-  if not panels:
-    return
-  names = list(dict.fromkeys(name for _, name in panels))
-  height = -(-len(panels) // len(names))
-  figure = new_figure(figsize=(4.6 * len(names), 3.1 * height))
-  grid = figure.subplots(height, len(names), sharey=True, squeeze=False)
-  for axes, (setting, name) in zip(grid.flat, sorted(panels), strict=False):
+  figure, grid, panels = _panels(rows)
+  for axes, (setting, name) in zip(grid.flat, panels, strict=False):
     key = lambda method, at=(setting, name): (*at, method)
     seeds = rows[key('10-S-GAN')]['covered']
     sizes = range(1, 1 + len(seeds[0]))
@@ -113,15 +116,9 @@ def draw_log_likelihood(file, rows):
     file: the PNG to write.
     rows: figures.
   """
-  panels = list(dict.fromkeys(k[:2] for k in rows if k[2] == '10-S-GAN'))
-  if not panels:
-    return
-  names = list(dict.fromkeys(name for _, name in panels))
-  height = -(-len(panels) // len(names))
-  figure = new_figure(figsize=(4.6 * len(names), 3.1 * height))
-  grid = figure.subplots(height, len(names), squeeze=False)
+  figure, grid, panels = _panels(rows)
   colours = {'GAN': 'black', '5-S-GAN': BLUE, '10-S-GAN': RED}
-  for axes, panel in zip(grid.flat, sorted(panels), strict=False):
+  for axes, panel in zip(grid.flat, panels, strict=False):
     for key, figures in rows.items():
       if key[:2] != panel:
         continue
@@ -136,8 +133,11 @@ def draw_log_likelihood(file, rows):
         markersize=3,
         label=method,
       )
-    # Logarithmic downwards: a collapsed generator is at -1e5, a good one at 2.
-    axes.set_yscale('symlog', linthresh=5)
+    # A collapsed generator is at -1e5, a good one at 2: linear around 0.
+    axes.set_yscale('symlog', linthresh=4, linscale=3)
+    ticks = (-1e5, -1e3, -20, -4, -2, 0, 2)
+    axes.set_yticks(ticks, [f'{tick:g}' for tick in ticks])
+    axes.minorticks_off()
     axes.set_title(f'{panel[0]}: {panel[1]}', fontsize=10)
     axes.grid(alpha=0.3)
   for axes in grid[-1]:
