@@ -109,7 +109,7 @@ def trained(c, made, seeds, steps):
   keys = jax.vmap(jax.random.key)(jnp.arange(seeds))
   quick = {'xla_backend_optimization_level': 0}  # it runs once
   states = jax.jit(jax.vmap(made.init), compiler_options=quick)(keys)
-  chunks = [max(1, round(steps * time / CHUNK)) for time in TIMES]
+  chunks = [max(1, round(steps * share / CHUNK)) for share in TIMES]
   for k in range(chunks[-1]):
     states = jax.block_until_ready(many(states))
     if k + 1 in chunks:

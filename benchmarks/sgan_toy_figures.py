@@ -51,6 +51,16 @@ def _panels(rows):
   return figure, figure.subplots(height, width, squeeze=False), panels
 
 
+def _save(file, figure, grid, x, y):
+  """Names the outer axes and writes the PNG."""
+  for axes in grid[-1]:
+    axes.set_xlabel(x)
+  for axes in grid[:, 0]:
+    axes.set_ylabel(y)
+  grid[0, 0].legend(fontsize=7)
+  figure.savefig(file, dpi=120)
+
+
 def draw_missed(file, rows):
   """Draws missed modes against the number of pairs, a panel a setting and data.
 
@@ -80,12 +90,7 @@ def draw_missed(file, rows):
     axes.set_title(f'{setting}: {name}', fontsize=10)
     axes.set(xticks=sizes, ylim=(0, 1))
     axes.grid(alpha=0.3)
-  for axes in grid[-1]:
-    axes.set_xlabel('pairs, N')
-  for axes in grid[:, 0]:
-    axes.set_ylabel('share of modes missed')
-  grid[0, 0].legend(fontsize=7)
-  figure.savefig(file, dpi=120)
+  _save(file, figure, grid, 'pairs, N', 'share of modes missed')
 
 
 def _points(axes, values, marker, colour, label):
@@ -140,9 +145,4 @@ def draw_log_likelihood(file, rows):
     axes.minorticks_off()
     axes.set_title(f'{panel[0]}: {panel[1]}', fontsize=10)
     axes.grid(alpha=0.3)
-  for axes in grid[-1]:
-    axes.set_xlabel('steps')
-  for axes in grid[:, 0]:
-    axes.set_ylabel('log-likelihood (nats)')
-  grid[0, 0].legend(fontsize=7)
-  figure.savefig(file, dpi=120)
+  _save(file, figure, grid, 'steps', 'log-likelihood (nats)')
