@@ -116,7 +116,10 @@ def main():
   args = parser.parse_args()
   counts = COUNTS[:2] if args.quick else COUNTS
   if args.on_fake_devices:
-    on_fake_devices(counts, *((8, 8) if args.quick else (16, 16)))
+    if args.quick:
+      on_fake_devices(counts[-1:], width=8, batch=8)
+    else:
+      on_fake_devices(counts, width=16, batch=16)
     return
   from gan_jax.mesh import one_device
 
