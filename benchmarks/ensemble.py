@@ -5,9 +5,9 @@
 One device: a step of N pairs of DCGAN-32 with messengers, N = 1, 2, 4, 8, and
 of a single pair without ensemble, width 64 (--quick: N = 1, 2, width 16);
 medians of interleaved rounds. Eight fake devices, the axis `pair` as long as N:
-the same at width 16, and the collectives of the compiled step of 8 pairs, one
-a device. Fake devices share the machine's cores, so N pairs take N times as
-long there, too.
+the same at width 16 (--quick: N = 2, width 8), and the collectives of the
+compiled step of 8 pairs, one a device. Fake devices share the machine's cores,
+so their times say nothing of real ones.
 
 The last line is JSON: `step_1`, ... `step_8` and `step_single` in
 milliseconds, `member_8_vs_1` (time of a pair at N = 8 over that at N = 1),
@@ -43,16 +43,16 @@ def compiled(pairs, width, batch, mesh):
   """The step of a mesh, and its first state and batch."""
   import jax
   import jax.numpy as jnp
-  from jax.sharding import NamedSharding, PartitionSpec
 
   from gan_jax import experiment as experiment_lib
   from gan_jax.data.pipeline import Batch
+  from gan_jax.mesh import by_sample
 
   made = experiment_lib.build(config_of(pairs, width), (32, 32, 3), 0)
   state = experiment_lib.initial_state(made, 0, mesh)
   image = jax.random.normal(jax.random.key(1), (made.draws, batch, 32, 32, 3))
   data = Batch(jnp.clip(image, -1, 1), jnp.zeros(image.shape[:2], jnp.int32))
-  data = jax.device_put(data, NamedSharding(mesh, PartitionSpec(None, 'data')))
+  data = jax.device_put(data, by_sample(mesh))
   step = experiment_lib.compile_step(made, lambda table, raw: raw, mesh)
   return step.lower(state, (), data).compile(), state, data
 

@@ -40,16 +40,15 @@ import numpy as np
 from gan_jax.memory import restart_with_huge_pages
 
 CONFIGS = pathlib.Path(__file__).resolve().parent.parent / 'configs'
-SETTINGS = {  # by the name of a single pair
+SETTINGS = {  # by the name of a single pair's method
   'DCGAN': dict(net='dcgan', width=16, loss='gan', lr=2e-4, steps=2000),
   'WGAN': dict(net='mlp', width=256, loss='wgan_gp', lr=1e-4, steps=1000),
 }
-PAIRS = {'5-S-': 5, '': 0}  # before that name; the longest first
-SHORT = {
-  'DCGAN': 'gan',
-  '5-S-DCGAN': '5s',
-  'WGAN': 'wgan',
-  '5-S-WGAN': '5s_wgan',
+METHODS = {  # name: (key of SETTINGS, pairs, name in the last line)
+  'DCGAN': ('DCGAN', 0, 'gan'),
+  '5-S-DCGAN': ('DCGAN', 5, '5s'),
+  'WGAN': ('WGAN', 0, 'wgan'),
+  '5-S-WGAN': ('WGAN', 5, '5s_wgan'),
 }
 MEASURES = {  # of a line: its name for people, and the best there is
   'is': 'classifier score',
@@ -136,15 +135,13 @@ def measure_real(folder, count):
 
 
 def config_of(args, settings, method, seed):
-  """The config of a run of `method`, a key of SHORT."""
+  """The config of a run of `method`, a key of METHODS."""
   from gan_jax import config as config_lib
   from gan_jax.validate import validate
 
-  pairs = PAIRS['5-S-' if method.startswith('5-S-') else '']
-  arg = f'n={pairs},' + ','.join(
-    f'{key}={settings[key]}' for key in ('lr', 'loss', 'net')
-  )
-  c = config_lib.load(f'{CONFIGS}/sgan_mnist.py:{arg}')
+  _, pairs, _ = METHODS[method]
+  arg = ','.join(f'{key}={settings[key]}' for key in ('lr', 'loss', 'net'))
+  c = config_lib.load(f'{CONFIGS}/sgan_mnist.py:n={pairs},{arg}')
   with c.unlocked():
     use(c, args)
     c.generator.width = c.discriminator.width = settings['width']
@@ -257,7 +254,7 @@ def draw(file, lines, real):
   """
   from gan_jax.pictures import new_figure
 
-  names = [name for name in SETTINGS if any(name == m for m, _ in lines)]
+  names = [name for name in SETTINGS if (name, 0) in lines]
   figure = new_figure(figsize=(12, 3.3 * len(names)))
   grid = figure.subplots(len(names), len(MEASURES), squeeze=False)
   for name, row in zip(names, grid, strict=True):
@@ -282,10 +279,8 @@ def table(lines, real):
   """The numbers at five times, mean and deviation over seeds, in Markdown."""
   head = ['iteration', 'method', *MEASURES.values()]
   rows = [f'| {" | ".join(head)} |', '|' + '---|' * len(head)]
-  methods = [method for method in SHORT if any(method == m for m, _ in lines)]
-  for method in methods:
-    # After 5, 10, 25, 50 and 100 % of the steps.
-    for n in (POINTS * p // 20 for p in (1, 2, 5, 10, 20)):
+  for method in [m for m in METHODS if (m, 0) in lines]:
+    for n in (1, 2, 5, 10, POINTS):
       steps, _ = curves(lines, method, 'is')
       cells = [str(steps[n - 1]), method]
       for key in MEASURES:
@@ -321,9 +316,9 @@ def main():
     kinds = {'DCGAN': SETTINGS['DCGAN'] | small}
   common = dict(batch=50, samples=2500, data=args.data)
   settings = {
-    before + name: common | kind
-    for before in PAIRS
-    for name, kind in kinds.items()
+    method: common | kinds[kind]
+    for method, (kind, _, _) in METHODS.items()
+    if kind in kinds
   }
   out = pathlib.Path(args.out)
   out.mkdir(parents=True, exist_ok=True)
@@ -333,7 +328,8 @@ def main():
 
   accuracy = train_classifier(args, out / 'classifier')
   print(f'classifier: accuracy {accuracy:.4f} on the test set', flush=True)
-  runs = [(method, seed) for method in settings for seed in range(args.seeds)]
+  longest_first = sorted(settings, key=lambda method: -METHODS[method][1])
+  runs = [(m, seed) for m in longest_first for seed in range(args.seeds)]
   done = finished(file, settings)
   run_all(args, settings, [one for one in runs if one not in done])
   done = finished(file, settings)
@@ -349,7 +345,8 @@ def main():
   for key in MEASURES:
     for method in settings:
       _, values = curves(lines, method, key)
-      summary[f'{key}_{SHORT[method]}'] = round(float(values[:, -1].mean()), 4)
+      name = f'{key}_{METHODS[method][2]}'
+      summary[name] = round(float(values[:, -1].mean()), 4)
   print(json.dumps(summary))
 
 

@@ -59,7 +59,7 @@ SETTINGS = {  # name: loss, I_D, steps, methods
   'WGAN-GP, I_D = 5': ('wgan_gp', 5, 3000, TWO),
 }
 COMMON = dict(lr=1e-3, width=64, batch=64, seeds=5)
-QUICK = dict(lr=1e-3, width=16, batch=16, seeds=2)
+QUICK = COMMON | dict(width=16, batch=16, seeds=2)
 MEASURES = ('modes', 'good', 'coverage', 'loglik')
 SAMPLES = 2500
 CHUNK = 50  # steps a call
