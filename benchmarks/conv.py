@@ -24,8 +24,8 @@ import jax.numpy as jnp
 import numpy as np
 from jax import lax
 
-from gan_jax.memory import restart_with_huge_pages
 from gan_jax.nn import conv as conv_lib
+from gan_jax.run.memory import restart_with_huge_pages
 
 try:
   import torch

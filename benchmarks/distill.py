@@ -20,7 +20,7 @@ import json
 import pathlib
 import statistics
 
-from gan_jax.memory import restart_with_huge_pages
+from gan_jax.run.memory import restart_with_huge_pages
 
 CONFIGS = pathlib.Path(__file__).resolve().parent.parent / 'configs'
 ROWS = {  # name: config
@@ -70,7 +70,7 @@ def narrow(c, name, args):
 def row(name, args):
   """Trains one row, or goes on; its figures, or None if it was stopped."""
   from gan_jax.config import load
-  from gan_jax.rundir import RunDir
+  from gan_jax.run.folder import RunDir
   from gan_jax.train import train
 
   c = load(f'{CONFIGS}/{ROWS[name]}')

@@ -25,7 +25,7 @@ import subprocess
 import sys
 import time
 
-from gan_jax.memory import restart_with_huge_pages
+from gan_jax.run.memory import restart_with_huge_pages
 
 COUNTS = (1, 2, 4, 8)
 

@@ -27,7 +27,7 @@ import numpy as np
 from metrics import fidelity, fidelity_inception, images
 from PIL import Image
 
-from gan_jax.memory import restart_with_huge_pages
+from gan_jax.run.memory import restart_with_huge_pages
 
 
 def two_folders(path, data, count):

@@ -27,7 +27,7 @@ import unittest.mock
 
 import numpy as np
 
-from gan_jax.memory import restart_with_huge_pages
+from gan_jax.run.memory import restart_with_huge_pages
 
 DIM = 2048
 PARTS = ('frechet', 'kid', 'prdc', 'inception', 'swd')

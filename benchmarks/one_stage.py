@@ -21,7 +21,7 @@ import os
 import statistics
 import time
 
-from gan_jax.memory import restart_with_huge_pages
+from gan_jax.run.memory import restart_with_huge_pages
 
 SCHEMES = ('one_stage', 'two_stage', 'simultaneous')
 

@@ -25,7 +25,7 @@ import subprocess
 import sys
 import time
 
-from gan_jax.memory import restart_with_huge_pages
+from gan_jax.run.memory import restart_with_huge_pages
 
 LOSSES = ('dcgan_sym', 'dcgan', 'lsgan', 'geogan', 'relgan')
 SCHEMES = ('one_stage', 'two_stage')
@@ -133,11 +133,12 @@ def run(flags, loss, scheme, seed, core):
   import numpy as np
 
   from gan_jax import experiment as experiment_lib
-  from gan_jax import latent, pictures
   from gan_jax.data import open_source
   from gan_jax.data.pipeline import samples_at
   from gan_jax.mesh import one_device
   from gan_jax.metrics.frechet import frechet
+  from gan_jax.nn import latent
+  from gan_jax.run import draw
   from gan_jax.sample import in_use
 
   out = pathlib.Path(flags.out)
@@ -170,7 +171,7 @@ def run(flags, loss, scheme, seed, core):
   real, _ = samples_at(source, 0, count)
   path = out / 'classifier.msgpack'
   score = frechet(features(flags, path, real), features(flags, path, fake))
-  pictures.save_grid(out / f'{loss}_{scheme}_{seed}.png', fake[:64])
+  draw.save_grid(out / f'{loss}_{scheme}_{seed}.png', fake[:64])
   line = dict(loss=loss, scheme=scheme, seed=seed, seconds=flags.seconds)
   line |= dict(steps=steps, frechet=float(score))
   line |= {name: float(x) for name, x in metrics.items()}

@@ -37,7 +37,7 @@ import time
 
 import numpy as np
 
-from gan_jax.memory import restart_with_huge_pages
+from gan_jax.run.memory import restart_with_huge_pages
 
 CONFIGS = pathlib.Path(__file__).resolve().parent.parent / 'configs'
 SETTINGS = {  # by the name of a single pair's method
@@ -69,7 +69,7 @@ def use(c, args):
 def train_classifier(args, folder):
   """Trains the judge, or goes on; its accuracy on the test set."""
   from gan_jax.presets import distillation
-  from gan_jax.rundir import RunDir
+  from gan_jax.run.folder import RunDir
   from gan_jax.train import train
 
   c = distillation.classifier(args.data, 'depth=10')
@@ -127,7 +127,7 @@ def measure_real(folder, count):
   """The figures of the data's first pictures, in random order."""
   from gan_jax.data import open_source
   from gan_jax.data.pipeline import samples_at
-  from gan_jax.rundir import RunDir
+  from gan_jax.run.folder import RunDir
 
   config = RunDir(folder).load_config()
   images, _ = samples_at(open_source(config.data), 0, count)
@@ -156,9 +156,10 @@ def run(args, settings, method, seed, core):
   import jax
 
   from gan_jax import experiment as experiment_lib
-  from gan_jax import latent, pictures
   from gan_jax.data import open_source
   from gan_jax.mesh import one_device
+  from gan_jax.nn import latent
+  from gan_jax.run import draw
   from gan_jax.sample import in_use
 
   out = pathlib.Path(args.out)
@@ -191,7 +192,7 @@ def run(args, settings, method, seed, core):
       fake = samples(state)
       points.append({'step': step, **measure(judge, fake)})
   batches.close()
-  pictures.save_grid(out / f'{method}_{seed}.png', fake[:64])
+  draw.save_grid(out / f'{method}_{seed}.png', fake[:64])
   ms = 1e3 * float(np.median(seconds))
   line = dict(method=method, seed=seed, settings=settings, ms_a_step=ms)
   print(json.dumps(line | dict(points=points)))
@@ -252,7 +253,7 @@ def draw(file, lines, real):
     lines: of results, by (method, seed).
     real: the measures of real pictures.
   """
-  from gan_jax.pictures import new_figure
+  from gan_jax.run.draw import new_figure
 
   names = [name for name in SETTINGS if (name, 0) in lines]
   figure = new_figure(figsize=(12, 3.3 * len(names)))

@@ -40,7 +40,7 @@ import time
 import numpy as np
 from sgan_toy_figures import draw_log_likelihood, draw_missed, missed_by_all
 
-from gan_jax.memory import restart_with_huge_pages
+from gan_jax.run.memory import restart_with_huge_pages
 
 DATA = ('ring8', 'grid25')
 METHODS = {  # name: (pairs, messengers)

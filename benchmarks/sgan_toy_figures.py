@@ -9,7 +9,7 @@ import itertools
 import numpy as np
 
 from gan_jax.data import toy
-from gan_jax.pictures import new_figure
+from gan_jax.run.draw import new_figure
 
 BLUE, RED = '#0072B2', '#D55E00'
 

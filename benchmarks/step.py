@@ -22,7 +22,7 @@ import sys
 import tempfile
 import time
 
-from gan_jax.memory import restart_with_huge_pages
+from gan_jax.run.memory import restart_with_huge_pages
 
 WIDTH = {64: 128, 32: 64}  # OSGAN's networks and SGAN's
 BATCH = {64: 16, 32: 64}
@@ -44,9 +44,9 @@ def ours(size, cache=None):
   from gan_jax import config as config_lib
   from gan_jax import experiment as experiment_lib
   from gan_jax.data.pipeline import Batch
-  from gan_jax.memory import give_back_freed_memory
   from gan_jax.mesh import one_device
   from gan_jax.restore import like
+  from gan_jax.run.memory import give_back_freed_memory
 
   if cache:
     jax.config.update('jax_compilation_cache_dir', cache)

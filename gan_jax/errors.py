@@ -1,8 +1,25 @@
-"""The one exception for what a user can put right."""
+"""The one exception for what a user can put right, and its wording."""
+
+import difflib
+from collections.abc import Iterable
 
 
 class UserError(Exception):
   """A user's mistake: its message says what is wrong and what to do.
 
-  `main` prints the message alone, without a traceback, and exits with 2.
+  `main` prints the message alone, without a traceback, and exits with 1.
   """
+
+
+def did_you_mean(word, known: Iterable) -> str:
+  """The end of a sentence on a word nobody knows: '; did you mean 'adam'?'.
+
+  Args:
+    word: as the user wrote it.
+    known: what there is.
+
+  Returns:
+    '.' where nothing is near.
+  """
+  near = difflib.get_close_matches(str(word), [str(k) for k in known], 1)
+  return f'; did you mean {near[0]!r}?' if near else '.'

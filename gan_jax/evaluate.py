@@ -5,15 +5,15 @@ import time
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
-from gan_jax import evaluator
-from gan_jax.accuracy import Accuracy
-from gan_jax.checkpoint import Checkpoints
+from gan_jax import distill
 from gan_jax.data import open_source
 from gan_jax.errors import UserError
-from gan_jax.losses import CLASSIFIER_LOSSES
 from gan_jax.mesh import one_device
 from gan_jax.metrics import registry
+from gan_jax.observe import scores
+from gan_jax.observe.accuracy import Accuracy
 from gan_jax.restore import BEST, Opened, checkpoints, like, open_run
+from gan_jax.run.checkpoints import Checkpoints
 
 log = logging.getLogger('gan_jax')
 
@@ -41,7 +41,7 @@ def evaluate(
   """Scores checkpoints; each adds a line to evaluate.jsonl.
 
   Samples of the averaged generator are compared with the run's own data, see
-  `evaluator.Evaluator`. Of a run with a classifier or a student the score is
+  `scores.Evaluator`. Of a run with a classifier or a student the score is
   its accuracy on the test set. From the second line on evaluate.png shows the
   scores that were measured against the same.
 
@@ -90,16 +90,16 @@ def evaluate(
 def _measure(opened: Opened) -> Measure:
   run, config, experiment = opened
   source = open_source(config.data)
-  if config.loss.name in CLASSIFIER_LOSSES:
+  if config.loss.name in distill.LOSSES:
     accuracy = Accuracy(config, experiment, source)
     return Measure(
       lambda state: {'accuracy': accuracy(state)},
       {'reference': accuracy.reference, 'samples': accuracy.count},
       {'accuracy': 1},
     )
-  scores = evaluator.Evaluator(config, experiment, source)
+  measured = scores.Evaluator(config, experiment, source)
   main = registry.gives(config.metrics.names)
-  return Measure(scores, scores.against, main)
+  return Measure(measured, measured.against, main)
 
 
 def _done(opened: Opened, measure: Measure) -> set[int]:
@@ -107,7 +107,7 @@ def _done(opened: Opened, measure: Measure) -> set[int]:
   return {
     line['step']
     for line in opened.run.lines('evaluate.jsonl')
-    if evaluator.against(line) == measure.against
+    if scores.against(line) == measure.against
     and all(name in line for name in measure.main)
   }
 
@@ -135,5 +135,5 @@ def _score(
   images = step * experiment.images_per_step
   line = {'step': step, 'images': images, **measure.against}
   line |= measure.score(state)
-  evaluator.write(run, line, measure.main)
+  scores.write(run, line, measure.main)
   return line

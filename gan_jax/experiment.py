@@ -9,7 +9,7 @@ import jax.numpy as jnp
 from gan_jax import distill, ema, mesh, objective, optimizer, state
 from gan_jax.data.augment import random_crop
 from gan_jax.data.pipeline import Feed
-from gan_jax.losses import CLASSIFIER_LOSSES
+from gan_jax.distill import game as distill_game
 from gan_jax.schemes import SCHEMES, ensemble
 from gan_jax.validate import validate_shape
 
@@ -27,7 +27,7 @@ class Experiment(NamedTuple):
       compiled; `on` is the mesh for an ensemble to spread its pairs over.
   """
 
-  objective: objective.Objective | distill.Distillation
+  objective: objective.Objective | distill_game.Distillation
   draws: int
   images_per_step: int
   init: Callable
@@ -39,8 +39,8 @@ def build_game(config, shape, classes: int):
 
   Args: as for `build`.
   """
-  if config.loss.name in CLASSIFIER_LOSSES:
-    return distill.build(config, shape, classes)
+  if config.loss.name in distill.LOSSES:
+    return distill_game.build(config, shape, classes)
   given = classes if config.data.conditional else 0
   return objective.build(config, shape, given)
 

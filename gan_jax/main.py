@@ -7,7 +7,7 @@ import sys
 
 from gan_jax import flags as flags_lib
 from gan_jax.errors import UserError
-from gan_jax.memory import restart_with_huge_pages
+from gan_jax.run.memory import restart_with_huge_pages
 
 
 def run(flags, overrides) -> None:
@@ -15,9 +15,9 @@ def run(flags, overrides) -> None:
   from gan_jax import config as config_lib  # imports JAX: not for --help
 
   if flags.mode == 'convert':
-    from gan_jax.convert import job
+    from gan_jax import released
 
-    job.run(
+    released.run(
       flags.sources,
       flags.out,
       kinds=flags.kinds,
@@ -26,7 +26,7 @@ def run(flags, overrides) -> None:
     )
     return
   if flags.mode == 'weights':
-    from gan_jax.weights import report
+    from gan_jax.convert.weights import report
 
     print(report(flags.weights or ''))
     return

@@ -13,9 +13,10 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-from gan_jax import latent, losses, networks
+from gan_jax import losses, networks
 from gan_jax.losses import PENALTIES, AdversarialLoss
 from gan_jax.networks import Judgement
+from gan_jax.nn import latent
 from gan_jax.state import Player, stream
 
 # The collection of D's stats that holds what the loss carries.
@@ -251,7 +252,7 @@ def build(config, shape, classes: int) -> Objective:
   return Objective(
     generator=network(networks.GENERATORS, config.generator),
     discriminator=network(networks.DISCRIMINATORS, config.discriminator),
-    loss=losses.build(config.loss),
+    loss=losses.build_loss(config.loss),
     penalties=penalties,
     latents=functools.partial(
       latent.draw,

@@ -7,7 +7,7 @@ from clu import parameter_overview
 
 from gan_jax import experiment as experiment_lib
 from gan_jax.data import open_source, tfds
-from gan_jax.distill import TEACHER
+from gan_jax.distill.game import TEACHER
 from gan_jax.mesh import make_mesh
 from gan_jax.restore import like
 from gan_jax.schemes import ensemble

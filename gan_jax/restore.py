@@ -7,10 +7,10 @@ import jax
 
 from gan_jax import config as config_lib
 from gan_jax import experiment as experiment_lib
-from gan_jax.checkpoint import Checkpoints
 from gan_jax.errors import UserError
 from gan_jax.mesh import of_state
-from gan_jax.rundir import RunDir
+from gan_jax.run.checkpoints import Checkpoints
+from gan_jax.run.folder import RunDir
 from gan_jax.state import TrainState
 from gan_jax.validate import validate
 

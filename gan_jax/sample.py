@@ -8,10 +8,11 @@ import jax.numpy as jnp
 import numpy as np
 
 from gan_jax import experiment as experiment_lib
-from gan_jax import gallery, latent
 from gan_jax.errors import UserError
 from gan_jax.mesh import one_device
+from gan_jax.nn import latent
 from gan_jax.restore import restore
+from gan_jax.run import draw
 from gan_jax.state import TrainState
 
 log = logging.getLogger('gan_jax')
@@ -140,5 +141,5 @@ def sample(workdir, seeds: str, step: int | None, label: int | None) -> None:
   samples = np.concatenate(jax.device_get(samples))
   folder = run.path / 'samples' / f'step_{step:09d}'
   folder.mkdir(parents=True, exist_ok=True)
-  gallery.save_by_seed(folder, numbers, samples, run.alphabet)
+  draw.save_seeds(folder, numbers, samples, run.alphabet)
   log.info('%d samples of step %d: %s', len(numbers), step, folder)

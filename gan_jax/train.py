@@ -9,21 +9,21 @@ import jax
 import jax.numpy as jnp
 
 from gan_jax import config as config_lib
+from gan_jax import distill
 from gan_jax import experiment as experiment_lib
-from gan_jax import teacher
-from gan_jax.accuracy import Accuracy
-from gan_jax.checkpoint import Checkpoints
 from gan_jax.data import open_source
 from gan_jax.data.pipeline import Feed, samples_at
+from gan_jax.distill import teacher
 from gan_jax.errors import UserError
-from gan_jax.evaluator import InTraining
-from gan_jax.landscape import Landscape
-from gan_jax.losses import CLASSIFIER_LOSSES
-from gan_jax.memory import give_back_freed_memory
 from gan_jax.mesh import check_batch, make_mesh
-from gan_jax.progress import Clock, StopSignals, memory_gb, short
+from gan_jax.observe.accuracy import Accuracy
+from gan_jax.observe.landscape import Landscape
+from gan_jax.observe.scores import InTraining
 from gan_jax.restore import like
-from gan_jax.rundir import RunDir
+from gan_jax.run.checkpoints import Checkpoints
+from gan_jax.run.folder import RunDir
+from gan_jax.run.memory import give_back_freed_memory
+from gan_jax.run.progress import Clock, StopSignals, memory_gb, short
 from gan_jax.sample import Preview
 from gan_jax.schemes import ensemble
 from gan_jax.state import TrainState
@@ -131,7 +131,7 @@ def prepare(config, run: RunDir) -> tuple[Job, TrainState]:
       preview = Landscape(config, experiment, source, mesh)
     else:
       preview = Preview(config, experiment)
-  if config.loss.name in CLASSIFIER_LOSSES:
+  if config.loss.name in distill.LOSSES:
     accuracy = Accuracy(config, experiment, source)
   evaluation = None
   if config.metrics.every:

@@ -3,15 +3,15 @@
 import difflib
 import math
 
-from gan_jax import losses
+from gan_jax import distill, losses
 from gan_jax.data.source import KINDS
 from gan_jax.errors import UserError
-from gan_jax.latent import DISTRIBUTIONS
-from gan_jax.losses import CLASSIFIER_LOSSES, LOSSES, ClassifierLoss
+from gan_jax.losses import LOSSES
 from gan_jax.metrics import registry as metrics
 from gan_jax.metrics.resize import RESIZERS
 from gan_jax.networks import CLASSIFIERS, DISCRIMINATORS, GENERATORS
 from gan_jax.networks.resnet import BLOCKS
+from gan_jax.nn.latent import DISTRIBUTIONS
 from gan_jax.nn.norm import NORMS
 from gan_jax.optimizer import RULES
 from gan_jax.schemes import SCHEMES, ensemble_checks
@@ -68,7 +68,7 @@ CHOICES = {
   'generator.norm': NORMS,
   'discriminator.norm': NORMS,
   'teacher.norm': NORMS,
-  'loss.name': tuple(LOSSES | CLASSIFIER_LOSSES),
+  'loss.name': (*LOSSES, *distill.LOSSES),
   'scheme.name': tuple(SCHEMES),
   'scheme.fakes': FAKES,
   'optimizer.generator.name': tuple(RULES),
@@ -98,11 +98,17 @@ def _choose(path: str, value, allowed):
   )
 
 
+def _loss(section):
+  """The loss that a run's `config.loss` names, of either game."""
+  room = distill if section.name in distill.LOSSES else losses
+  return room.build_loss(section)
+
+
 def _networks(config) -> dict:
   """The sections of the networks in use, each with its registry."""
-  loss = losses.build(config.loss)
-  if not isinstance(loss, ClassifierLoss):
+  if config.loss.name not in distill.LOSSES:
     return {'generator': GENERATORS, 'discriminator': DISCRIMINATORS}
+  loss = distill.build_loss(config.loss)
   used = {'discriminator': CLASSIFIERS}
   if loss.data_free:
     used['generator'] = GENERATORS
@@ -125,7 +131,7 @@ def validate(config) -> None:
       bounds = f'at least {low}' + (f', at most {high}' if high < 9e9 else '')
       raise UserError(f'config.{path} = {value} must be {bounds}.')
   _validate_metrics(config)
-  if config.loss.name in CLASSIFIER_LOSSES:
+  if config.loss.name in distill.LOSSES:
     _validate_classifier(config)
   for role, registry in _networks(config).items():
     section = config[role]
@@ -149,7 +155,7 @@ def validate(config) -> None:
   discriminator = _networks(config)['discriminator'][settings.pop('name')]
   SCHEMES[config.scheme.name].check(
     config.scheme,
-    losses.build(config.loss),
+    _loss(config.loss),
     discriminator(shape=None, **settings),  # asked for `per_sample` only
   )
   ensemble_checks.check(config)
@@ -164,7 +170,7 @@ def _validate_metrics(config) -> None:
   """Checks what is measured, and when."""
   section = config.metrics
   metrics.check_names(section.names)
-  if section.every and config.loss.name in CLASSIFIER_LOSSES:
+  if section.every and config.loss.name in distill.LOSSES:
     raise UserError(
       'config.metrics.every: the accuracy of a classifier or student is'
       ' measured whenever the images are made: set config.metrics.every = 0.'
@@ -187,7 +193,7 @@ def _validate_metrics(config) -> None:
 
 def _validate_classifier(config) -> None:
   """Checks what concerns the losses of classifiers only."""
-  loss, name = losses.build(config.loss), config.loss.name
+  loss, name = distill.build_loss(config.loss), config.loss.name
   schemes = ('two_stage', 'one_stage') if loss.data_free else ('alone',)
   if config.scheme.name not in schemes:
     raise UserError(
@@ -256,5 +262,5 @@ def validate_shape(config, shape) -> None:
         f' {", ".join(map(str, resolutions))} pixels, not on samples of shape'
         f' {what}: set config.data.resolution, or take another network.'
       )
-  if config.loss.name not in CLASSIFIER_LOSSES:
+  if config.loss.name not in distill.LOSSES:
     metrics.check_data(config.metrics.names, shape, config.data.source)

@@ -8,15 +8,16 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from gan_jax import evaluator, latent
-from gan_jax.checkpoint import Checkpoints
 from gan_jax.data import open_source
 from gan_jax.errors import UserError
 from gan_jax.evaluate import evaluate
 from gan_jax.mesh import one_device
 from gan_jax.metrics import path_length, spaces
+from gan_jax.nn import latent
+from gan_jax.observe import scores
 from gan_jax.restore import BEST, open_run, restore
-from gan_jax.rundir import RunDir
+from gan_jax.run.checkpoints import Checkpoints
+from gan_jax.run.folder import RunDir
 from gan_jax.sample import in_use, sample
 from gan_jax.train import train
 from tests import small
@@ -79,7 +80,7 @@ def test_the_best_state_is_kept(trained):
 def test_a_line_says_what_it_was_measured_against(trained):
   line = evaluate(trained, step=2)
   inside = lines(trained)[0]
-  assert evaluator.against(line) == evaluator.against(inside)
+  assert scores.against(line) == scores.against(inside)
   for name in ('d_ranked', 'frechet_random', 'kid_random'):
     assert line[name] == pytest.approx(inside[name], rel=1e-4)
   assert line['reference'] == 'digits, train'
@@ -100,7 +101,7 @@ def test_eight_devices_give_one_devices_numbers(trained):
   source = open_source(config.data)
   state = restore(trained, one_device()).state
   numbers = [
-    evaluator.Evaluator(config, experiment, source, devices)(state)
+    scores.Evaluator(config, experiment, source, devices)(state)
     for devices in (jax.local_devices()[:1], jax.local_devices())
   ]
   assert len(jax.local_devices()) == 8
@@ -205,7 +206,7 @@ def test_a_best_state_of_later_than_the_run_goes_on_from_is_dropped(
   config = config.copy_and_resolve_references().unlock()
   config.metrics.best, config.metrics.every = 'frechet_random', 2
   source = open_source(config.data)
-  keeper = evaluator.InTraining(RunDir(folder), config, experiment, source)
+  keeper = scores.InTraining(RunDir(folder), config, experiment, source)
   keeper.rewind(1)
   keeper.close()
   assert Checkpoints(folder / BEST).steps() == []
@@ -231,8 +232,8 @@ def test_path_length_is_the_generators_speed(trained, monkeypatch):
   # A generator that moves enough to be measured in float32.
   faster = jax.tree.map(lambda x: 4 * x, in_use(state)['params'])
   state = state.replace(ema=state.ema.replace(params=faster))
-  scores = evaluator.Evaluator(config, made, open_source(config.data))
-  found = scores(state)['path_length']
+  measured = scores.Evaluator(config, made, open_source(config.data))
+  found = measured(state)['path_length']
 
   generate = made.objective.generator
   seeds = np.arange(70)
@@ -277,7 +278,7 @@ def test_points_have_metrics_of_their_own(tmp_path):
 def test_what_cannot_work_is_refused_before_any_work(
   trained, overrides, words, monkeypatch
 ):
-  monkeypatch.setattr(evaluator.Evaluator, '__call__', None)
+  monkeypatch.setattr(scores.Evaluator, '__call__', None)
   before = lines(trained)
   with pytest.raises(UserError) as error:
     evaluate(trained, overrides=overrides)

@@ -5,7 +5,7 @@ import time
 
 import pytest
 
-from gan_jax.checkpoint import Checkpoints
+from gan_jax.run.checkpoints import Checkpoints
 from tests import main_test, small
 
 QUICKSTART = ('--config=configs/quickstart.py',)

@@ -12,10 +12,10 @@ import time
 import pytest
 
 from gan_jax import main
-from gan_jax.checkpoint import Checkpoints
 from gan_jax.mesh import one_device
 from gan_jax.restore import restore
-from gan_jax.rundir import RunDir
+from gan_jax.run.checkpoints import Checkpoints
+from gan_jax.run.folder import RunDir
 from tests import small
 
 ROOT = pathlib.Path(__file__).parent.parent

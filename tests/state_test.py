@@ -1,7 +1,7 @@
 import jax
 import jax.numpy as jnp
 
-from gan_jax import latent
+from gan_jax.nn import latent
 from gan_jax.state import TrainState, step_key, stream
 
 

@@ -12,14 +12,14 @@ from PIL import Image
 
 from gan_jax import config as config_lib
 from gan_jax import experiment as experiment_lib
-from gan_jax.checkpoint import Checkpoints
 from gan_jax.data import open_source
 from gan_jax.errors import UserError
 from gan_jax.evaluate import evaluate
 from gan_jax.mesh import make_mesh, one_device
 from gan_jax.plan import plan
 from gan_jax.restore import restore
-from gan_jax.rundir import RunDir
+from gan_jax.run.checkpoints import Checkpoints
+from gan_jax.run.folder import RunDir
 from gan_jax.sample import parse_seeds, sample
 from gan_jax.train import train
 from tests import small

@@ -10,8 +10,9 @@
 
 files.py reads the files that networks are released in, pickles.py the pickles
 among them, onnx.py the weights of ONNX files, layout.py has what the methods
-share, job.py is --mode=convert. A method is a file with its `Kind`s and their
-names in `KINDS`.
+share, weights.py says where feature networks' weights lie. A method is a file
+with its `Kind`s and their names in `KINDS`. --mode=convert: released.py at the
+package's root.
 """
 
 import difflib

@@ -59,7 +59,7 @@ def open_npz(name: str, where: str, config, form: picture.Form) -> Source:
       ' again with numpy.savez(PATH, image=..., label=...).'
     ) from e
   note = f"key '{image_key}', {images.dtype} {list(images.shape)}"
-  images, how = _to_uint8(images, name, image_key)
+  images, how = _to_bytes(images, name, image_key)
   if labels is None:
     labels, classes = np.zeros(len(images), np.int32), ()
   else:
@@ -76,7 +76,7 @@ def _find(keys, wanted, split):
   return next((key for key in wanted if key in keys), None)
 
 
-def _to_uint8(images, name, key):
+def _to_bytes(images, name, key):
   """Returns uint8 pictures and what was done, for the report."""
   shape = list(images.shape)
   if images.ndim not in (3, 4) or 0 in shape:

@@ -37,6 +37,12 @@ def to_float(samples):
   return (samples.astype(np.float32) - 127.5) * np.float32(1 / 127.5)
 
 
+def to_bytes(samples) -> np.ndarray:
+  """[-1, 1] float to 0..255, rounded, values outside clipped; same shape."""
+  samples = np.asarray(samples, np.float32)
+  return np.clip(np.rint(samples * 127.5 + 127.5), 0, 255).astype(np.uint8)
+
+
 def one_hot(samples, size: int):
   """Stored text to what networks see.
 

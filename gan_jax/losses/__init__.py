@@ -1,22 +1,20 @@
 """Losses and penalties by the names that configs use.
 
-`config.loss.name` chooses one adversarial loss, or one of a classifier; every
-entry of `config.penalties` whose weight is not zero is added to D's loss.
+`config.loss.name` chooses one adversarial loss (or one of a classifier, see
+gan_jax/distill); every entry of `config.penalties` whose weight is not zero is
+added to D's loss.
 """
 
 import dataclasses
 
-from gan_jax.losses import adversarial, classifier, penalties
+from gan_jax.losses import adversarial, penalties
 from gan_jax.losses.adversarial import AdversarialLoss
-from gan_jax.losses.classifier import ClassifierLoss
 
 __all__ = [
-  'CLASSIFIER_LOSSES',
   'LOSSES',
   'PENALTIES',
   'AdversarialLoss',
-  'ClassifierLoss',
-  'build',
+  'build_loss',
 ]
 
 LOSSES = {
@@ -31,13 +29,6 @@ LOSSES = {
   'fisher': adversarial.Fisher(),
 }
 
-CLASSIFIER_LOSSES = {
-  'cross_entropy': classifier.CrossEntropy(),
-  'kd': classifier.KnowledgeDistillation(),
-  'dfad': classifier.DataFreeAdversarial(),
-  'zskt': classifier.ZeroShot(),
-}
-
 PENALTIES = {
   'wgan_gp': penalties.wgan_gp,
   'dragan': penalties.dragan,
@@ -49,13 +40,11 @@ PENALTIES = {
 # The keys of `config.loss` that a loss takes, beside its name.
 SETTINGS = {
   'fisher': ('rho',),
-  'kd': ('temperature', 'alpha'),
-  'zskt': ('attention',),
 }
 
 
-def build(section) -> AdversarialLoss | ClassifierLoss:
+def build_loss(section) -> AdversarialLoss:
   """The loss of `config.loss`: its name and the settings it has."""
-  loss = (LOSSES | CLASSIFIER_LOSSES)[section.name]
+  loss = LOSSES[section.name]
   settings = {key: section[key] for key in SETTINGS.get(section.name, ())}
   return dataclasses.replace(loss, **settings) if settings else loss

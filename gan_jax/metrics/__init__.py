@@ -18,7 +18,7 @@
 | sets.py | what metrics need of a set, once for all of them | by chunks |
 | standalone.py | `compare`, `fid`, `kid`, ... of arrays and folders | |
 
-Weights come from `gan_jax.weights`; networks, LPIPS among them, from
+Weights come from `gan_jax.convert.weights`; networks, LPIPS among them, from
 `gan_jax.networks`. On a GPU or TPU, run those under
 `jax.default_matmul_precision('highest')`, as spaces.py does: the default there
 keeps three digits.

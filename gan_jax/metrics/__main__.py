@@ -22,8 +22,8 @@ import sys
 import jax
 
 from gan_jax.errors import UserError
-from gan_jax.memory import restart_with_huge_pages
 from gan_jax.metrics.standalone import compare
+from gan_jax.run.memory import restart_with_huge_pages
 
 
 def main(argv=None) -> None:

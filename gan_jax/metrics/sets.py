@@ -13,9 +13,9 @@ from collections.abc import Iterable, Mapping
 
 import numpy as np
 
+from gan_jax.data.source import to_bytes
 from gan_jax.metrics import frechet
 from gan_jax.metrics.spaces import Space
-from gan_jax.pictures import to_uint8
 
 log = logging.getLogger('gan_jax')
 
@@ -32,7 +32,7 @@ def quantised(samples) -> np.ndarray:
   samples = np.asarray(samples)
   if samples.ndim != 4 or samples.dtype == np.uint8:
     return samples
-  return to_uint8(samples)
+  return to_bytes(samples)
 
 
 def collect(

@@ -26,7 +26,7 @@ from jax.sharding import NamedSharding
 from jax.sharding import PartitionSpec as P
 
 from gan_jax import mesh as mesh_lib
-from gan_jax import weights
+from gan_jax.convert import weights
 from gan_jax.errors import UserError
 from gan_jax.metrics import resize
 from gan_jax.nn.conv import conv

@@ -33,7 +33,7 @@ def compare(
     fake: what is scored, of any one size, as `real`.
     names: metrics, keys of `registry.METRICS` that need no run.
     weights: files of feature networks, separated by commas; '': those in the
-      cache folder, see `gan_jax.weights`.
+      cache folder, see `gan_jax.convert.weights`.
     resizer: in front of FID's Inception, one of `resize.RESIZERS`.
     classifier: the folder of a classifier's run, for its space.
     devices: to compute features on; None for all local ones.

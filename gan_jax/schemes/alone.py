@@ -2,8 +2,8 @@
 
 import jax
 
+from gan_jax.distill.losses import ClassifierLoss
 from gan_jax.errors import UserError
-from gan_jax.losses import ClassifierLoss
 from gan_jax.schemes import joint
 from gan_jax.schemes.joint import draws
 from gan_jax.state import Pair

@@ -162,7 +162,7 @@ def test_fisher_raises_its_multiplier_while_the_scores_are_too_large():
 
 def test_a_config_sets_the_loss_and_its_setting():
   section = defaults().loss
-  assert losses.build(section) is LOSSES['non_saturating']
+  assert losses.build_loss(section) is LOSSES['non_saturating']
   section.update(name='fisher', rho=0.25)
-  assert losses.build(section) == Fisher(rho=0.25)
+  assert losses.build_loss(section) == Fisher(rho=0.25)
   assert isinstance(LOSSES['hinge'], Separable)

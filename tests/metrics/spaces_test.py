@@ -11,14 +11,13 @@ import pytest
 
 from gan_jax import config as config_lib
 from gan_jax import experiment as experiment_lib
-from gan_jax import weights
-from gan_jax.checkpoint import Checkpoints
-from gan_jax.convert import feature_nets
-from gan_jax.convert.job import Unread
+from gan_jax.convert import feature_nets, weights
 from gan_jax.errors import UserError
 from gan_jax.mesh import one_device
 from gan_jax.metrics import resize, spaces
-from gan_jax.rundir import RunDir
+from gan_jax.released import Unread
+from gan_jax.run.checkpoints import Checkpoints
+from gan_jax.run.folder import RunDir
 from tests.golden import inputs, rule
 
 ABOUT, ARRAYS = rule.load('feature_nets')

@@ -12,7 +12,7 @@ from gan_jax.data import open_source
 from gan_jax.errors import UserError
 from gan_jax.mesh import make_mesh, one_device
 from gan_jax.restore import restore
-from gan_jax.rundir import RunDir
+from gan_jax.run.folder import RunDir
 from gan_jax.schemes import ensemble
 from gan_jax.train import train
 from gan_jax.validate import validate

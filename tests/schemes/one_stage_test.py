@@ -388,4 +388,4 @@ def test_fishers_multiplier_is_part_of_the_state():
   assert state.pair.d.stats[LOSS]['multiplier'] == 0
   new, _ = jax.jit(built.step)(state, small.batch(1))
   assert new.pair.d.stats[LOSS]['multiplier'] != 0
-  assert losses.build(made.loss).rho == 0.5
+  assert losses.build_loss(made.loss).rho == 0.5

@@ -8,10 +8,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from gan_jax import losses
+from gan_jax import distill
 from gan_jax.config import defaults
-from gan_jax.losses import CLASSIFIER_LOSSES
-from gan_jax.losses.classifier import attention_transfer
+from gan_jax.distill.losses import attention_transfer
 from gan_jax.networks import Judgement
 
 N, K = 4, 3
@@ -50,9 +49,9 @@ def test_every_loss_is_its_formula(s, t, labels):
     'dfad': np.mean(np.abs(np.float64(t) - s)),
     'zskt': kl(t, s),
   }
-  assert set(cases) == set(CLASSIFIER_LOSSES)
+  assert set(cases) == set(distill.LOSSES)
   for name, want in cases.items():
-    loss = losses.build(section) if name == 'kd' else CLASSIFIER_LOSSES[name]
+    loss = distill.build_loss(section) if name == 'kd' else distill.LOSSES[name]
     got = loss.d_loss(judged(s), judged(t), jnp.asarray(labels))
     np.testing.assert_allclose(got, want, rtol=1e-4, atol=1e-4)
     if loss.data_free:
@@ -82,7 +81,7 @@ def test_attention_transfer_compares_where_networks_look():
 def test_attention_is_the_students_alone():
   section = defaults().loss
   section.update(name='zskt', attention=2.0)
-  loss = losses.build(section)
+  loss = distill.build_loss(section)
   rng = np.random.default_rng(1)
   s, t = (
     judged(rng.normal(size=(N, K)), m=rng.normal(size=(N, 2, 2, 3)))

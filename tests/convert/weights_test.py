@@ -9,8 +9,8 @@ import jax
 import numpy as np
 import pytest
 
-from gan_jax import convert, main, weights
-from gan_jax.convert import job
+from gan_jax import convert, main, released
+from gan_jax.convert import weights
 from gan_jax.errors import UserError
 from gan_jax.networks.alexnet import AlexNet
 from gan_jax.networks.lpips import Lpips
@@ -193,6 +193,6 @@ def test_no_run_is_made_of_a_feature_network(alexnet, tmp_path):
     convert.under_released_names('alexnet', {})
   np.savez(tmp_path / 'a.npz', **alexnet)
   with pytest.raises(UserError, match='holds no generator .* held are alexnet'):
-    job.open_networks([str(tmp_path / 'a.npz')])
+    released.open_networks([str(tmp_path / 'a.npz')])
   with pytest.raises(UserError, match='--mode=weights says where such files'):
-    job.open_networks([str(tmp_path / 'a.npz')], 'alexnet')
+    released.open_networks([str(tmp_path / 'a.npz')], 'alexnet')

@@ -24,8 +24,8 @@ import pathlib
 import jax
 
 from gan_jax import config as config_lib
-from gan_jax import gallery, pictures
 from gan_jax.errors import UserError
+from gan_jax.run import draw
 
 log = logging.getLogger('gan_jax')
 
@@ -196,14 +196,16 @@ class RunDir:
     if self._writes:
       suffix = '' if step is None else f'_{step:09d}'
       stem, alphabet = self.path / 'images' / f'{name}{suffix}', self.alphabet
-      gallery.save(stem, samples, columns, alphabet)
+      draw.save_samples(stem, samples, columns, alphabet)
       if self._writer and step is not None:
-        gallery.log(self._writer, step, name, samples, columns, alphabet)
+        draw.log_samples(self._writer, step, name, samples, columns, alphabet)
 
   def frame(self, name: str, picture, step: int) -> None:
     """Writes a drawing, uint8 [H, W, 3], to images/<name>_<step>.png."""
     if self._writes:
-      pictures.save(self.path / 'images' / f'{name}_{step:09d}.png', picture)
+      draw.save_picture(
+        self.path / 'images' / f'{name}_{step:09d}.png', picture
+      )
       if self._writer:
         self._writer.write_images(step, {name: picture[None]})
 
@@ -214,9 +216,9 @@ class RunDir:
       frames = sorted(folder.glob(f'{name}_{"[0-9]" * 9}.png'))
       until = folder / f'{name}_{step:09d}.png'
       frames = [frame for frame in frames if frame <= until]
-      pictures.animate(frames, folder / f'{name}.gif')
+      draw.animate(frames, folder / f'{name}.gif')
 
   def curves(self) -> None:
     """Draws metrics.jsonl as curves.png."""
     if self._writes:
-      pictures.save_curves(self.path / 'curves.png', self.lines())
+      draw.save_curves(self.path / 'curves.png', self.lines())

@@ -11,10 +11,10 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from gan_jax import experiment as experiment_lib
-from gan_jax import landscape
 from gan_jax.data import open_source
-from gan_jax.landscape import View, draw, pixels, plane, shades
 from gan_jax.mesh import one_device
+from gan_jax.observe import landscape
+from gan_jax.observe.landscape import View, figure_of, pixels, plane, shades
 from gan_jax.sample import sample
 from gan_jax.train import train
 from tests import small
@@ -95,7 +95,7 @@ def test_shades_of_scores_that_are_equal_or_lost():
 
 
 def test_level_sets_of_a_bowl_are_circles_of_equal_area():
-  figure = draw(view(), REAL, REACH, 1)
+  figure = figure_of(view(), REAL, REACH, 1)
   lines = [
     path
     for contours in figure.axes[0].collections
@@ -118,8 +118,8 @@ def pixel(figure, axes, point):
 @pytest.mark.parametrize('count', [0, 3])
 def test_samples_lie_where_they_are(count):
   point = np.float32([[0.6, -1.1]])
-  figure = draw(view(count=count), REAL, REACH, 1)
-  moved = draw(view(fakes=point, count=count), REAL, REACH, 1)
+  figure = figure_of(view(count=count), REAL, REACH, 1)
+  moved = figure_of(view(fakes=point, count=count), REAL, REACH, 1)
   changed = np.any(pixels(figure) != pixels(moved), -1)
   panels = figure.axes[: 2 if count else 1]
   for axes in panels:
@@ -134,7 +134,7 @@ def test_frames_do_not_jump():
   """Whatever the scores and the samples, what frames the panels stays."""
   far = np.float32([[90.0, 3.0], [0.1, 0.2]])
   a, b = (
-    pixels(draw(seen, REAL, REACH, 12_345))
+    pixels(figure_of(seen, REAL, REACH, 12_345))
     for seen in (view(count=2), view(1e6 * BOWL.T + 3, far, count=2))
   )
   assert a.shape == b.shape == (560, 1020, 3)
@@ -154,9 +154,9 @@ def test_a_diverged_run_is_drawn(lost):
   fakes = np.float32([[lost, 0.0], [0.1, -lost]])
   with warnings.catch_warnings():
     warnings.simplefilter('error')
-    assert pixels(draw(view(scores, fakes, 2), REAL, REACH, 1)).any()
+    assert pixels(figure_of(view(scores, fakes, 2), REAL, REACH, 1)).any()
     flat = np.zeros_like(scores)
-    assert pixels(draw(view(flat, fakes), REAL, REACH, 1)).any()
+    assert pixels(figure_of(view(flat, fakes), REAL, REACH, 1)).any()
 
 
 def test_a_run_leaves_frames_and_their_animation(tmp_path):

@@ -9,11 +9,11 @@ import pathlib
 
 import jax
 
-from gan_jax.distill import TEACHER
+from gan_jax.distill.game import TEACHER
 from gan_jax.errors import UserError
 from gan_jax.mesh import one_device
 from gan_jax.restore import restore
-from gan_jax.rundir import RunDir
+from gan_jax.run.folder import RunDir
 from gan_jax.state import TrainState
 
 log = logging.getLogger('gan_jax')

@@ -7,11 +7,11 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from gan_jax.accuracy import CHUNK, Accuracy
 from gan_jax.config import defaults
 from gan_jax.data import open_source
 from gan_jax.errors import UserError
 from gan_jax.networks import Judgement
+from gan_jax.observe.accuracy import CHUNK, Accuracy
 
 SHADES = 4
 

@@ -6,7 +6,7 @@ import sys
 import pytest
 
 CODE = (
-  'import os, sys; from gan_jax.memory import restart_with_huge_pages;'
+  'import os, sys; from gan_jax.run.memory import restart_with_huge_pages;'
   'restart_with_huge_pages();'
   "print(os.getpid(), os.environ.get('GLIBC_TUNABLES'), sys.argv[1:])"
 )
@@ -41,7 +41,7 @@ def test_a_users_own_setting_stays():
 
 FREED = """
 import numpy as np
-from gan_jax.memory import give_back_freed_memory
+from gan_jax.run.memory import give_back_freed_memory
 
 def resident():
   with open('/proc/self/statm') as file:

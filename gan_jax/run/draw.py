@@ -1,17 +1,20 @@
-"""Samples and curves as PNG files."""
+"""Samples and curves as files that people look at.
+
+The one place that knows how each kind of sample is shown: pictures as a grid,
+points as a scatter plot, text as lines. `alphabet` is that of the data, '' for
+all but text.
+"""
 
 import math
 import os
 import pathlib
+from collections.abc import Iterable
 
 import numpy as np
 from PIL import Image
 
-
-def to_uint8(samples) -> np.ndarray:
-  """[-1, 1] float to 0..255, rounded, values outside clipped; same shape."""
-  samples = np.asarray(samples, np.float32)
-  return np.clip(np.rint(samples * 127.5 + 127.5), 0, 255).astype(np.uint8)
+from gan_jax.data.source import to_bytes
+from gan_jax.data.text import lines_of
 
 
 def grid(samples, columns: int | None = None, gap: int = 1) -> np.ndarray:
@@ -33,14 +36,14 @@ def grid(samples, columns: int | None = None, gap: int = 1) -> np.ndarray:
     255,
     np.uint8,
   )
-  for k, picture in enumerate(to_uint8(samples)):
+  for k, picture in enumerate(to_bytes(samples)):
     top = k // columns * (height + gap) + gap
     left = k % columns * (width + gap) + gap
     out[top : top + height, left : left + width] = picture
   return out
 
 
-def save(file: pathlib.Path, array: np.ndarray) -> None:
+def save_picture(file: pathlib.Path, array: np.ndarray) -> None:
   """Writes a uint8 picture [H, W, C], C in {1, 3}, whole or not at all."""
   picture = array[..., 0] if array.shape[-1] == 1 else array
   scratch = file.with_name(f'.{file.name}')
@@ -60,7 +63,78 @@ def save_grid(file: pathlib.Path, samples, columns: int | None = None) -> None:
     return
   zoom = max(1, 64 // samples.shape[1])
   samples = samples.repeat(zoom, 1).repeat(zoom, 2)
-  save(file, grid(samples, columns, gap=2))
+  save_picture(file, grid(samples, columns, gap=2))
+
+
+def save_samples(
+  stem: pathlib.Path, samples, columns: int | None = None, alphabet: str = ''
+) -> None:
+  """Writes samples side by side.
+
+  Args:
+    stem: of the file; pictures make a grid in <stem>.png, points a scatter plot
+      there, text <stem>.txt with a line a sample.
+    samples: [N, H, W, C] in [-1, 1], [N, 2], or [N, L, V] of text.
+    columns: of a grid; the default makes it about square.
+    alphabet: of text, V characters.
+  """
+  if alphabet:
+    _write_lines(
+      stem.with_name(f'{stem.name}.txt'), lines_of(samples, alphabet)
+    )
+  else:
+    save_grid(stem.with_name(f'{stem.name}.png'), samples, columns)
+
+
+def save_seeds(
+  folder: pathlib.Path, seeds: list[int], samples, alphabet: str = ''
+) -> None:
+  """Writes samples so that each is found by its seed.
+
+  Args:
+    folder: pictures become seed<k>.png beside a grid.png of all, points the
+      latter, text samples.txt with lines 'seed<TAB>text'.
+    seeds: one a sample.
+    samples: as in `save_samples`.
+    alphabet: of text.
+  """
+  if alphabet:
+    lines = zip(seeds, lines_of(samples, alphabet), strict=True)
+    _write_lines(folder / 'samples.txt', (f'{k}\t{line}' for k, line in lines))
+    return
+  if samples.ndim == 4:
+    for seed, picture in zip(seeds, samples, strict=True):
+      array = to_bytes(picture)
+      save_picture(folder / f'seed{seed:04d}.png', array)
+  save_samples(folder / 'grid', samples)
+
+
+def log_samples(
+  writer, step: int, name: str, samples, columns: int, alphabet: str = ''
+) -> None:
+  """Shows samples in TensorBoard; points it is spared.
+
+  Args:
+    writer: one of clu's.
+    step: of training.
+    name: of the panel.
+    samples: as in `save_samples`.
+    columns: of a grid.
+    alphabet: of text.
+  """
+  if alphabet:
+    lines = '\n'.join(f'    {x}' for x in lines_of(samples, alphabet))
+    writer.write_texts(step, {name: lines})  # indented: Markdown's verbatim
+  elif np.ndim(samples) == 4:
+    writer.write_images(step, {name: grid(samples, columns)[None]})
+
+
+def _write_lines(file: pathlib.Path, lines: Iterable[str]) -> None:
+  """Writes lines in UTF-8, whole or not at all."""
+  scratch = file.with_name(f'.{file.name}')
+  text = ''.join(f'{line}\n' for line in lines)
+  scratch.write_text(text, encoding='utf-8')
+  os.replace(scratch, file)
 
 
 def animate(

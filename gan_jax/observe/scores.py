@@ -11,12 +11,13 @@ from jax.sharding import NamedSharding
 from jax.sharding import PartitionSpec as P
 
 from gan_jax import experiment as experiment_lib
-from gan_jax import latent, pictures
 from gan_jax import mesh as mesh_lib
-from gan_jax.checkpoint import Checkpoints
 from gan_jax.data import order
 from gan_jax.metrics import path_length, registry, sets, spaces
+from gan_jax.nn import latent
 from gan_jax.restore import BEST
+from gan_jax.run import draw
+from gan_jax.run.checkpoints import Checkpoints
 from gan_jax.sample import in_use, labels_of
 from gan_jax.state import TrainState
 
@@ -241,7 +242,7 @@ def write(run, line: dict, main: dict[str, int]) -> None:
       same[other['step']] = {name: other[name] for name in names}
   lines = [same[step] for step in sorted(same)]
   if len(lines) > 1:
-    pictures.save_curves(run.path / 'evaluate.png', lines)
+    draw.save_curves(run.path / 'evaluate.png', lines)
 
 
 def _worded(line: dict):
@@ -294,7 +295,7 @@ class InTraining:
     """Evaluates; keeps the state if it is the best so far."""
     numbers = self._evaluator(state)
     beside = {'step': step, 'images': step * self._images_per_step}
-    write(self._run, beside | self._evaluator.against | numbers, self._main)
+    write(self._run, beside | self._scores.against | numbers, self._main)
     main = {k: v for k, v in numbers.items() if k in self._main}
     self._run.metrics(step, {'images': beside['images'], **main})
     self._run.curves()

@@ -3,7 +3,7 @@ import signal
 
 import pytest
 
-from gan_jax import progress
+from gan_jax.run import progress
 
 
 def test_pauses_do_not_count(monkeypatch):

@@ -7,7 +7,7 @@ import pytest
 from PIL import Image
 
 from gan_jax.errors import UserError
-from gan_jax.rundir import RunDir
+from gan_jax.run.folder import RunDir
 from tests import small
 
 

@@ -11,18 +11,20 @@ import pytest
 from PIL import Image
 
 from gan_jax import config as config_lib
-from gan_jax import convert, latent, main, pictures
-from gan_jax.convert import files, job
+from gan_jax import convert, main, released
+from gan_jax.convert import files
+from gan_jax.data.source import to_bytes
 from gan_jax.errors import UserError
 from gan_jax.evaluate import evaluate
 from gan_jax.mesh import one_device
+from gan_jax.nn import latent
 from gan_jax.restore import restore
 from gan_jax.sample import sample
 from gan_jax.train import train
 from tests import small
 from tests.golden import rule
 
-ROOT = pathlib.Path(__file__).parent.parent.parent
+ROOT = pathlib.Path(__file__).parents[1]
 G = str(rule.FOLDER / 'torch_osgan_g.pth')
 D = str(rule.FOLDER / 'torch_osgan_d.pth')
 CONFIG = str(ROOT / 'configs' / 'dcgan_celeba.py')
@@ -50,7 +52,7 @@ def converted(tmp_path_factory):
     ('metrics.names', 'scores'),
     ('train.tensorboard', 'false'),
   ]
-  job.run(f'{G},{D}', folder, overrides=overrides)
+  released.run(f'{G},{D}', folder, overrides=overrides)
   return folder
 
 
@@ -77,7 +79,7 @@ def test_its_samples_are_the_released_generators(converted):
   module, variables = convert.released('osgan.generator', files.read(G))
   z = latent.by_seed([7], 3, 'normal')
   make = jax.jit(lambda z: module.apply(variables, z, train=False))
-  expected = pictures.to_uint8(np.asarray(make(z))[0])
+  expected = to_bytes(np.asarray(make(z))[0])
   file = converted / 'samples' / 'step_000000000' / 'seed0007.png'
   found = np.asarray(Image.open(file)).reshape(64, 64)
   assert found.std() > 0
@@ -92,7 +94,7 @@ def test_it_can_be_scored(converted):
 def test_training_goes_on_from_it(tmp_path, caplog):
   """With a config file: Adam's first step moves no weight beyond its rate."""
   folder = tmp_path / 'run'
-  job.run(f'{G},{D}', folder, spec=f'{CONFIG}:test')
+  released.run(f'{G},{D}', folder, spec=f'{CONFIG}:test')
   said = (folder / 'log.txt').read_text()
   assert 'latent.size: 8 -> 3. To train on with it, set these' in said
   before = restore(folder, one_device()).state
@@ -122,7 +124,7 @@ def test_training_with_other_networks_names_the_settings(converted):
 
 def test_a_generator_alone_gets_a_fresh_discriminator(tmp_path, caplog):
   with caplog.at_level(logging.INFO):
-    job.run(G, tmp_path / 'run')
+    released.run(G, tmp_path / 'run')
   assert 'discriminator: freshly initialised' in caplog.text
   assert 'Data: tfds:mnist; name others by --config.data.source' in caplog.text
   assert 'latent.size = 3' in caplog.text  # what to train on with
@@ -136,11 +138,11 @@ def test_a_generator_alone_gets_a_fresh_discriminator(tmp_path, caplog):
 
 def test_a_state_of_other_networks_is_not_filled(converted):
   state = restore(converted, one_device()).state
-  networks = job.open_networks([D, G])
+  networks = released.open_networks([D, G])
   for other in (None, state.pair.g):  # a config may train no D, or another
     mixed = state.replace(pair=state.pair.replace(d=other))
     with pytest.raises(UserError, match='gives the discriminator other arrays'):
-      job.take_over(mixed, networks, None)
+      released.take_over(mixed, networks, None)
 
 
 def prefixed(**networks):
@@ -159,9 +161,9 @@ def test_one_of_two_in_a_file_is_chosen_by_its_prefix(tmp_path):
   np.savez(tmp_path / 'both.npz', **table)
   file = str(tmp_path / 'both.npz')
   with pytest.raises(UserError, match='two networks for the generator'):
-    job.open_networks([file])
+    released.open_networks([file])
   biases = [
-    job.open_networks([file], f'osgan.generator:{prefix}')[
+    released.open_networks([file], f'osgan.generator:{prefix}')[
       'generator'
     ].variables['params']['ConvTranspose_4']['bias']
     for prefix in ('g', 'g_ema')
@@ -171,9 +173,9 @@ def test_one_of_two_in_a_file_is_chosen_by_its_prefix(tmp_path):
 
 def test_both_networks_may_lie_in_one_file(tmp_path):
   np.savez(tmp_path / 'both.npz', **prefixed(g=G, d=D))
-  networks = job.open_networks([str(tmp_path / 'both.npz')])
+  networks = released.open_networks([str(tmp_path / 'both.npz')])
   assert set(networks) == {'generator', 'discriminator'}
-  only = job.open_networks([str(tmp_path / 'both.npz')], 'osgan.generator')
+  only = released.open_networks([str(tmp_path / 'both.npz')], 'osgan.generator')
   assert set(only) == {'generator'}
 
 
@@ -243,12 +245,12 @@ def test_a_mistake_ends_in_one_sentence(
 def test_a_folder_that_holds_a_run_is_refused(converted, tmp_path, monkeypatch):
   before = (converted / 'config.json').read_bytes()
   with pytest.raises(UserError, match='already holds a run'):
-    job.run(G, converted)
+    released.run(G, converted)
   assert (converted / 'config.json').read_bytes() == before
   # So is one whose conversion was cut short.
   (tmp_path / 'checkpoints' / '0').mkdir(parents=True)
   with pytest.raises(UserError, match='already holds a run'):
-    job.run(G, tmp_path)
+    released.run(G, tmp_path)
 
 
 def test_the_command(tmp_path, monkeypatch):

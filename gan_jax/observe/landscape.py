@@ -13,9 +13,11 @@ import jax.numpy as jnp
 import numpy as np
 
 from gan_jax import experiment as experiment_lib
-from gan_jax import latent, mesh, pictures
+from gan_jax import mesh
 from gan_jax.data.pipeline import samples_at
+from gan_jax.nn import latent
 from gan_jax.objective import per_sample
+from gan_jax.run import draw
 from gan_jax.sample import in_use, labels_of
 from gan_jax.state import TrainState
 
@@ -114,7 +116,7 @@ class Landscape:
 
   def __call__(self, state: TrainState) -> np.ndarray:
     """A frame: uint8 [H, W, 3]."""
-    figure = draw(self.view(state), self.real, self.reach, int(state.step))
+    figure = figure_of(self.view(state), self.real, self.reach, int(state.step))
     return pixels(figure)
 
 
@@ -165,7 +167,7 @@ def make_view(config, experiment, real, where):
   return view
 
 
-def draw(view: View, real, reach: float, step: int):
+def figure_of(view: View, real, reach: float, step: int):
   """The figure of a view: a panel, or two if there are local pairs.
 
   Args:
@@ -182,7 +184,7 @@ def draw(view: View, real, reach: float, step: int):
   width = panels * (PANEL + LEFT) + BAR
   height = BOTTOM + PANEL + TOP
   # Places are fixed: a layout that fits the labels would make frames jump.
-  figure = pictures.new_figure(None, figsize=(width, height), dpi=DPI)
+  figure = draw.new_figure(None, figsize=(width, height), dpi=DPI)
   axes = [
     figure.add_axes(
       (

@@ -13,9 +13,10 @@ from typing import Any, NamedTuple
 import flax.linen as nn
 import jax.numpy as jnp
 
-from gan_jax import latent, losses, networks
+from gan_jax import networks
+from gan_jax.distill import ClassifierLoss, build_loss
 from gan_jax.errors import UserError
-from gan_jax.losses import ClassifierLoss
+from gan_jax.nn import latent
 from gan_jax.objective import Objective, initial_player
 from gan_jax.state import Player, stream
 
@@ -136,7 +137,7 @@ def build(config, shape, classes: int) -> Distillation:
       ' classifier is measured by them: give data with labels (for a folder:'
       ' one sub-folder per class).'
     )
-  loss = losses.build(config.loss)
+  loss = build_loss(config.loss)
 
   def classifier(section):
     return networks.build(networks.CLASSIFIERS, section, shape, classes)

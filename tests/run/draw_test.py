@@ -4,14 +4,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from gan_jax import pictures
+from gan_jax.data.source import to_bytes
+from gan_jax.run import draw
 
 
-def test_to_uint8_is_the_inverse_of_reading():
+def test_to_bytes_is_the_inverse_of_reading():
   levels = np.arange(256, dtype=np.uint8)
   samples = (levels.astype(np.float32) - 127.5) / 127.5
-  np.testing.assert_array_equal(pictures.to_uint8(samples), levels)
-  np.testing.assert_array_equal(pictures.to_uint8([-3.0, 3.0]), [0, 255])
+  np.testing.assert_array_equal(to_bytes(samples), levels)
+  np.testing.assert_array_equal(to_bytes([-3.0, 3.0]), [0, 255])
 
 
 @settings(max_examples=30, deadline=None)
@@ -23,9 +24,9 @@ def test_to_uint8_is_the_inverse_of_reading():
 def test_every_picture_stands_in_its_place(count, columns, gap):
   values = np.linspace(-1, 0.9, count)
   samples = np.broadcast_to(values[:, None, None, None], (count, 4, 5, 3))
-  grid = pictures.grid(samples, columns, gap)
+  grid = draw.grid(samples, columns, gap)
   columns = columns or int(np.ceil(np.sqrt(count)))
-  for k, value in enumerate(pictures.to_uint8(values)):
+  for k, value in enumerate(to_bytes(values)):
     row, column = divmod(k, columns)
     top, left = row * (4 + gap) + gap, column * (5 + gap) + gap
     assert (grid[top : top + 4, left : left + 5] == value).all()
@@ -35,23 +36,23 @@ def test_every_picture_stands_in_its_place(count, columns, gap):
 @pytest.mark.parametrize('channels', [1, 3])
 def test_saved_pictures_are_read_back(tmp_path, channels):
   array = np.random.default_rng(0).integers(0, 256, (6, 5, channels), 'u1')
-  pictures.save(tmp_path / 'x.png', array)
+  draw.save_picture(tmp_path / 'x.png', array)
   back = np.asarray(Image.open(tmp_path / 'x.png'))
   np.testing.assert_array_equal(back.reshape(array.shape), array)
   assert [f.name for f in tmp_path.iterdir()] == ['x.png']
 
 
 def test_small_pictures_are_enlarged_by_whole_pixels(tmp_path):
-  pictures.save_grid(tmp_path / 'x.png', np.zeros((4, 28, 28, 1)))
+  draw.save_grid(tmp_path / 'x.png', np.zeros((4, 28, 28, 1)))
   assert Image.open(tmp_path / 'x.png').size == (2 * 58 + 2, 2 * 58 + 2)
 
 
 def test_curves_of_any_number_of_lines(tmp_path):
-  pictures.save_curves(tmp_path / 'none.png', [])
+  draw.save_curves(tmp_path / 'none.png', [])
   assert not (tmp_path / 'none.png').exists()
   line = {'step': 1, 'images': 8, 'd_loss': 1.0, 'd_real': 0.1}
   later = line | {'images': 16, 'r1': 0.5, 'images_per_second': 9.0}
-  pictures.save_curves(tmp_path / 'two.png', [line, later])
+  draw.save_curves(tmp_path / 'two.png', [line, later])
   assert Image.open(tmp_path / 'two.png').size[1] == 3 * 260
 
 
@@ -61,7 +62,7 @@ def frames(folder, count):
   for k in range(count):
     colour = (20 * k, 250 - 20 * k, 128)
     files.append(folder / f'{k}.png')
-    pictures.save(files[-1], np.full((16, 24, 3), colour, np.uint8))
+    draw.save_picture(files[-1], np.full((16, 24, 3), colour, np.uint8))
   return files
 
 
@@ -78,23 +79,23 @@ def read(file):
 
 
 def test_an_animation_has_all_frames_in_order(tmp_path):
-  pictures.animate(frames(tmp_path, 5), tmp_path / 'x.gif', 100)
+  draw.animate(frames(tmp_path, 5), tmp_path / 'x.gif', 100)
   colours, times = read(tmp_path / 'x.gif')
   assert colours == [[20 * k, 250 - 20 * k, 128] for k in range(5)]
   assert times == [100] * 4 + [800]
 
 
 def test_an_animation_has_first_and_last_of_many_frames(tmp_path):
-  pictures.animate(frames(tmp_path, 9), tmp_path / 'x.gif', at_most=3)
+  draw.animate(frames(tmp_path, 9), tmp_path / 'x.gif', at_most=3)
   colours, _ = read(tmp_path / 'x.gif')
   assert [red for red, _, _ in colours] == [0, 80, 160]
 
 
 def test_an_animation_leaves_out_frames_of_another_size(tmp_path):
   files = frames(tmp_path, 4)
-  pictures.save(files[1], np.zeros((5, 5, 3), np.uint8))
-  pictures.animate(files, tmp_path / 'x.gif')
+  draw.save_picture(files[1], np.zeros((5, 5, 3), np.uint8))
+  draw.animate(files, tmp_path / 'x.gif')
   colours, _ = read(tmp_path / 'x.gif')
   assert [red for red, _, _ in colours] == [0, 40, 60]
-  pictures.animate(files[:1], tmp_path / 'one.gif')
+  draw.animate(files[:1], tmp_path / 'one.gif')
   assert Image.open(tmp_path / 'one.gif').n_frames == 1

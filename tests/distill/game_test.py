@@ -15,24 +15,24 @@ import pytest
 from gan_jax import config as config_lib
 from gan_jax import experiment
 from gan_jax.data.pipeline import Batch
-from gan_jax.distill import TEACHER, Distillation
+from gan_jax.distill import LOSSES
+from gan_jax.distill.game import TEACHER, Distillation
+from gan_jax.distill.losses import ZeroShot
+from gan_jax.distill.teacher import install
 from gan_jax.errors import UserError
 from gan_jax.evaluate import evaluate
-from gan_jax.latent import draw
-from gan_jax.losses import CLASSIFIER_LOSSES
-from gan_jax.losses.classifier import ZeroShot
 from gan_jax.mesh import one_device
 from gan_jax.networks import Judgement
+from gan_jax.nn.latent import draw
 from gan_jax.nn.norm import normalise
 from gan_jax.objective import initial_player
 from gan_jax.optimizer import Optimizer, Optimizers
 from gan_jax.plan import plan
 from gan_jax.restore import restore
-from gan_jax.rundir import RunDir
+from gan_jax.run.folder import RunDir
 from gan_jax.sample import sample
 from gan_jax.schemes import alone, one_stage, two_stage
 from gan_jax.state import Pair, stream
-from gan_jax.teacher import install
 from gan_jax.train import train
 from gan_jax.validate import validate, validate_shape
 from tests import small
@@ -40,7 +40,7 @@ from tests import small
 N, SHAPE, K, Z = 6, (4, 4, 1), 3, 5
 KEY = jax.random.key(3)
 RATE = 0.1
-CONFIGS = pathlib.Path(__file__).parent.parent / 'configs'
+CONFIGS = pathlib.Path(__file__).parents[2] / 'configs'
 
 
 class Net(nn.Module):
@@ -111,7 +111,7 @@ def student_loss(loss, params, d, x):
 
 @pytest.mark.parametrize('name', ['dfad', 'zskt'])
 def test_one_stage_has_the_gradients_of_two_passes(name):
-  made, _, pair = game(CLASSIFIER_LOSSES[name])
+  made, _, pair = game(LOSSES[name])
   d = pair.d
   fake = jax.random.normal(KEY, (N, *SHAPE))
   real = jnp.full((N, *SHAPE), jnp.nan)  # no real picture is looked at
@@ -137,7 +137,7 @@ def test_one_stage_has_the_gradients_of_two_passes(name):
 
 
 def test_two_stages_update_the_student_five_times_and_g_once():
-  made, rules, pair = game(CLASSIFIER_LOSSES['dfad'])
+  made, rules, pair = game(LOSSES['dfad'])
   settings = small.config(scheme=dict(d_steps=5)).scheme
   step = two_stage.make_step(made, rules, settings)
   new, metrics = quickly(step, pair, batch(5, fill=jnp.nan), KEY)
@@ -193,7 +193,7 @@ def test_attention_moves_the_student_and_not_the_generator():
 
 @pytest.mark.parametrize('name', ['cross_entropy', 'kd'])
 def test_alone_descends_on_real_pictures(name):
-  made, rules, pair = game(CLASSIFIER_LOSSES[name])
+  made, rules, pair = game(LOSSES[name])
   step = alone.make_step(made, rules, None)
   data = batch(1)
   new, metrics = quickly(step, pair, data, KEY)

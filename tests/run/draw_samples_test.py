@@ -9,19 +9,20 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from gan_jax import config as config_lib
-from gan_jax import experiment, gallery
+from gan_jax import experiment
 from gan_jax.data import open_source, text
 from gan_jax.errors import UserError
 from gan_jax.evaluate import evaluate
 from gan_jax.mesh import one_device
 from gan_jax.plan import plan
 from gan_jax.restore import restore
-from gan_jax.rundir import RunDir
+from gan_jax.run import draw
+from gan_jax.run.folder import RunDir
 from gan_jax.sample import Preview, sample
 from gan_jax.train import train
 from tests import small
 
-CONFIG = pathlib.Path(__file__).parent.parent / 'configs' / 'sgan_text.py'
+CONFIG = pathlib.Path(__file__).parents[2] / 'configs' / 'sgan_text.py'
 ALPHABET = text.PADDING + text.UNKNOWN + 'abc '
 
 
@@ -40,13 +41,13 @@ def test_the_likeliest_characters_are_written(tmp_path, rows):
   rng = np.random.default_rng(0)
   samples = rng.uniform(0, 0.4, (*rows.shape, 6))
   np.put_along_axis(samples, rows[..., None], 0.5, -1)
-  gallery.save(tmp_path / 'fakes_1', samples, 8, ALPHABET)
+  draw.save_samples(tmp_path / 'fakes_1', samples, 8, ALPHABET)
   written = (tmp_path / 'fakes_1.txt').read_text('utf-8').split('\n')[:-1]
   assert [line.ljust(4, ALPHABET[0]) for line in written] == [
     ''.join(ALPHABET[k] for k in row) for row in rows
   ]
   assert not any(line.endswith(ALPHABET[0]) for line in written)
-  gallery.save_by_seed(tmp_path, list(range(len(rows))), samples, ALPHABET)
+  draw.save_seeds(tmp_path, list(range(len(rows))), samples, ALPHABET)
   again = (tmp_path / 'samples.txt').read_text('utf-8').split('\n')[:-1]
   assert again == [f'{k}\t{line}' for k, line in enumerate(written)]
 

@@ -7,9 +7,9 @@ import jax.numpy as jnp
 import pytest
 
 from gan_jax import experiment, restore
-from gan_jax.checkpoint import Checkpoints, digest
 from gan_jax.errors import UserError
 from gan_jax.mesh import make_mesh
+from gan_jax.run.checkpoints import Checkpoints, digest
 from tests import small
 
 CONFIG = small.config()

@@ -13,13 +13,13 @@ import numpy as np
 from gan_jax import config as config_lib
 from gan_jax import convert, ema
 from gan_jax import experiment as experiment_lib
-from gan_jax.checkpoint import Checkpoints
 from gan_jax.convert import files
 from gan_jax.data.source import Source
 from gan_jax.errors import UserError
 from gan_jax.mesh import one_device, replicated
 from gan_jax.networks import DISCRIMINATORS, GENERATORS
-from gan_jax.rundir import RunDir
+from gan_jax.run.checkpoints import Checkpoints
+from gan_jax.run.folder import RunDir
 from gan_jax.state import Pair, TrainState
 from gan_jax.validate import validate
 

@@ -1,0 +1,36 @@
+"""Classifiers, and distillation: the game with a student in D's place.
+
+| file | what |
+|---|---|
+| game.py | the two players, in the words of `objective.py` |
+| losses.py | what a classifier or a student minimises |
+| teacher.py | a trained classifier taken over as a teacher |
+"""
+
+import dataclasses
+
+from gan_jax.distill import losses
+from gan_jax.distill.losses import ClassifierLoss
+
+__all__ = ['LOSSES', 'ClassifierLoss', 'build_loss']
+
+# `config.loss.name` of these makes a run's game one of classifiers.
+LOSSES = {
+  'cross_entropy': losses.CrossEntropy(),
+  'kd': losses.KnowledgeDistillation(),
+  'dfad': losses.DataFreeAdversarial(),
+  'zskt': losses.ZeroShot(),
+}
+
+# The keys of `config.loss` that a loss takes, beside its name.
+SETTINGS = {
+  'kd': ('temperature', 'alpha'),
+  'zskt': ('attention',),
+}
+
+
+def build_loss(section) -> ClassifierLoss:
+  """The loss of `config.loss`: its name and the settings it has."""
+  loss = LOSSES[section.name]
+  settings = {key: section[key] for key in SETTINGS.get(section.name, ())}
+  return dataclasses.replace(loss, **settings) if settings else loss

@@ -1,0 +1,1 @@
+"""Terms with heads of their own. None yet: FastGAN and GLeaD bring theirs."""
