@@ -1,6 +1,6 @@
 """From a config to the functions of its run."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import NamedTuple
 
 import jax
@@ -11,6 +11,7 @@ from gan_jax.data.augment import random_crop
 from gan_jax.data.pipeline import Feed
 from gan_jax.distill import game as distill_game
 from gan_jax.schemes import SCHEMES, ensemble
+from gan_jax.state import Span, Stage
 from gan_jax.validate import validate_shape
 
 
@@ -19,19 +20,22 @@ class Experiment(NamedTuple):
 
   Attributes:
     objective: the game the pair plays.
-    draws: real minibatches [K] that a step uses up.
-    images_per_step: real images that one pair learns from in a step. In an
-      ensemble each pair has its own, and `draws` counts them all.
+    stages: what each compiled step is made for, in order.
+    spans: the stretches of training in order, each with the index of its stage.
     init: root key -> the first TrainState.
-    step: (state, batch, on=None) -> (state, metrics), pure and not yet
-      compiled; `on` is the mesh for an ensemble to spread its pairs over.
+    make_step: stage -> step(state, constants, batch, span, on=None), which
+      gives (state, metrics), is pure and not yet compiled; `on` is the mesh for
+      an ensemble to spread its pairs over.
+    constants: frozen networks that a step needs: by name a function from the
+      root key to variables of the right shapes.
   """
 
   objective: objective.Objective | distill_game.Distillation
-  draws: int
-  images_per_step: int
+  stages: tuple[Stage, ...]
+  spans: tuple[tuple[Span, int], ...]
   init: Callable
-  step: Callable
+  make_step: Callable
+  constants: Mapping[str, Callable]
 
 
 def build_game(config, shape, classes: int):
@@ -58,60 +62,126 @@ def build(config, shape, classes: int) -> Experiment:
   """
   validate_shape(config, shape)
   game = build_game(config, shape, classes)
-  rules = optimizer.build(config)
+  draws = SCHEMES[config.scheme.name].draws(config.scheme)
+  images = draws * config.train.batch
+  if config.ensemble.pairs:
+    draws = ensemble.draws(config.ensemble, draws)
+  stage = Stage(0, config.train.batch, draws, images)
+  return assemble(config, game, shape, (stage,), ((Span(), 0),))
+
+
+def assemble(config, game, shape, stages, spans) -> Experiment:
+  """The functions of a game that is trained in stages.
+
+  Args:
+    config: a validated config.
+    game: see `build_game`.
+    shape: of one sample of the data.
+    stages: see `Experiment`.
+    spans: see `Experiment`.
+  """
+  rules = optimizer.build(config, game.terms)
   scheme = SCHEMES[config.scheme.name]
-  pair_step = scheme.make_step(game, rules, config.scheme)
-  draws = scheme.draws(config.scheme)
-  images_per_step = draws * config.train.batch
   z, sample = jnp.zeros((1, config.latent.size)), jnp.zeros((1, *shape))
-  group = ensemble.build(config, game, rules, scheme, z, sample)
+
+  def ensemble_of(game):
+    return ensemble.build(config, game, rules, scheme, z, sample)
 
   def init(key):
-    pair = state.Pair(
-      g=game.generator
-      and objective.initial_player(
-        game.generator, z, rules.g, state.stream(key, 'generator')
-      ),
-      d=game.first_d(sample, rules.d, state.stream(key, 'critic')),
-    )
+    pair = game.first_pair(z, sample, rules, key)
     averaged = pair.g and config.ema.name != 'none'
     average = ema.start(pair.g) if averaged else None
+    group = ensemble_of(game)
     pairs = group and group.first_pairs(z, sample, key)
     return state.TrainState(jnp.int32(0), key, pair, average, pairs)
 
-  def step(train_state, batch, on=None):
-    pair, pairs = train_state.pair, train_state.local_pairs
-    key = state.step_key(train_state)
-    if config.augment.crop and len(shape) == 3:
-      crop_key = state.stream(key, 'crop')
-      image = random_crop(batch.image, crop_key, config.augment.crop)
-      batch = batch.replace(image=image)
-    if group:
-      pair, pairs, metrics = group.step(pair, pairs, batch, key, on)
-    else:
-      pair, metrics = pair_step(pair, batch, key)
-    average = train_state.ema
-    if average is not None:
-      weight = ema.decay(config.ema, images_per_step, train_state.step)
-      average = ema.update(average, pair.g, weight)
-    return (
-      train_state.replace(
-        step=train_state.step + 1, pair=pair, ema=average, local_pairs=pairs
-      ),
-      metrics,
-    )
+  def make_step(stage: Stage):
+    now_game = game.at_resolution(stage.resolution)
+    group = ensemble_of(now_game)
+    pair_step = scheme.make_step(now_game, rules, config.scheme)
 
-  if group:
-    draws = ensemble.draws(config.ensemble, draws)
-  return Experiment(game, draws, images_per_step, init, step)
+    def step(train_state, constants, batch, span, on=None):
+      pair, pairs = train_state.pair, train_state.local_pairs
+      key = state.step_key(train_state)
+      at = state.time_of(train_state.step, span, stage)
+      batch = prepare(config.augment, stage, batch, at, key)
+      if group:
+        pair, pairs, metrics = group.step(
+          pair, pairs, batch, at, key, constants, on
+        )
+      else:
+        pair, metrics = pair_step(pair, batch, at, key, constants)
+      average = train_state.ema
+      if average is not None:
+        weight = ema.decay(config.ema, at, stage.images)
+        copied = getattr(game.generator, 'averages', ())
+        average = ema.update(average, pair.g, weight, copied)
+      return (
+        train_state.replace(
+          step=train_state.step + 1, pair=pair, ema=average, local_pairs=pairs
+        ),
+        metrics,
+      )
+
+    return step
+
+  return Experiment(
+    game, stages, spans, init, make_step, constants_of(game, sample)
+  )
 
 
-def make_feed(config, experiment: Experiment, source, on) -> Feed:
-  """The batches of a run: see `data.pipeline.Feed`."""
+def prepare(section, stage: Stage, batch, at, key):
+  """The real samples as the networks of a stage get them, before the scheme.
+
+  Args:
+    section: `config.augment`.
+    stage: of the step.
+    batch: as the data have it.
+    at: the time of the step.
+    key: of the step.
+  """
+  image = batch.image
+  if image.ndim != 5:  # points and text
+    return batch
+  if section.crop:
+    image = random_crop(image, state.stream(key, 'crop'), section.crop)
+  if stage.resolution:
+    image = fade(reduce_to(image, stage.resolution), at.alpha)
+  return batch.replace(image=image)
+
+
+def reduce_to(image, side: int):
+  """Area averages of pictures [..., H, W, C]: [..., side, side, C]."""
+  *lead, height, width, channels = image.shape
+  blocks = (side, height // side, side, width // side, channels)
+  return jnp.mean(image.reshape(*lead, *blocks), (-4, -2))
+
+
+def fade(image, alpha):
+  """Pictures between the level below and their own (ProGAN, Figure 2).
+
+  Args:
+    image: [..., H, W, C].
+    alpha: 0: the level below, nearest neighbours; 1: as they are.
+  """
+  below = reduce_to(image, image.shape[-2] // 2)
+  below = below.repeat(2, -3).repeat(2, -2)
+  return below + alpha * (image - below)
+
+
+def constants_of(game, sample) -> dict[str, Callable]:
+  """The frozen networks of a game; see `Experiment`."""
+  if not getattr(game, 'teacher', None):
+    return {}
+  return {distill_game.TEACHER: lambda key: game.first_teacher(sample, key)}
+
+
+def make_feed(config, stage: Stage, source, on) -> Feed:
+  """The batches of a stage: see `data.pipeline.Feed`."""
   return Feed(
     source,
-    draws=experiment.draws,
-    batch=config.train.batch,
+    draws=stage.draws,
+    batch=stage.batch,
     seed=config.train.seed,
     mirror=config.augment.mirror,
     mesh=on,
@@ -120,27 +190,35 @@ def make_feed(config, experiment: Experiment, source, on) -> Feed:
   )
 
 
-def compile_step(experiment: Experiment, decode, on):
-  """The jitted training step: (state, table, raw) -> (state, metrics).
+def compile_step(experiment: Experiment, stage: Stage, decode, on):
+  """A stage's jitted step: (state, constants, table, raw, span) -> ...
 
-  The state is donated and stays where `mesh.of_state` has it; `table` and
-  `raw` are the data pipeline's, which `decode` makes a batch of inside the
-  step.
+  It gives (state, metrics). The state is donated and stays where
+  `mesh.of_state` has it; `table` and `raw` are the data pipeline's, which
+  `decode` makes a batch of inside the step.
 
   Args:
     experiment: see `build`.
+    stage: one of its stages.
     decode: (table, raw) -> Batch.
     on: the mesh.
   """
+  step = experiment.make_step(stage)
 
-  def train_step(train_state, table, raw):
-    return experiment.step(train_state, decode(table, raw), on)
+  def train_step(train_state, constants, table, raw, span):
+    return step(train_state, constants, decode(table, raw), span, on)
 
   everywhere, places = mesh.replicated(on), mesh.of_state(on)
   return jax.jit(
     train_step,
     donate_argnums=0,
-    in_shardings=(places, everywhere, mesh.by_sample(on)),
+    in_shardings=(
+      places,
+      everywhere,
+      everywhere,
+      mesh.by_sample(on),
+      everywhere,
+    ),
     out_shardings=(places, everywhere),
   )
 

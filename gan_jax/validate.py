@@ -3,7 +3,7 @@
 import difflib
 import math
 
-from gan_jax import distill, losses
+from gan_jax import distill, losses, objective
 from gan_jax.data.source import KINDS
 from gan_jax.errors import UserError
 from gan_jax.losses import LOSSES
@@ -157,6 +157,7 @@ def validate(config) -> None:
     config.scheme,
     _loss(config.loss),
     discriminator(shape=None, **settings),  # asked for `per_sample` only
+    objective.build_terms(config),
   )
   ensemble_checks.check(config)
   if config.penalties.clip.limit and config.penalties.wgan_gp.weight:

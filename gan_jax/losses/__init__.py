@@ -7,8 +7,9 @@ added to D's loss.
 
 import dataclasses
 
-from gan_jax.losses import adversarial, penalties
+from gan_jax.losses import adversarial
 from gan_jax.losses.adversarial import AdversarialLoss
+from gan_jax.losses.penalties import PENALTIES
 
 __all__ = [
   'LOSSES',
@@ -28,14 +29,6 @@ LOSSES = {
   'relativistic_average': adversarial.RelativisticAverage(),
   'fisher': adversarial.Fisher(),
 }
-
-PENALTIES = {
-  'wgan_gp': penalties.wgan_gp,
-  'dragan': penalties.dragan,
-  'r1': penalties.r1,
-  'drift': penalties.drift,
-}
-
 
 # The keys of `config.loss` that a loss takes, beside its name.
 SETTINGS = {

@@ -19,8 +19,17 @@ or 'text'; without it, pictures. The fields of a module other than `shape` and
 
 from gan_jax.networks import charcnn, dcgan, mlp, resnet, upsample
 from gan_jax.networks.judgement import Judgement
+from gan_jax.networks.made import Made, Start
 
-__all__ = ['CLASSIFIERS', 'DISCRIMINATORS', 'GENERATORS', 'Judgement', 'build']
+__all__ = [
+  'CLASSIFIERS',
+  'DISCRIMINATORS',
+  'GENERATORS',
+  'Judgement',
+  'Made',
+  'Start',
+  'build',
+]
 
 GENERATORS = {
   'dcgan': dcgan.Generator,

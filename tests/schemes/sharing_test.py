@@ -68,9 +68,11 @@ def test_shared_layers_stay_equal_and_move_by_the_mean():
     first = experiment.initial_state(made, 0, one_device())
     if not share:  # from the same point, without sharing
       first = first.replace(local_pairs=states[0.5][0].local_pairs)
-    step = jax.jit(made.step)
-    second, _ = step(first, small.batch(made.draws))
-    states[share] = first, second, step(second, small.batch(made.draws))[0]
+    (stage,), ((span, _),) = made.stages, made.spans
+    one, batch = made.make_step(stage), small.batch(stage.draws)
+    step = jax.jit(lambda state, one=one: one(state, {}, batch, span)[0])
+    second = step(first)
+    states[share] = first, second, step(second)
   names = {  # of 4 layers counted by hand: 8, 8-8, 8-2 and 2-8, 8-8, 8-1
     'g': ({'Dense_2', 'Dense_1'}, {'Dense_0'}),
     'd': ({'Dense_0'}, {'Dense_1', 'Dense_2'}),
