@@ -11,6 +11,17 @@ class UserError(Exception):
   """
 
 
+def nearest(word, known: Iterable) -> str | None:
+  """What somebody who wrote `word` probably meant, or None.
+
+  Args:
+    word: as the user wrote it.
+    known: what there is.
+  """
+  near = difflib.get_close_matches(str(word), [str(k) for k in known], 1)
+  return near[0] if near else None
+
+
 def did_you_mean(word, known: Iterable) -> str:
   """The end of a sentence on a word nobody knows: '; did you mean 'adam'?'.
 
@@ -21,5 +32,5 @@ def did_you_mean(word, known: Iterable) -> str:
   Returns:
     '.' where nothing is near.
   """
-  near = difflib.get_close_matches(str(word), [str(k) for k in known], 1)
-  return f'; did you mean {near[0]!r}?' if near else '.'
+  near = nearest(word, known)
+  return '.' if near is None else f'; did you mean {near!r}?'
