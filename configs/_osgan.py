@@ -53,6 +53,7 @@ LOSSES = {
 }
 ROWS = tuple(LOSSES)
 UNLABELLED = tuple(row for row in ROWS if row != 'cgan')
+OWN = {'average': 'relgan', 'gp': 'wgan'}  # options of one row
 
 CELEBA = 202_599  # pictures; churches and FFHQ train on as many
 
@@ -85,11 +86,11 @@ def table1(arg, data, rows=ROWS, epochs=30, pictures=CELEBA, released=None):
   Raises:
     UserError: for an option that this entry does not have.
   """
-  args = options(
-    arg, loss=rows, scheme='one_stage', average=False, gp=False, released=False
-  )
-  for name, row in (('average', 'relgan'), ('gp', 'wgan')):
-    if args[name] and args.loss != row:
+  switches = [name for name, row in OWN.items() if row in rows]
+  switches = dict.fromkeys(switches + ['released'] * bool(released), False)
+  args = options(arg, loss=rows, scheme='one_stage', **switches)
+  for name, row in OWN.items():
+    if args.get(name) and args.loss != row:
       raise UserError(
         f"The config's option {name} is for loss={row}, not loss={args.loss}:"
         ' leave it out.'
@@ -104,8 +105,8 @@ def table1(arg, data, rows=ROWS, epochs=30, pictures=CELEBA, released=None):
   c.train.batch = 128
   c.train.steps = epochs * pictures // c.train.batch
   _make_row(c, args)
-  if args.released:
-    _as_released(c, args, epochs, released or {})
+  if args.get('released'):
+    _as_released(c, args, epochs, released)
   if args.test:
     c.data.resolution = 32  # quicker to compile, and nothing else depends on it
   return finish(c, args.test)
@@ -121,9 +122,9 @@ def _make_row(c, args) -> None:
     c.data.label = ''  # no other row has a condition
   if args.loss == 'sngan':
     c.discriminator.update(norm='none', spectral=True)
-  if args.average:
+  if args.get('average'):
     c.loss.name = 'relativistic_average'
-  if args.gp:
+  if args.get('gp'):
     c.penalties.wgan_gp.weight = 10.0
   elif args.loss == 'wgan':
     c.penalties.clip.limit = 0.01
@@ -132,7 +133,7 @@ def _make_row(c, args) -> None:
 def _as_released(c, args, epochs, released) -> None:
   """Changes a controlled config to the released run's settings."""
   found = released.get((args.loss, args.scheme))
-  if not found or args.gp:
+  if not found or args.get('gp'):
     raise UserError(
       "The config's option released is for what was released, and no run of"
       f' loss={args.loss} on these data with scheme={args.scheme} was, nor one'

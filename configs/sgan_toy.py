@@ -7,6 +7,11 @@ Figure 2 is loss=gan, Figures 3, 4, 8, 10 and 11 are loss=wgan_gp.
   python -m gan_jax.main --config=configs/sgan_toy.py
   python -m gan_jax.main --config=configs/sgan_toy.py:data=grid25,n=10,lr=1e-4
 
+Pictures, as in those figures: images/landscape_<step>.png has the samples of
+the local generators and the border that each local D draws beside the samples
+of G_0 on the level sets of D_0; images/landscape.gif has all of them. The
+paper's iterations 5, 10, 100 take --config.train.image_every=5.
+
 Options:
   n          number of local pairs; 0: a single one, the baseline; default 5
   loss       gan, wgan_gp or dragan; default gan
@@ -14,10 +19,6 @@ Options:
   share      part of the parameters common to local pairs; 0.5: the paper's N-SW
   simple     without messengers
   data       ring8, ring10, grid25 or swissroll; default ring8
-Pictures, as in those figures: images/landscape_<step>.png has the samples of
-the local generators and the border that each local D draws beside the samples
-of G_0 on the level sets of D_0; images/landscape.gif has all of them. The
-paper's iterations 5, 10, 100 take --config.train.image_every=5.
 Data: drawn on the spot. The paper gives no batch size, no weight of a penalty
 and no number of D's updates a step, I_D. Measured in docs/results.md: at the
 weight 10 of the methods' own papers, which penalise pictures, points hardly

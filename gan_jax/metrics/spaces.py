@@ -230,7 +230,7 @@ def _classifier(settings, devices) -> Space:
   if not where:
     raise UserError(
       'A metric in the space of a classifier needs one: train it'
-      ' (configs/classifier_cifar10.py, with --config.data.source of your'
+      ' (configs/classifier_cifar.py, with --config.data.source of your'
       ' data) and name its folder by --config.metrics.classifier=DIR'
       ' (--classifier=DIR).'
     )
@@ -240,7 +240,7 @@ def _classifier(settings, devices) -> Space:
   if not isinstance(network, tuple(CLASSIFIERS.values())):
     raise UserError(
       f'config.metrics.classifier = {where!r} is the run of a GAN: name the'
-      ' folder of a classifier (configs/classifier_cifar10.py).'
+      ' folder of a classifier (configs/classifier_cifar.py).'
     )
   height, width, channels = network.shape
   variables = jax.device_get(state.pair.d.variables)
