@@ -291,7 +291,7 @@ def load(spec: str, overrides=()):
   if get_config is None:
     raise UserError(
       f'--config={name} has no function get_config(arg), so that it is no'
-      f' config; {_listing(path.parent)}'
+      f' config: --config={path.parent} lists those there are.'
     )
   for key, text in overrides:
     override(config, key, text)

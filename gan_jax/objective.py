@@ -15,7 +15,7 @@ import jax.numpy as jnp
 
 from gan_jax import losses, networks
 from gan_jax.losses import PENALTIES, AdversarialLoss
-from gan_jax.networks import Judgement
+from gan_jax.networks.judgement import Judgement, per_sample
 from gan_jax.nn import latent
 from gan_jax.state import Player, stream
 
@@ -209,11 +209,6 @@ class Objective(NamedTuple):
     on_fake, _ = self.judge(d_params, d_stats, fake, labels)
     loss = self.loss.g_loss(on_real.logits, on_fake.logits, carried(d_stats))
     return loss, {'g_loss': loss}
-
-
-def per_sample(logits):
-  """[N] or [N, P] -> [N]: the mean of a sample's judgements."""
-  return logits.reshape(len(logits), -1).mean(axis=1)
 
 
 def initial_player(network: nn.Module, sample, optimizer, key) -> Player:

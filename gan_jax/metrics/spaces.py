@@ -31,8 +31,6 @@ from gan_jax.errors import UserError
 from gan_jax.metrics import resize
 from gan_jax.nn.conv import conv
 
-Array = jax.Array
-
 CHUNK = 32  # pictures at a time, all devices together
 _RANDOM_WIDTHS = (64, 128, 256, 512)
 _RANDOM_SIZE = 64

@@ -15,8 +15,8 @@ import numpy as np
 from gan_jax import experiment as experiment_lib
 from gan_jax import mesh
 from gan_jax.data.pipeline import samples_at
+from gan_jax.networks.judgement import per_sample
 from gan_jax.nn import latent
-from gan_jax.objective import per_sample
 from gan_jax.run import draw
 from gan_jax.sample import in_use, labels_of
 from gan_jax.state import TrainState
