@@ -27,6 +27,7 @@ import time
 
 from gan_jax.run.memory import restart_with_huge_pages
 
+CONFIGS = pathlib.Path(__file__).resolve().parent.parent / 'configs'
 LOSSES = ('dcgan_sym', 'dcgan', 'lsgan', 'geogan', 'relgan')
 SCHEMES = ('one_stage', 'two_stage')
 WIDTH, BATCH, COUNT = 32, 64, 10_000
@@ -35,9 +36,9 @@ CLASSIFIER_EPOCHS = 6
 
 def make_config(flags, loss='dcgan', scheme='one_stage', seed=0):
   """A controlled entry of OSGAN's Table 1, narrow."""
-  from gan_jax.presets import osgan
+  from gan_jax.config import load
 
-  c = osgan.table1(loss, 'cifar', f'scheme={scheme}')
+  c = load(f'{CONFIGS}/osgan_cifar.py:loss={loss},scheme={scheme}')
   with c.unlocked():
     c.data.source = flags.data
     c.data.channels = flags.channels

@@ -68,11 +68,11 @@ def use(c, args):
 
 def train_classifier(args, folder):
   """Trains the judge, or goes on; its accuracy on the test set."""
-  from gan_jax.presets import distillation
+  from gan_jax.config import load
   from gan_jax.run.folder import RunDir
   from gan_jax.train import train
 
-  c = distillation.classifier(args.data, 'depth=10')
+  c = load(f'{CONFIGS}/classifier_cifar.py:depth=10')
   shown = 4000 if args.quick else SHOWN
   with c.unlocked():
     use(c, args)

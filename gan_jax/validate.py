@@ -212,7 +212,7 @@ def _validate_classifier(config) -> None:
     raise UserError(
       f'config.loss.name = {name!r} needs a trained teacher: set'
       ' config.teacher to its network and the folder of its run, as'
-      ' configs/distill_cifar10.py does.'
+      ' configs/distill_cifar.py does.'
     )
   for role, registry in _networks(config).items():
     if registry is CLASSIFIERS:

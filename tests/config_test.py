@@ -17,7 +17,8 @@ from gan_jax.mesh import one_device
 from gan_jax.validate import validate, validate_shape
 from tests import small
 
-FILES = sorted((pathlib.Path(__file__).parent.parent / 'configs').glob('*.py'))
+CONFIGS = pathlib.Path(__file__).parent.parent / 'configs'
+FILES = list(config_lib.files(CONFIGS))
 SECTIONS = set(
   'data generator discriminator latent loss penalties tasks augment scheme'
   ' ensemble growth teacher optimizer ema train metrics mesh'.split()

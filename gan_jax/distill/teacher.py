@@ -45,7 +45,7 @@ def install(state: TrainState, section, facts: dict) -> TrainState:
   if not (path / 'config.json').exists():
     raise UserError(
       f'config.teacher.workdir = {section.workdir!r} holds no run: train the'
-      ' teacher first (configs/classifier_cifar10.py), or name its folder by'
+      ' teacher first (configs/classifier_cifar.py), or name its folder by'
       ' --config.teacher.workdir=DIR.'
     )
   theirs = RunDir(path).load_data() or {}

@@ -1,4 +1,4 @@
-"""What every discriminator returns."""
+"""What every discriminator returns, and its answer in one number a sample."""
 
 from collections.abc import Mapping
 from typing import NamedTuple

@@ -14,6 +14,7 @@ from gan_jax import experiment as experiment_lib
 from gan_jax import mesh as mesh_lib
 from gan_jax.data import order
 from gan_jax.metrics import path_length, registry, sets, spaces
+from gan_jax.networks.judgement import per_sample
 from gan_jax.nn import latent
 from gan_jax.restore import BEST
 from gan_jax.run import draw
@@ -220,7 +221,7 @@ def _make_judge(network):
   @jax.jit
   def judge(variables, samples, labels):
     judgement = network.apply(variables, samples, labels, train=False)
-    return judgement.logits.reshape(len(samples), -1).mean(axis=1)
+    return per_sample(judgement.logits)
 
   return judge
 

@@ -26,6 +26,7 @@ import jax
 from gan_jax import config as config_lib
 from gan_jax.errors import UserError
 from gan_jax.run import draw
+from gan_jax.run.write import whole
 
 log = logging.getLogger('gan_jax')
 
@@ -131,9 +132,8 @@ class RunDir:
 
   def _write(self, name: str, text: str) -> None:
     if self._writes:
-      scratch = self.path / f'.{name}.{os.getpid()}'
-      scratch.write_text(text)
-      scratch.replace(self.path / name)  # atomic: never half a file
+      with whole(self.path / name) as scratch:
+        scratch.write_text(text)
 
   def save_json(self, name: str, values: dict) -> None:
     """Writes a file of one JSON object, whole or not at all."""

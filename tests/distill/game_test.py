@@ -257,12 +257,12 @@ ONE = ('mesh.data', '1')  # device: less to compile
 
 
 def classifier(*overrides):
-  return load('classifier_cifar10.py:test', ONE, *overrides)
+  return load('classifier_cifar.py:test', ONE, *overrides)
 
 
 def distill(teacher, *overrides):
   where = ('teacher.workdir', str(teacher))
-  return load('distill_cifar10.py:test', ONE, where, *overrides)
+  return load('distill_cifar.py:test', ONE, where, *overrides)
 
 
 @pytest.fixture(name='teacher', scope='module')
@@ -367,7 +367,7 @@ def test_a_teacher_that_does_not_fit_is_refused(teacher, tmp_path):
 )
 def test_what_does_not_go_together_is_refused(overrides, words):
   with pytest.raises(UserError) as error:
-    validate(load('distill_cifar10.py:test', *overrides))
+    validate(load('distill_cifar.py:test', *overrides))
   assert words in str(error.value) and '\n' not in str(error.value)
 
 

@@ -200,7 +200,7 @@ def test_what_does_not_go_together_is_refused(section, values, words):
 
 
 def test_an_ensemble_of_classifiers_is_refused():
-  config = config_lib.load('configs/classifier_cifar10.py')
+  config = config_lib.load('configs/classifier_cifar.py')
   validate(config)
   config.ensemble.pairs = 2
   with pytest.raises(UserError, match='takes neither penalties nor an ens'):

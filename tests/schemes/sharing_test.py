@@ -69,10 +69,10 @@ def test_shared_layers_stay_equal_and_move_by_the_mean():
     if not share:  # from the same point, without sharing
       first = first.replace(local_pairs=states[0.5][0].local_pairs)
     (stage,), ((span, _),) = made.stages, made.spans
-    one, batch = made.make_step(stage), small.batch(stage.draws)
-    step = jax.jit(lambda state, one=one: one(state, {}, batch, span)[0])
-    second = step(first)
-    states[share] = first, second, step(second)
+    one = jax.jit(made.make_step(stage))
+    data = {}, small.batch(stage.draws), span
+    second, _ = one(first, *data)
+    states[share] = first, second, one(second, *data)[0]
   names = {  # of 4 layers counted by hand: 8, 8-8, 8-2 and 2-8, 8-8, 8-1
     'g': ({'Dense_2', 'Dense_1'}, {'Dense_0'}),
     'd': ({'Dense_0'}, {'Dense_1', 'Dense_2'}),
