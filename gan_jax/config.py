@@ -62,11 +62,10 @@ def table(config=None) -> settings_lib.Table:
       networks that it names. None for the networks' names alone; there is no
       teacher then.
   """
-  name_in = lambda role: config[role].get('name') if role in config else None
-  roles = {
-    role: networks.settings(role, name_in(role) if config else None)
-    for role in networks.ROLES
-  }
+  roles = {role: networks.settings(role) for role in networks.ROLES}
+  for role, own in roles.items() if config else ():
+    name = config.get(role, {}).get('name', own['name'].default)
+    roles[role] = networks.settings(role, name)
   if config and config.get('teacher'):
     roles['teacher'] |= distill.TEACHER
   else:
@@ -167,7 +166,8 @@ def finish(config, test: bool = False):
       config.data.split = 'train[:90%]'
       config.data.test_split = 'train[90%:]'
     config.ensemble.pairs = min(config.ensemble.pairs, 2)
-    config.latent.size = 8
+    if config.scheme.name != 'alone':  # a classifier's has no use for it
+      config.latent.size = 8
     config.metrics.samples = 64
     with config.train.unlocked():
       config.train.update(

@@ -45,13 +45,16 @@ SETTINGS = {  # of either player
   ),
   'decay': Setting(
     0.1,
-    'factor on the rate at each point of decay_at',
+    'factor on the rate after each number of images in decay_at',
     low=0.0,
     high=1.0,
     when={'decay_at': True},
   ),
   'decay_at': Setting(
-    (), 'those points, in real images: 1000000,2000000', entry=int, low=1
+    (),
+    'numbers of images after which the rate falls, such as 1000000,2000000',
+    entry=int,
+    low=1,
   ),
 }
 CLIP = {

@@ -101,7 +101,8 @@ class Setting:
             + did_you_mean(entry, self.choices)
           )
     elif not (right and all(map(self._is_inside, entries))):
-      raise UserError(f'{shown} must be {self.allowed()}.')
+      what = f' ({self.text})' if self.text else ''
+      raise UserError(f'{shown} must be {self.allowed()}{what}.')
     if self.filled and not entries:
       raise UserError(f'{shown} is empty: it must be {self.allowed()}.')
 
@@ -296,7 +297,7 @@ def check(table: Table, section, path: str = '') -> None:
     if key not in table:
       have = f' It has: {", ".join(sorted(table))}.' if table else ''
       raise UserError(
-        f'{join("config", path)} has no setting {key!r}{_for(section)}'
+        f'{f"config.{path}".rstrip(".")} has no setting {key!r}{_for(section)}'
         + did_you_mean(key, table)
         + have
       )

@@ -48,7 +48,9 @@ def validate(config) -> None:
   Raises:
     UserError: one sentence on the first setting that cannot work.
   """
-  metrics.check_names(config.metrics.names)  # it knows numbers as well
+  names = config.metrics.names
+  if not isinstance(names, str) and all(isinstance(n, str) for n in names):
+    metrics.check_names(names)  # it knows the names of numbers as well
   settings.check(config_lib.table(config), config)
   _validate_metrics(config)
   if config.loss.name in distill.LOSSES:
