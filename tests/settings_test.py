@@ -436,12 +436,8 @@ def test_a_loss_from_outside_brings_its_setting(monkeypatch):
 def test_help_shows_every_setting():
   text = help_lib.explain('all')
   assert all(len(line) <= 80 for line in text.splitlines())
-  flat = ' '.join(text.split())
-  for path, setting in ALL.items():
-    section, _, key = path.rpartition('.')
-    assert f'  {key} ' in text
-    if setting.kind is float and not setting.choices and setting.low == 0.0:
-      assert 'at least 0.0' in flat
+  for path in ALL:
+    assert f'\n  {path.rpartition(".")[2]} ' in text
   for section in config_lib.defaults():
     assert section in ('tasks', 'growth') or f'config.{section}' in text
 
