@@ -19,6 +19,7 @@ from gan_jax import losses, main, networks, restore, settings
 from gan_jax.errors import UserError
 from gan_jax.run.folder import RunDir
 from gan_jax.settings import Setting
+from gan_jax.train import train
 from gan_jax.validate import validate
 from tests import small
 
@@ -308,6 +309,16 @@ def test_a_setting_with_effect_is_not_named():
   # Nor is one whose default came back from JSON as a list.
   again = config_lib.from_json(config_lib.to_json(small.config()))
   assert config_lib.unused(again) == []
+
+
+def test_training_says_what_has_no_effect(tmp_path, caplog):
+  config = small.config(
+    data=dict(source='toy:ring9'), scheme=dict(name='one_stage', fakes='shared')
+  )
+  with pytest.raises(UserError, match='ring8'):  # it ends there, in no time
+    train(config, tmp_path)
+  assert "config.scheme.fakes = 'shared' has no effect" in caplog.text
+  assert 'scheme.fakes' in (tmp_path / 'log.txt').read_text()
 
 
 @pytest.mark.parametrize('file', CONFIGS, ids=lambda f: f.stem)
