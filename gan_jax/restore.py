@@ -62,11 +62,8 @@ def open_run(workdir, overrides=()) -> Opened:
       f'--workdir={workdir} holds no run: train one there first, or name'
       ' the folder of one that exists.'
     )
-  config = run.load_config()
+  config = config_lib.filled(run.load_config())
   with config.unlocked():
-    # A run of an earlier version has settings of `metrics` to gain.
-    for key, value in config_lib.defaults().metrics.items():
-      config.metrics[key] = config.metrics.get(key, value)
     # What is measured while training is not asked for here.
     config.metrics.update(every=0, best='')
   for key, text in overrides:

@@ -21,7 +21,7 @@ import jax.numpy as jnp
 
 from gan_jax.errors import UserError
 from gan_jax.networks.judgement import Judgement, per_sample
-from gan_jax.settings import Setting, Table
+from gan_jax.settings import INT32, Setting, Table, only_when
 from gan_jax.state import At, stream
 
 TERMS = 'terms'  # the entry of params and the collection of stats
@@ -40,18 +40,20 @@ READS = frozenset(
 # What a main pass gives. A term with an update of its own makes its passes.
 OF_THE_PASS = READS - {'opponent'}
 
-# The settings that every term has, beside its own.
-SETTINGS = {
-  'weight': Setting(0.0, 'factor of the term; 0.0: off', low=0.0),
-  'every': Setting(
-    1, 'steps between two evaluations; the term counts that often', low=1
-  ),
-  'phase': Setting(
-    'with',
-    'in the update of the main loss, or in an update of its own after it',
-    choices=('with', 'after'),
-  ),
-}
+
+def _settings(text: str) -> Table:
+  """The settings that every term has, beside its own."""
+  return {
+    'weight': Setting(0.0, f'factor of {text}; 0.0: off', low=0.0),
+    'every': Setting(
+      1, 'at steps that this divides, times this', low=1, high=INT32
+    ),
+    'phase': Setting(
+      'with',
+      'in the update of the main loss, or in one of its own after it',
+      choices=('with', 'after'),
+    ),
+  }
 
 
 class View(NamedTuple):
@@ -145,16 +147,21 @@ class Kind(NamedTuple):
 
   Attributes:
     make: (**own settings) -> Term.
-    settings: its own, by name; `SETTINGS` come on top.
+    text: what it is, as briefly as a table wants it.
+    settings: its own, by name; weight, every and phase come on top.
   """
 
   make: Callable[..., Term]
+  text: str
   settings: Table = {}
 
-  @property
-  def table(self) -> Table:
-    """All settings of its section."""
-    return SETTINGS | dict(self.settings)
+
+def settings(registry: Mapping[str, Kind]) -> Table:
+  """The table of the section that chooses among kinds of terms."""
+  return {
+    name: only_when(_settings(kind.text) | kind.settings, weight=True)
+    for name, kind in registry.items()
+  }
 
 
 def build(registry: Mapping[str, Kind], section) -> dict[str, Term]:

@@ -310,7 +310,7 @@ def test_a_term_on_scores_of_fakes_leaves_the_symmetric_path():
 
 
 def test_a_term_that_reads_the_main_pass_has_no_update_of_its_own():
-  registry = {'decode': terms_lib.Kind(tiny.decode)}
+  registry = {'decode': terms_lib.Kind(tiny.decode, 'a decoder')}
   section = {'decode': {'weight': 1.0, 'phase': 'after', 'every': 2}}
   with pytest.raises(UserError, match='reads features_real'):
     terms_lib.build(registry, section)

@@ -7,6 +7,7 @@ added to D's loss.
 
 import dataclasses
 
+from gan_jax import settings
 from gan_jax.losses import adversarial
 from gan_jax.losses.adversarial import AdversarialLoss
 from gan_jax.losses.penalties import PENALTIES
@@ -30,14 +31,9 @@ LOSSES = {
   'fisher': adversarial.Fisher(),
 }
 
-# The keys of `config.loss` that a loss takes, beside its name.
-SETTINGS = {
-  'fisher': ('rho',),
-}
-
 
 def build_loss(section) -> AdversarialLoss:
   """The loss of `config.loss`: its name and the settings it has."""
   loss = LOSSES[section.name]
-  settings = {key: section[key] for key in SETTINGS.get(section.name, ())}
-  return dataclasses.replace(loss, **settings) if settings else loss
+  own = {key: section[key] for key in settings.of(loss)}
+  return dataclasses.replace(loss, **own) if own else loss

@@ -15,7 +15,7 @@ from gan_jax.settings import Setting
 from gan_jax.terms import Kind, Term
 
 
-def _kind(function, reads=(), **settings) -> Kind:
+def _kind(function, text: str, reads=(), **settings) -> Kind:
   """The kind of a term of D that is a function of a view and settings."""
 
   def make(**chosen) -> Term:
@@ -26,7 +26,7 @@ def _kind(function, reads=(), **settings) -> Kind:
       reads=frozenset(reads),
     )
 
-  return Kind(make, settings)
+  return Kind(make, text, settings)
 
 
 def _sample_gradients(view, x):
@@ -47,7 +47,7 @@ def _per_sample(key, x, sampler):
   return sampler(key, (len(x),) + (1,) * (x.ndim - 1))
 
 
-def wgan_gp(view, *, target: float = 1.0):
+def wgan_gp(view, *, target: float):
   """Gradient penalty between real and fake samples.
 
   Gulrajani et al. 2017, eq. 3, (|grad D(x)| - t)^2 at x between a real and a
@@ -60,7 +60,7 @@ def wgan_gp(view, *, target: float = 1.0):
   return jnp.mean((norms - target) ** 2) / target**2
 
 
-def dragan(view, *, noise: float = 0.5):
+def dragan(view, *, noise: float):
   """Gradient penalty around real samples (Kodali et al. 2017).
 
   (|grad D(x)| - 1)^2 at x = real + noise * std(real) * U[0, 1]: every element
@@ -87,18 +87,20 @@ def drift(view):
 
 
 PENALTIES = {
-  # It looks at fakes, but not at what D says of them.
   'wgan_gp': _kind(
     wgan_gp,
+    '(|grad D| - target)^2 between real and fake samples',
+    # It looks at fakes, but not at what D says of them.
     reads=['made'],
-    target=Setting(1.0, 'the norm that it draws gradients to', above=0.0),
+    target=Setting(1.0, 'the norm that gradients are drawn to', above=0.0),
   ),
   'dragan': _kind(
     dragan,
+    '(|grad D| - 1)^2 around real samples',
     noise=Setting(
-      0.5, "width of the noise around real samples, in the data's std", low=0.0
+      0.5, "how far around them, in the batch's deviations", low=0.0
     ),
   ),
-  'r1': _kind(r1),
-  'drift': _kind(drift, reads=['scores_real']),
+  'r1': _kind(r1, '|grad D|^2 / 2 at real samples'),
+  'drift': _kind(drift, 'D^2 at real samples', reads=['scores_real']),
 }

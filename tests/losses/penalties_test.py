@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from gan_jax.losses import PENALTIES, penalties
 from gan_jax.networks import Made
 
+OWN = {'wgan_gp': dict(target=1.0), 'dragan': dict(noise=0.5)}
 KEY = jax.random.key(0)
 RNG = np.random.default_rng(0)
 REAL = np.float32(RNG.normal(size=(5, 4, 4, 2)))
@@ -46,7 +47,7 @@ def test_wgan_gp_on_a_linear_score(target):
 def test_wgan_gp_looks_between_real_and_fake():
   """The norm of the gradient of a quadratic is that of the point itself."""
   ones, threes = np.ones((4000, 1, 1, 1)), 3 * np.ones((4000, 1, 1, 1))
-  got = penalties.wgan_gp(View(quadratic, ones, threes))
+  got = penalties.wgan_gp(View(quadratic, ones, threes), target=1.0)
   # E (x - 1)^2 for x uniform on [1, 3] is 4 / 3.
   np.testing.assert_allclose(got, 4 / 3, rtol=0.05)
 
@@ -58,10 +59,12 @@ def test_wgan_gp_draws_one_position_a_sample():
     return 0.5 * (x[:, 0, 0, 0] - x[:, 0, 1, 0]) ** 2
 
   zeros, ones = np.zeros((3, 1, 2, 1)), np.ones((3, 1, 2, 1))
-  assert penalties.wgan_gp(View(judge, zeros, ones)) == 1.0
+  assert penalties.wgan_gp(View(judge, zeros, ones), target=1.0) == 1.0
   # The draws differ from sample to sample: a quadratic D sees it.
   norms = [
-    penalties.wgan_gp(View(quadratic, zeros, ones, key=jax.random.key(k)))
+    penalties.wgan_gp(
+      View(quadratic, zeros, ones, key=jax.random.key(k)), target=1.0
+    )
     for k in range(3)
   ]
   assert len(set(map(float, norms))) == 3
@@ -69,10 +72,10 @@ def test_wgan_gp_draws_one_position_a_sample():
 
 def test_dragan_looks_around_the_real_samples_only():
   flat = np.full((6, 2, 2, 1), 2.0, np.float32)  # no spread: no noise
-  got = penalties.dragan(View(quadratic, flat, FAKE))
+  got = penalties.dragan(View(quadratic, flat, FAKE), noise=0.5)
   np.testing.assert_allclose(got, (4.0 - 1.0) ** 2, rtol=1e-6)
   np.testing.assert_allclose(
-    penalties.dragan(View(linear, REAL, FAKE)),
+    penalties.dragan(View(linear, REAL, FAKE), noise=0.5),
     (np.linalg.norm(W) - 1) ** 2,
     rtol=1e-4,
   )
@@ -98,6 +101,6 @@ def test_a_flat_score_gives_finite_gradients(name):
     judge = lambda x: w * jnp.sum(x, (1, 2, 3))
     view = View(judge, REAL, FAKE, judge(REAL))
     view.carried = {}
-    return PENALTIES[name].make().value({}, view)[0]
+    return PENALTIES[name].make(**OWN.get(name, {})).value({}, view)[0]
 
   assert np.isfinite(jax.grad(loss)(0.0))

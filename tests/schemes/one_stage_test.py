@@ -265,8 +265,8 @@ def test_penalties_reach_d_only(scheme, loss):
     'simultaneous': simultaneous.gradients,
   }[scheme]
   penalties = {
-    name: PENALTIES[name].make()._replace(weight=0.7)
-    for name in ('wgan_gp', 'r1', 'drift')
+    name: PENALTIES[name].make(**own)._replace(weight=0.7)
+    for name, own in (('wgan_gp', dict(target=1.0)), ('r1', {}), ('drift', {}))
   }
   d, real, fake = draw(Critic(), LOSSES[loss], seed=4)
   found = {}
