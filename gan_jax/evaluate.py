@@ -14,7 +14,6 @@ from gan_jax.run.checkpoints import Checkpoints
 
 log = logging.getLogger('gan_jax')
 
-WHICH = ('newest', 'all', 'follow')
 _POLL = 5.0  # seconds between two looks for a new checkpoint
 
 

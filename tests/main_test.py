@@ -11,7 +11,7 @@ import time
 
 import pytest
 
-from gan_jax import main
+from gan_jax import flags, main
 from gan_jax.mesh import one_device
 from gan_jax.restore import restore
 from gan_jax.run.checkpoints import Checkpoints
@@ -63,6 +63,9 @@ LONG = (
   '--config.train.checkpoint_every=20',
   '--config.train.log_every=5',
   '--config.train.image_every=100',
+  '--config.metrics.every=50',
+  '--config.metrics.names=frechet_pixels',
+  '--config.metrics.best=frechet_pixels',
 )
 
 
@@ -95,11 +98,23 @@ def test_killed_at_random_it_ends_bit_identical(undisturbed, tmp_path):
   assert a.step == b.step == 300
   assert small.identical(a.state, b.state)
   # The log has every step once, as if nothing had happened.
-  losses = [
-    [(line['step'], line['d_loss']) for line in RunDir(d).lines()]
-    for d in (undisturbed, tmp_path)
-  ]
-  assert losses[0] == losses[1]
+  # Nor do its evaluations, its best state and its pictures tell a difference.
+  losses, lines, best, pictures = zip(*map(left, (undisturbed, tmp_path)))
+  assert losses[0] == losses[1] and len(losses[0]) == 60
+  assert lines[0] == lines[1] and len(lines[0]) == 6
+  assert best[0] == best[1]
+  assert pictures[0] == pictures[1] and len(pictures[0]) == 4
+
+
+def left(folder):
+  """What a run leaves beside its state."""
+  run = RunDir(folder)
+  return (
+    [(ln['step'], ln['d_loss']) for ln in run.lines() if 'd_loss' in ln],
+    run.lines('evaluate.jsonl'),
+    (folder / 'best.json').read_text(),
+    {file.name: file.read_bytes() for file in (folder / 'images').iterdir()},
+  )
 
 
 @pytest.mark.parametrize('name', ['SIGTERM', 'SIGINT'])
@@ -170,6 +185,10 @@ def test_a_mistake_shows_no_traceback_and_fails():
   status, output = run(*TRAIN, '--config.data.source=folder:/no/such/folder')
   assert status == 1 and 'Traceback' not in output
   assert output.startswith('gan_jax: ') and output.count('\n') == 1
+
+
+def test_every_mode_has_a_job():
+  assert set(main.JOBS) == set(flags.MODES)
 
 
 def test_help_needs_no_jax_and_shows_examples():
