@@ -136,6 +136,7 @@ def run(flags, loss, scheme, seed, core):
   from gan_jax import experiment as experiment_lib
   from gan_jax.data import open_source
   from gan_jax.data.pipeline import samples_at
+  from gan_jax.engine import Engine
   from gan_jax.mesh import one_device
   from gan_jax.metrics.frechet import frechet
   from gan_jax.run import draw
@@ -145,20 +146,18 @@ def run(flags, loss, scheme, seed, core):
   config = make_config(flags, loss, scheme, seed)
   source, mesh = open_source(config.data), one_device()
   made = experiment_lib.build(config, source.shape, len(source.classes))
-  feed = experiment_lib.make_feed(config, made, source, mesh)
-  state = experiment_lib.initial_state(made, seed, mesh)
-  train_step = experiment_lib.compile_step(made, feed.decode, mesh)
-  batches = feed.batches(0)
-  state, metrics = train_step(state, feed.table, next(batches))
+  engine = Engine(config, made, source, mesh)
+  engine.enter(0)
+  state, metrics = engine.step(engine.first())
   jax.block_until_ready(metrics)
 
   start, steps = time.process_time(), 1
   while time.process_time() - start < flags.seconds:
     before = metrics
-    state, metrics = train_step(state, feed.table, next(batches))
+    state, metrics = engine.step(state)
     jax.block_until_ready(before)
     steps += 1
-  batches.close()
+  engine.close()
 
   count = min(COUNT, len(source))
   sampler = Sampler(config, made)

@@ -10,8 +10,10 @@ from gan_jax import distill, ema, mesh, objective, optimizer, state
 from gan_jax.data.augment import random_crop
 from gan_jax.data.pipeline import Feed
 from gan_jax.distill import game as distill_game
-from gan_jax.schemes import SCHEMES, ensemble
-from gan_jax.state import Span, Stage
+from gan_jax.nn.levels import faded, reduce_to
+from gan_jax.schemes import SCHEMES, ensemble, growth
+from gan_jax.schemes.growth import Growth
+from gan_jax.state import Stage
 from gan_jax.validate import validate_shape
 
 
@@ -20,9 +22,9 @@ class Experiment(NamedTuple):
 
   Attributes:
     objective: the game the pair plays.
-    stages: what each compiled step is made for, in order.
-    spans: the stretches of training in order, each with the index of its stage.
+    growth: what is trained when: stages and the stretches of training.
     init: root key -> the first TrainState.
+    renew: a TrainState -> the same with fresh optimisers.
     make_step: stage -> step(state, constants, batch, span, on=None), which
       gives (state, metrics), is pure and not yet compiled; `on` is the mesh for
       an ensemble to spread its pairs over.
@@ -31,9 +33,9 @@ class Experiment(NamedTuple):
   """
 
   objective: objective.Objective | distill_game.Distillation
-  stages: tuple[Stage, ...]
-  spans: tuple[tuple[Span, int], ...]
+  growth: Growth
   init: Callable
+  renew: Callable
   make_step: Callable
   constants: Mapping[str, Callable]
 
@@ -67,18 +69,17 @@ def build(config, shape, classes: int) -> Experiment:
   if config.ensemble.pairs:
     draws = ensemble.draws(config.ensemble, draws)
   stage = Stage(0, config.train.batch, draws, images)
-  return assemble(config, game, shape, (stage,), ((Span(), 0),))
+  return assemble(config, game, shape, growth.none(stage))
 
 
-def assemble(config, game, shape, stages, spans) -> Experiment:
+def assemble(config, game, shape, grown: Growth) -> Experiment:
   """The functions of a game that is trained in stages.
 
   Args:
     config: a validated config.
     game: see `build_game`.
     shape: of one sample of the data.
-    stages: see `Experiment`.
-    spans: see `Experiment`.
+    grown: see `Experiment`.
   """
   rules = optimizer.build(config, game.terms)
   scheme = SCHEMES[config.scheme.name]
@@ -125,9 +126,20 @@ def assemble(config, game, shape, stages, spans) -> Experiment:
 
     return step
 
-  return Experiment(
-    game, stages, spans, init, make_step, constants_of(game, sample)
-  )
+  def renew(train_state):
+    fresh = lambda player, rule: (
+      player and player.replace(opt=rule.init(player.params))
+    )
+    both = lambda pair: state.Pair(
+      fresh(pair.g, rules.g), fresh(pair.d, rules.d)
+    )
+    pairs = train_state.local_pairs
+    return train_state.replace(
+      pair=both(train_state.pair), local_pairs=pairs and jax.vmap(both)(pairs)
+    )
+
+  constants = constants_of(game, sample)
+  return Experiment(game, grown, init, renew, make_step, constants)
 
 
 def prepare(section, stage: Stage, batch, at, key):
@@ -146,27 +158,8 @@ def prepare(section, stage: Stage, batch, at, key):
   if section.crop:
     image = random_crop(image, state.stream(key, 'crop'), section.crop)
   if stage.resolution:
-    image = fade(reduce_to(image, stage.resolution), at.alpha)
+    image = faded(reduce_to(image, stage.resolution), at.alpha)
   return batch.replace(image=image)
-
-
-def reduce_to(image, side: int):
-  """Area averages of pictures [..., H, W, C]: [..., side, side, C]."""
-  *lead, height, width, channels = image.shape
-  blocks = (side, height // side, side, width // side, channels)
-  return jnp.mean(image.reshape(*lead, *blocks), (-4, -2))
-
-
-def fade(image, alpha):
-  """Pictures between the level below and their own (ProGAN, Figure 2).
-
-  Args:
-    image: [..., H, W, C].
-    alpha: 0: the level below, nearest neighbours; 1: as they are.
-  """
-  below = reduce_to(image, image.shape[-2] // 2)
-  below = below.repeat(2, -3).repeat(2, -2)
-  return below + alpha * (image - below)
 
 
 def constants_of(game, sample) -> dict[str, Callable]:
@@ -176,7 +169,16 @@ def constants_of(game, sample) -> dict[str, Callable]:
   return {distill_game.TEACHER: lambda key: game.first_teacher(sample, key)}
 
 
-def make_feed(config, stage: Stage, source, on) -> Feed:
+def constants_like(experiment: Experiment):
+  """Shapes and types of the frozen networks' variables, by name."""
+  key = jax.random.key(0)
+  return {
+    name: jax.eval_shape(first, key)
+    for name, first in experiment.constants.items()
+  }
+
+
+def make_feed(config, stage: Stage, source, on, offset: int = 0) -> Feed:
   """The batches of a stage: see `data.pipeline.Feed`."""
   return Feed(
     source,
@@ -187,6 +189,7 @@ def make_feed(config, stage: Stage, source, on) -> Feed:
     mesh=on,
     device_budget_mb=config.data.device_budget_mb,
     workers=config.data.workers,
+    offset=offset,
   )
 
 
@@ -223,15 +226,27 @@ def compile_step(experiment: Experiment, stage: Stage, decode, on):
   )
 
 
-def initial_state(experiment: Experiment, seed: int, on):
-  """The first TrainState of a run, on its mesh."""
-  # It runs once, so a CPU need not optimise it: on two cores a DCGAN's random
-  # draws take 1 s to compile in place of 13.
+def quickly(function, on, out=None):
+  """A function compiled to run once.
+
+  A CPU need not optimise it: on two cores a DCGAN's random draws take 1 s to
+  compile in place of 13.
+
+  Args:
+    function: of arrays.
+    on: the mesh it runs on.
+    out: shardings of what it gives; None: whole on every device.
+  """
   quick = {'xla_backend_optimization_level': 0}
   on_cpu = on.devices.flat[0].platform == 'cpu'
-  init = jax.jit(
-    experiment.init,
-    out_shardings=mesh.of_state(on),
+  return jax.jit(
+    function,
+    out_shardings=out or mesh.replicated(on),
     compiler_options=quick if on_cpu else None,
   )
+
+
+def initial_state(experiment: Experiment, seed: int, on):
+  """The first TrainState of a run, on its mesh."""
+  init = quickly(experiment.init, on, mesh.of_state(on))
   return init(jax.random.key(seed))

@@ -46,7 +46,7 @@ def train(config, workdir) -> None:
     )
     state = start(config, run, engine, observers, checkpoints)
     first, total = int(state.step), config.train.steps
-    clock = Clock(total, engine.images(1))
+    clock = Clock(total, engine.images)
     look(run, clock, overdue(observers, first), first, engine, state)
     signals.defer()
     for step in range(first + 1, total + 1):

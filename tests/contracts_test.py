@@ -16,7 +16,7 @@ from gan_jax import terms as terms_lib
 from gan_jax.data.augment import Augmentation
 from gan_jax.data.pipeline import Batch
 from gan_jax.errors import UserError
-from gan_jax.schemes import SCHEMES
+from gan_jax.schemes import SCHEMES, growth
 from gan_jax.state import At, Span, Stage, stream
 from tests import small, tiny
 
@@ -39,7 +39,7 @@ def built(game, scheme='two_stage', pairs=0, **sections):
   draws = SCHEMES[scheme].draws(c.scheme)
   count = pairs * 3 if pairs else draws
   stage = Stage(0, N, count, draws * N)
-  return experiment.assemble(c, game, tiny.SHAPE, (stage,), ((Span(), 0),))
+  return experiment.assemble(c, game, tiny.SHAPE, growth.none(stage))
 
 
 def batch(draws, seed=0):
@@ -58,7 +58,7 @@ def trained(scheme, pairs=0, steps=6):
   """The states and metrics of a run with all terms, step by step."""
   made = built(tiny.game(tiny.terms(scheme != 'one_stage')), scheme, pairs)
   state = quickly(made.init)(jax.random.key(0))
-  (stage,), ((span, _),) = made.stages, made.spans
+  (span,), (stage,), _ = made.growth
   step = quickly(made.make_step(stage))
   states, metrics = [state], []
   for k in range(steps):
@@ -158,7 +158,9 @@ def sgd_step(scheme, found, **more):
   made = built(game, scheme, optimizer=dict(generator=SGD, discriminator=SGD))
   state = quickly(made.init)(jax.random.key(0))
   one = batch(1)
-  new, metrics = quickly(made.make_step(made.stages[0]))(state, {}, one, Span())
+  new, metrics = quickly(made.make_step(made.growth.stages[0]))(
+    state, {}, one, Span()
+  )
   return state, new, one, metrics, game
 
 
@@ -268,7 +270,9 @@ def test_an_update_of_its_own_moves_the_network_and_that_term_alone():
   game = tiny.game(found)
   made = built(game)
   state = quickly(made.init)(jax.random.key(0))
-  new, _ = quickly(made.make_step(made.stages[0]))(state, {}, batch(1), Span())
+  new, _ = quickly(made.make_step(made.growth.stages[0]))(
+    state, {}, batch(1), Span()
+  )
   rules, d = optimizer.build(config(), found), new.pair.d
   ones = jax.tree.map(jnp.ones_like, d.params)
   at = At(jnp.int32(1), jnp.int32(N), jnp.float32(1))

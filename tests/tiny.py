@@ -13,21 +13,16 @@ import jax.numpy as jnp
 
 from gan_jax import losses
 from gan_jax.networks import Judgement, Made, Start
+from gan_jax.nn.levels import double, fade, reduce_to
 from gan_jax.objective import Objective
 from gan_jax.terms import Term
 
 SHAPE, Z, WIDE = (8, 8, 1), 5, 6
 
 
-def up(x):
-  """[N, H, W, C] -> [N, 2H, 2W, C], nearest neighbours."""
-  return x.repeat(2, 1).repeat(2, 2)
-
-
 def down(x):
   """[N, H, W, C] -> [N, H/2, W/2, C], means of 2 x 2."""
-  n, h, w, c = x.shape
-  return x.reshape(n, h // 2, 2, w // 2, 2, c).mean((2, 4))
+  return reduce_to(x, x.shape[1] // 2)
 
 
 class Generator(nn.Module):
@@ -62,11 +57,11 @@ class Generator(nn.Module):
     features = {'4': x}
     if self.resolution == 4 and not self.is_initializing():
       return Made(rgb, features)
-    x = jnp.tanh(self.second(up(x)) * (1 + styles[:, None, None, :]))
+    x = jnp.tanh(self.second(double(x)) * (1 + styles[:, None, None, :]))
     features['8'] = x
-    below = up(rgb)
+    below = double(rgb)
     whole = self.rgb_8(x) + 0.5 * below
-    return Made(below + alpha * (whole - below), features)
+    return Made(fade(below, whole, alpha), features)
 
   def __call__(self, z, labels=None, *, train, alpha=1.0):
     styles = self.styles(z, labels, train=train)
@@ -86,7 +81,7 @@ class Discriminator(nn.Module):
   def __call__(self, x, labels=None, *, train, alpha=1.0):
     del labels, train
     whole = x.shape[1] == 8
-    big, features = (x if whole else up(x)), {}
+    big, features = (x if whole else double(x)), {}
     # All levels' layers exist from the start, whichever are passed through.
     h8 = nn.leaky_relu(nn.Dense(WIDE, name='from_8')(big), 0.2)
     h8 = nn.leaky_relu(nn.Dense(WIDE, name='block_8')(h8), 0.2)
@@ -94,7 +89,7 @@ class Discriminator(nn.Module):
     h = nn.leaky_relu(nn.Dense(WIDE, name='from_4')(small), 0.2)
     if whole:
       features['8'] = h8
-      h = h + alpha * (down(h8) - h)
+      h = fade(h, down(h8), alpha)
     features['4'] = h
     h = jnp.tanh(nn.Dense(WIDE, name='block_4')(h)).reshape(len(x), -1)
     return Judgement(nn.Dense(1, name='score')(h)[:, 0], features)

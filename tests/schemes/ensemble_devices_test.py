@@ -42,7 +42,7 @@ def compiled(config, mesh):
   """A compiled step with its arguments."""
   source = open_source(config.data)
   made = experiment.build(config, source.shape, len(source.classes))
-  (stage,), ((span, _),) = made.stages, made.spans
+  (span,), (stage,), _ = made.growth
   feed = experiment.make_feed(config, stage, source, mesh)
   state = experiment.initial_state(made, 0, mesh)
   raw = next(feed.batches(0))
@@ -161,7 +161,7 @@ def test_convolutions_of_pairs_keep_the_fast_path():
   config = config_lib.load('configs/sgan_cifar.py:test')
   made = experiment.build(config, (32, 32, 3), 0)
   shapes = jax.eval_shape(made.init, jax.random.key(0))
-  (stage,), ((span, _),) = made.stages, made.spans
+  (span,), (stage,), _ = made.growth
   batch = small.batch(stage.draws, shape=(32, 32, 3))
   text = str(jax.make_jaxpr(made.make_step(stage))(shapes, {}, batch, span))
   assert 'conv_general_dilated' not in text

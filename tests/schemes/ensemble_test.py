@@ -50,7 +50,7 @@ class Game:
     )
     state = experiment.initial_state(self.made, 0, one_device())
     self.pair, self.pairs = state.pair, state.local_pairs
-    self.draws = self.made.stages[0].draws
+    self.draws = self.made.growth.stages[0].draws
     self.batch = small.batch(self.draws)
     self.step = jax.jit(
       lambda pair, pairs, batch, key: self.group.step(
@@ -391,4 +391,4 @@ def test_without_an_ensemble_nothing_is_stacked():
   config = small.config()
   made = experiment.build(config, small.SHAPE, 0)
   state = jax.eval_shape(made.init, jax.random.key(0))
-  assert state.local_pairs is None and made.stages[0].draws == 1
+  assert state.local_pairs is None and made.growth.stages[0].draws == 1

@@ -406,7 +406,7 @@ def test_fishers_multiplier_is_part_of_the_state():
   built = experiment.build(made, small.SHAPE, 0)
   state = built.init(jax.random.key(0))
   assert state.pair.d.stats[LOSS]['multiplier'] == 0
-  step = jax.jit(built.make_step(built.stages[0]))
-  new, _ = step(state, {}, small.batch(1), built.spans[0][0])
+  step = jax.jit(built.make_step(built.growth.stages[0]))
+  new, _ = step(state, {}, small.batch(1), built.growth.spans[0])
   assert new.pair.d.stats[LOSS]['multiplier'] != 0
   assert losses.build_loss(made.loss).rho == 0.5

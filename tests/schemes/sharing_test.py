@@ -68,7 +68,7 @@ def test_shared_layers_stay_equal_and_move_by_the_mean():
     first = experiment.initial_state(made, 0, one_device())
     if not share:  # from the same point, without sharing
       first = first.replace(local_pairs=states[0.5][0].local_pairs)
-    (stage,), ((span, _),) = made.stages, made.spans
+    (span,), (stage,), _ = made.growth
     one = jax.jit(made.make_step(stage))
     data = {}, small.batch(stage.draws), span
     second, _ = one(first, *data)

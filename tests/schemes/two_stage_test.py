@@ -53,7 +53,7 @@ def expected(made, pair, batch, d_steps, fakes):
 @pytest.mark.parametrize('d_steps', [1, 3])
 def test_step_is_algorithm_1(d_steps, fakes):
   config, made, pair = game(d_steps=d_steps, fakes=fakes)
-  assert made.stages[0].draws == d_steps
+  assert made.growth.stages[0].draws == d_steps
   batch = small.batch(d_steps)
   step = two_stage.make_step(
     made.objective, optimizer.build(config), config.scheme
