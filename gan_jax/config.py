@@ -13,6 +13,7 @@ import runpy
 import ml_collections
 
 from gan_jax.errors import UserError
+from gan_jax.run import identity
 
 
 def _section(**keys):
@@ -105,6 +106,9 @@ def defaults() -> ml_collections.ConfigDict:
     keep=3,  # newest checkpoints
     milestone_every=0,  # checkpoints at multiples of this stay; 0: none
     tensorboard=True,  # if the tf extra is installed
+    # Settings or sections that a run may change when it goes on, beside those
+    # that only say how long, how often and where: run/identity.py.
+    change=(),
   )
   c.metrics = _section(  # of --mode=evaluate, and of training if `every` is on
     names=('scores', 'frechet_pixels'),  # all: gan_jax/metrics/registry.py
@@ -296,17 +300,5 @@ def from_json(text: str) -> ml_collections.ConfigDict:
 
 def differences(old, new) -> list[str]:
   """What changed between two configs: 'train.batch: 64 -> 32', ..."""
-
-  def flat(tree, prefix=''):
-    if not isinstance(tree, dict):
-      return {prefix[:-1]: tree}
-    items = [flat(v, f'{prefix}{k}.') for k, v in tree.items()]
-    return {k: v for item in items for k, v in item.items()}
-
-  a, b = (flat(json.loads(to_json(c))) for c in (old, new))
-  missing = '(none)'
-  return [
-    f'{key}: {a.get(key, missing)} -> {b.get(key, missing)}'
-    for key in sorted(a | b)
-    if a.get(key, missing) != b.get(key, missing)
-  ]
+  a, b = (json.loads(to_json(config)) for config in (old, new))
+  return list(identity.changes(a, b).values())

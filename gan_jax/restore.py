@@ -1,5 +1,7 @@
 """Opens a run that exists, for the modes that use one."""
 
+import dataclasses
+import json
 import pathlib
 from typing import Any, NamedTuple
 
@@ -9,6 +11,8 @@ from gan_jax import config as config_lib
 from gan_jax import experiment as experiment_lib
 from gan_jax.errors import UserError
 from gan_jax.mesh import of_state
+from gan_jax.networks import CLASSIFIERS, DISCRIMINATORS, GENERATORS
+from gan_jax.run import identity
 from gan_jax.run.checkpoints import Checkpoints
 from gan_jax.run.folder import RunDir
 from gan_jax.state import TrainState
@@ -54,19 +58,14 @@ def open_run(workdir, overrides=()) -> Opened:
   Raises:
     UserError: if there is no run, or for another setting.
   """
-  path = pathlib.Path(workdir)
-  run = RunDir(path) if (path / 'config.json').exists() else None
-  facts = run and run.load_data()
-  if not facts:
+  run = RunDir(pathlib.Path(workdir))
+  config, facts = stored_config(run), run.load_data()
+  if not (config and facts):
     raise UserError(
       f'--workdir={workdir} holds no run: train one there first, or name'
       ' the folder of one that exists.'
     )
-  config = run.load_config()
   with config.unlocked():
-    # A run of an earlier version has settings of `metrics` to gain.
-    for key, value in config_lib.defaults().metrics.items():
-      config.metrics[key] = config.metrics.get(key, value)
     # What is measured while training is not asked for here.
     config.metrics.update(every=0, best='')
   for key, text in overrides:
@@ -83,6 +82,95 @@ def open_run(workdir, overrides=()) -> Opened:
   return Opened(run, config, experiment)
 
 
+def stored_config(run: RunDir):
+  """The config that a folder's run was last started with, or None.
+
+  What a run of an older version has not stored is filled up with defaults.
+
+  Raises:
+    UserError: if config.json is damaged.
+  """
+  stored = run.load_config()
+  if stored is None:
+    return None
+  config = config_lib.defaults().to_dict()
+  try:
+    _fill(config, stored)
+    return config_lib.from_json(json.dumps(config))
+  except (TypeError, ValueError, AttributeError) as error:
+    raise UserError(
+      f'{run.path / "config.json"} is no config ({error}): restore it from a'
+      ' copy, or delete it and go on with the config that --config names.'
+    ) from None
+
+
+def _fill(defaults: dict, stored: dict, path: str = '') -> None:
+  """Puts what was stored in the place of the defaults.
+
+  Raises:
+    TypeError: if something stored is not of the type of its default.
+  """
+  for key, value in stored.items():
+    default, where = defaults.get(key), f'{path}{key}'
+    if isinstance(default, dict) and isinstance(value, dict):
+      _fill(default, value, f'{where}.')
+      continue
+    kinds = {float: (float, int), tuple: list, type(None): object}
+    kind = kinds.get(type(default), type(default))
+    if not isinstance(value, kind):
+      raise TypeError(f'{where} is {type(value).__name__}')
+    defaults[key] = value
+
+
+def check_identity(run: RunDir, config) -> list[str]:
+  """Refuses to go on with another experiment than a folder holds.
+
+  Writes nothing. A run that was converted and has not been trained has
+  networks, and no other identity yet.
+
+  Args:
+    run: the folder; one without a run takes any.
+    config: what the run would go on with.
+
+  Returns:
+    What has changed and may, in words.
+
+  Raises:
+    UserError: if a setting has changed that `config.train.change` does not
+      name; the sentence shows the difference.
+  """
+  before = stored_config(run)
+  if before is None:
+    return []
+  a, b = (
+    _complete(json.loads(config_lib.to_json(c))) for c in (before, config)
+  )
+  saved = Checkpoints(run.checkpoints)
+  converted = saved.steps() == [0]
+  saved.close()
+  networks = ('generator', 'discriminator')
+  free = [f'{name}.*' for name in b if converted and name not in networks]
+  return identity.check(run.path, a, b, config.train.change, free)
+
+
+def _complete(config: dict) -> dict:
+  """A config with all settings of its networks, the defaults included."""
+  networks = CLASSIFIERS | DISCRIMINATORS
+  known = {
+    'generator': GENERATORS,
+    'discriminator': networks,
+    'teacher': networks,
+  }
+  for role, registry in known.items():
+    section = config[role]
+    network = registry.get(section.get('name'))
+    for field in dataclasses.fields(network) if network else ():
+      own = field.name not in ('shape', 'classes', 'parent', 'name')
+      if own and field.default is not dataclasses.MISSING:
+        section.setdefault(field.name, field.default)
+  return json.loads(json.dumps(config))
+
+
 def checkpoints(run: RunDir, kept: str = '') -> Checkpoints:
   """The checkpoints of a run that another process may be writing to.
 
@@ -96,7 +184,7 @@ def checkpoints(run: RunDir, kept: str = '') -> Checkpoints:
   folder = run.path / BEST if kept == BEST else run.checkpoints
   if not folder.exists():
     raise UserError(_NONE_BEST if kept == BEST else _NONE.format(folder))
-  return Checkpoints(folder, read_only=True)
+  return Checkpoints(folder)
 
 
 _NONE = (

@@ -19,9 +19,9 @@ from gan_jax.mesh import check_batch, make_mesh
 from gan_jax.observe.accuracy import Accuracy
 from gan_jax.observe.landscape import Landscape
 from gan_jax.observe.scores import InTraining
-from gan_jax.restore import like
+from gan_jax.restore import check_identity, like, restore
 from gan_jax.run.checkpoints import Checkpoints
-from gan_jax.run.folder import RunDir
+from gan_jax.run.folder import RunDir, facts_of
 from gan_jax.run.memory import give_back_freed_memory
 from gan_jax.run.progress import Clock, StopSignals, memory_gb, short
 from gan_jax.sample import Preview
@@ -113,12 +113,13 @@ def prepare(config, run: RunDir) -> tuple[Job, TrainState]:
   Raises:
     UserError: for whatever the user can put right.
   """
-  # Devices and data.
+  # Devices and data. Nothing is written before all has been checked.
+  changed = check_identity(run, config)
   mesh = make_mesh(config.mesh, ensemble.parts(config.ensemble))
   check_batch(mesh, config.train.batch)  # before a long scan
   source = open_source(config.data)
   log.info(source.report)
-  run.save_data(source)
+  run.check_data(source, config.train.change)
 
   # The functions of this config.
   experiment = experiment_lib.build(config, source.shape, len(source.classes))
@@ -141,12 +142,17 @@ def prepare(config, run: RunDir) -> tuple[Job, TrainState]:
   checkpoints = Checkpoints(
     run.checkpoints, config.train.keep, config.train.milestone_every
   )
-  state = start(config, run, checkpoints, experiment, mesh)
+  state = start(config, checkpoints, experiment, source, mesh)
   step = int(state.step)
   if step >= config.train.steps:
     log.info('Nothing to do: step %d of %d.', step, config.train.steps)
-  run.save_config(config)
+  for change in changed:
+    log.info('Changed since the last start: %s', change)
+  run.begin()
+  run.save_data(source)
+  run.save_config(config_lib.to_json(config))
   run.rewind(step)
+  checkpoints.drop_after(step)
   if evaluation:
     evaluation.rewind(step)
   if config.train.tensorboard:
@@ -176,31 +182,18 @@ def compiled_step(experiment, feed: Feed, mesh) -> Callable:
   return compiled
 
 
-def start(config, run: RunDir, checkpoints: Checkpoints, experiment, mesh):
+def start(config, checkpoints: Checkpoints, experiment, source, mesh):
   """The state to go on from.
 
   Raises:
-    UserError: if the folder's checkpoints are of other networks; the message
-      has the settings that changed.
+    UserError: if the folder's checkpoints are of other networks, or there is
+      no teacher where one is needed.
   """
-  before = run.load_config()
-  changed = config_lib.differences(before, config) if before else []
-  try:
-    restored = checkpoints.restore(like(experiment, mesh))
-  except UserError as error:
-    if not changed:
-      raise
-    raise UserError(
-      f'{error} Changed since that run: {"; ".join(changed)}. Take the old'
-      ' settings back or choose another --workdir.'
-    ) from None
+  restored = checkpoints.restore(like(experiment, mesh))
   if restored is None:
     state = experiment_lib.initial_state(experiment, config.train.seed, mesh)
-    return teacher.install(state, config.teacher, run.load_data())
-  for change in changed:
-    log.info('Changed since the last start: %s', change)
+    return teacher.install(state, config.teacher, facts_of(source), restore)
   step, state = restored
-  checkpoints.drop_after(step)
   log.info('Going on from step %d.', step)
   return state
 
@@ -287,6 +280,7 @@ def stop_if_diverged(run: RunDir, step: int, state, metrics) -> None:
     f'Training has diverged: {", ".join(bad) or "a weight"} is not finite at'
     f' step {step}. That state is saved in {run.path / "diverged"}; the'
     f' checkpoints in {run.checkpoints} are from before. Lower the learning'
-    ' rates (--config.optimizer.discriminator.lr=...) and run the command'
-    ' again to go on from the newest.'
+    ' rates (--config.optimizer.discriminator.lr=...'
+    ' --config.train.change=optimizer) and run the command again to go on from'
+    ' the newest.'
   )

@@ -21,7 +21,7 @@ def compare(
   *,
   weights: str = '',
   resizer: str = 'tf1_bilinear',
-  classifier: str = '',
+  classifier=None,
   devices=None,
 ) -> dict[str, Any]:
   """Scores one set of pictures against another.
@@ -35,7 +35,8 @@ def compare(
     weights: files of feature networks, separated by commas; '': those in the
       cache folder, see `gan_jax.convert.weights`.
     resizer: in front of FID's Inception, one of `resize.RESIZERS`.
-    classifier: the folder of a classifier's run, for its space.
+    classifier: the run of a classifier, for its space: what
+      `gan_jax.restore.restore(folder, gan_jax.mesh.one_device())` gives.
     devices: to compute features on; None for all local ones.
 
   Returns:

@@ -4,6 +4,7 @@ import hashlib
 import json
 import logging
 import math
+import types
 
 import jax
 import numpy as np
@@ -15,7 +16,7 @@ from gan_jax import mesh as mesh_lib
 from gan_jax.data import order
 from gan_jax.metrics import path_length, registry, sets, spaces
 from gan_jax.nn import latent
-from gan_jax.restore import BEST
+from gan_jax.restore import BEST, restore
 from gan_jax.run import draw
 from gan_jax.run.checkpoints import Checkpoints
 from gan_jax.sample import in_use, labels_of
@@ -62,9 +63,12 @@ class Evaluator:
     self._whole = mesh_lib.replicated(mesh)
     # Even, so that LPIPS's pairs of samples are the same on all devices.
     self._chunk = -(-CHUNK // (2 * mesh.size)) * 2 * mesh.size
+    wanted, given = registry.spaces_of(self._names), dict(section)
+    if 'classifier' in wanted and section.classifier:
+      given['classifier'] = restore(section.classifier, mesh_lib.one_device())
+    given = types.SimpleNamespace(**given)
     self._spaces = {
-      name: spaces.open_space(name, section, devices)
-      for name in registry.spaces_of(self._names)
+      name: spaces.open_space(name, given, devices) for name in wanted
     }
     self._reals = min(section.reals or section.samples, len(source))
     self._rows = order.indices(0, np.arange(self._reals), len(source))
@@ -295,7 +299,7 @@ class InTraining:
     """Evaluates; keeps the state if it is the best so far."""
     numbers = self._evaluator(state)
     beside = {'step': step, 'images': step * self._images_per_step}
-    write(self._run, beside | self._scores.against | numbers, self._main)
+    write(self._run, beside | self._evaluator.against | numbers, self._main)
     main = {k: v for k, v in numbers.items() if k in self._main}
     self._run.metrics(step, {'images': beside['images'], **main})
     self._run.curves()

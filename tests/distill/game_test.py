@@ -319,7 +319,7 @@ def test_a_teacher_that_does_not_fit_is_refused(teacher, tmp_path):
     made = experiment.build(config, (32, 32, 3), 10)
     state = jax.eval_shape(made.init, KEY)
     with pytest.raises(UserError) as error:
-      install(state, config.teacher, ours)
+      install(state, config.teacher, ours, restore)
     assert words in str(error.value) and '\n' not in str(error.value)
 
 
