@@ -9,7 +9,6 @@ constants.json         of each file its hash, and where it came from
 import hashlib
 import json
 import pathlib
-import zipfile
 
 import jax
 import numpy as np
@@ -59,17 +58,13 @@ def load(folder, name: str, like):
   if entry is None:
     return None
   file = folder / 'constants' / f'{name}.npz'
-  try:
-    whole = _sha256(file) == entry['sha256']
-    with np.load(file, allow_pickle=False) as held:
-      arrays = {path: held[path] for path in held} if whole else {}
-  except (OSError, ValueError, KeyError, TypeError, zipfile.BadZipFile):
-    whole = False
-  if not whole:
+  if not file.is_file() or _sha256(file) != entry.get('sha256'):
     raise UserError(
       f'{file} is damaged or gone: restore it from a copy of the run; it came'
       f' from {entry.get("origin", "elsewhere")}.'
     )
+  with np.load(file, allow_pickle=False) as held:
+    arrays = {path: held[path] for path in held}
   wanted = _flat(like)
   kind = lambda x: (tuple(x.shape), np.dtype(x.dtype))
   for path in sorted(wanted | arrays):

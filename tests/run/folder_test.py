@@ -1,6 +1,10 @@
 """The run directory: what it writes, and what a killed writer leaves."""
 
 import json
+import os
+import pathlib
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -11,6 +15,8 @@ from gan_jax.errors import UserError
 from gan_jax.restore import stored_config
 from gan_jax.run.folder import RunDir
 from tests import small
+
+ROOT = pathlib.Path(__file__).parents[2]
 
 
 def test_a_half_written_line_is_dropped(tmp_path):
@@ -23,6 +29,52 @@ def test_a_half_written_line_is_dropped(tmp_path):
   run.rewind(2)
   text = (tmp_path / 'metrics.jsonl').read_text()
   assert [json.loads(line)['step'] for line in text.splitlines()] == [1, 2]
+
+
+def test_a_torn_line_hides_no_other(tmp_path, caplog):
+  """Half lines of killed writers, lines that are none, in the middle."""
+  run, file = RunDir(tmp_path), tmp_path / 'evaluate.jsonl'
+  run.append('evaluate.jsonl', {'step': 1})
+  for torn in (b'{"step": 2, "fi', b'\xff\xfe{', b'[3]', b'{"fid": 1}', b'7'):
+    with open(file, 'ab') as stream:
+      stream.write(torn)
+    run.append('evaluate.jsonl', {'step': 4})
+  found = [line['step'] for line in run.lines('evaluate.jsonl')]
+  assert found == [1, 4, 4, 4, 4, 4]
+  run.lines('evaluate.jsonl')
+  assert caplog.text.count('5 damaged line(s) are left out') == 1
+
+
+def test_lines_of_two_processes_are_whole(tmp_path):
+  script = (
+    'import sys; from gan_jax.run.folder import RunDir\n'
+    'run = RunDir(sys.argv[1])\n'
+    'for i in range(300): run.append("x.jsonl", {"step": i, "x": "y" * 3000})'
+  )
+  processes = [
+    subprocess.Popen([sys.executable, '-c', script, tmp_path], cwd=ROOT)
+    for _ in range(2)
+  ]
+  assert [process.wait(120) for process in processes] == [0, 0]
+  steps = [line['step'] for line in RunDir(tmp_path).lines('x.jsonl')]
+  assert sorted(steps) == sorted([*range(300), *range(300)])
+
+
+def test_text_is_utf_8_whatever_the_locale(tmp_path):
+  script = (
+    'import sys, logging; from gan_jax.run.folder import RunDir\n'
+    'with RunDir(sys.argv[1]) as run:\n'
+    '  run.begin()\n'
+    '  logging.getLogger("gan_jax").info("gro\\xdf")\n'
+    '  run.save_config("{\\"a\\": \\"gro\\xdf\\"}")\n'
+  )
+  env = os.environ | {'LC_ALL': 'C', 'PYTHONUTF8': '0'}
+  env['PYTHONCOERCECLOCALE'] = '0'
+  subprocess.run(
+    [sys.executable, '-c', script, tmp_path], cwd=ROOT, env=env, check=True
+  )
+  assert RunDir(tmp_path).load_config() == {'a': 'gro\xdf'}
+  assert 'gro\xdf' in (tmp_path / 'log.txt').read_text(encoding='utf-8')
 
 
 def test_the_config_comes_back(tmp_path):

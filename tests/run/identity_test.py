@@ -131,10 +131,11 @@ def test_another_experiment_is_refused_without_a_trace(run, name, steps):
 
 
 def test_how_long_how_often_and_where_are_free(run):
-  c = config(
-    train=dict(steps=6, log_every=1, image_every=3, keep=1, checkpoint_every=1)
+  c = config().unlock()
+  c.train.update(
+    steps=6, log_every=1, image_every=3, keep=1, checkpoint_every=1
   )
-  train(c, run)
+  train(c.lock(), run)
   assert [line['step'] for line in RunDir(run).lines()][-1] == 6
   assert RunDir(run).load_config()['train']['steps'] == 6
 
