@@ -1,128 +1,117 @@
 """The config of a run: its sections, its shrunken test form, its checks.
 
 A config file's `get_config(arg)` starts from `defaults()`, sets what its
-experiment needs and returns `finish(config, ...)`. Every choice is checked
-in validate.py, before anything compiles.
+experiment needs and returns `finish(config, ...)`. The settings stand in tables
+beside the functions that use them; `table` puts them together. Every choice is
+checked in validate.py, before anything compiles.
 """
 
+import collections
 import difflib
 import json
+import logging
 import pathlib
 import runpy
 
 import ml_collections
 
-from gan_jax.errors import UserError
+from gan_jax import data, distill, ema, losses, mesh, networks, optimizer
+from gan_jax import schemes as schemes_lib
+from gan_jax import settings as settings_lib
+from gan_jax.data import augment
+from gan_jax.errors import UserError, did_you_mean
+from gan_jax.losses import penalties
+from gan_jax.metrics import registry as metrics
+from gan_jax.nn import latent
 from gan_jax.run import identity
+from gan_jax.schemes import ensemble_checks
+from gan_jax.settings import INT32, Setting
+
+log = logging.getLogger('gan_jax')
+
+TRAIN = {
+  'seed': Setting(0, 'of everything drawn', low=0, high=2**32 - 1),
+  'batch': Setting(64, 'real images in one minibatch', low=1, high=2**20),
+  'steps': Setting(20_000, 'of training, in all', low=1, high=INT32),
+  'log_every': Setting(
+    100, 'steps between two lines of metrics', low=1, high=INT32
+  ),
+  'image_every': Setting(
+    1000, 'steps between two grids of samples', low=1, high=INT32
+  ),
+  'checkpoint_every': Setting(
+    1000, 'steps between two checkpoints', low=1, high=INT32
+  ),
+  'keep': Setting(3, 'newest checkpoints', low=1, high=INT32),
+  'milestone_every': Setting(
+    0,
+    'checkpoints at multiples of this many steps stay; 0: none',
+    low=0,
+    high=INT32,
+  ),
+  'tensorboard': Setting(
+    True, 'write files for TensorBoard, if the tf extra is installed'
+  ),
+  'change': Setting(
+    (),
+    'settings or sections that a run may change when it goes on, beside those'
+    ' that only say how long, how often and where',
+  ),
+}
 
 
-def _section(**keys):
-  return ml_collections.ConfigDict(keys)
+def table(config=None) -> settings_lib.Table:
+  """Every setting there is, in the form of a config.
+
+  Args:
+    config: a run's: the sections of its networks then have the settings of the
+      networks that it names. None for the networks' names alone; there is no
+      teacher then.
+  """
+  roles = {role: networks.settings(role) for role in networks.ROLES}
+  for role, own in roles.items() if config else ():
+    name = config.get(role, {}).get('name', own['name'].default)
+    roles[role] = networks.settings(role, name)
+  if config and config.get('teacher'):
+    roles['teacher'] |= distill.TEACHER
+  else:
+    roles['teacher'] = {}
+  own = collections.ChainMap(distill.LOSSES, losses.LOSSES)
+  loss = Setting(
+    'non_saturating',
+    'what the two players minimise; of the last four, a classifier or student',
+    choices=own,
+  )
+  return {
+    'data': data.SETTINGS,
+    **roles,
+    'latent': latent.SETTINGS,
+    'loss': {
+      'name': loss,
+      **settings_lib.by_choice(
+        {name: settings_lib.of(chosen) for name, chosen in own.items()}
+      ),
+    },
+    'penalties': penalties.SETTINGS | {'clip': optimizer.CLIP},  # of D
+    'tasks': {},  # none yet: FastGAN and GLeaD bring theirs
+    'augment': augment.SETTINGS,
+    'scheme': schemes_lib.settings(),
+    'ensemble': ensemble_checks.SETTINGS,
+    'growth': {},  # none yet: ProGAN brings it
+    'optimizer': {
+      'generator': optimizer.SETTINGS,
+      'discriminator': optimizer.SETTINGS,
+    },
+    'ema': ema.SETTINGS,
+    'train': TRAIN,
+    'metrics': metrics.SETTINGS,
+    'mesh': mesh.SETTINGS,
+  }
 
 
 def defaults() -> ml_collections.ConfigDict:
   """All sections with their defaults; only the networks are left to name."""
-  c = ml_collections.ConfigDict()
-  c.data = _section(
-    source='digits',  # digits, tfds:NAME, folder:PATH, npz:, idx:, toy:, text:
-    split='train',  # or a part of it: train[:90%]
-    test_split='',  # what a classifier's accuracy is measured on
-    test_source='',  # where that split is; '': in the same source
-    # Pixels a side after resize and crop (0: as they are); of text, characters
-    # that a line is cut to.
-    resolution=32,
-    channels=3,  # 1 or 3
-    filter='lanczos',  # of the resize: lanczos, bicubic, bilinear, box
-    background='white',  # what transparency is laid on: white or black
-    max_bad=0.05,  # share of unreadable files above which a run refuses
-    conditional=False,  # give the labels to the networks
-    label='',  # of tfds: the feature that is the class; '': the first one
-    device_budget_mb=1024,  # sets up to this size live on the device
-    workers=0,  # processes that read larger sets; 0: threads
-    data_dir='',  # where TFDS keeps its data sets; '': its default
-  )
-  c.generator = _section(name='dcgan')  # other keys: the network's fields
-  c.discriminator = _section(name='dcgan')
-  c.latent = _section(size=100, distribution='normal')
-  c.teacher = _section()  # of kd, dfad, zskt: workdir of its run, network
-  c.loss = _section(
-    name='non_saturating',
-    rho=1e-6,  # fisher
-    temperature=4.0,  # kd
-    alpha=0.9,  # kd: share of the teacher's answers, the rest is the labels'
-    attention=0.0,  # zskt: weight of the attention transfer
-  )
-  c.penalties = _section(  # of D; a weight of 0.0 is off
-    wgan_gp=_section(weight=0.0, target=1.0),
-    dragan=_section(weight=0.0, noise=0.5),
-    r1=_section(weight=0.0),
-    drift=_section(weight=0.0),
-    clip=_section(limit=0.0),  # of every weight of D; 0.0: no clipping
-  )
-  c.tasks = _section()  # none yet: FastGAN and GLeaD bring theirs
-  c.augment = _section(
-    mirror=False,
-    crop=0,  # pixels of border, of which a window of the old size is cut
-  )
-  # d_steps and fakes: two_stage only.
-  c.scheme = _section(name='two_stage', d_steps=1, fakes='fresh')
-  c.ensemble = _section(  # SGAN; the names are explained in README.md
-    pairs=0,  # local pairs that train the global one; 0: no ensemble
-    messengers=True,  # False: G_0 against the local Ds (simplified SGAN)
-    reduce='mean',  # of G_0's and of D_0's N gradients; sum: Algorithm 1
-    real='fresh',  # a real minibatch for each pair; shared: one for all
-    noise='fresh',  # latent vectors for each pair; shared: the same for all
-    messenger_opt='copied',  # optimiser state of messengers; or fresh
-    g_updates='once',  # of G_0 a step; each: one for each local pair
-    weight_sharing=0.0,  # share of parameters that local pairs have in common
-  )
-  c.growth = _section()  # none yet: ProGAN brings it
-  player = dict(
-    name='adam',
-    lr=2e-4,
-    b1=0.5,
-    b2=0.999,
-    eps=1e-8,
-    weight_decay=0.0,
-    decay=0.1,  # factor on lr at each of the points below
-    decay_at=(),  # in real images
-  )
-  c.optimizer = _section(
-    generator=_section(**player), discriminator=_section(**player)
-  )
-  c.ema = _section(  # of G
-    name='half_life',  # half_life, decay, or none
-    half_life=10_000.0,  # images
-    ramp_up=0.05,  # the half-life is at most this share of images so far
-    decay=0.999,  # per step, for name = 'decay'
-  )
-  c.train = _section(
-    seed=0,
-    batch=64,  # real images in one minibatch
-    steps=20_000,
-    log_every=100,  # steps; so are the four below
-    image_every=1000,
-    checkpoint_every=1000,
-    keep=3,  # newest checkpoints
-    milestone_every=0,  # checkpoints at multiples of this stay; 0: none
-    tensorboard=True,  # if the tf extra is installed
-    # Settings or sections that a run may change when it goes on, beside those
-    # that only say how long, how often and where: run/identity.py.
-    change=(),
-  )
-  c.metrics = _section(  # of --mode=evaluate, and of training if `every` is on
-    names=('scores', 'frechet_pixels'),  # all: gan_jax/metrics/registry.py
-    samples=2000,  # generated for each draw
-    reals=0,  # of the data, in a fixed random order; 0: as many, if there are
-    draws=1,  # sets of samples; of 2 and more mean and deviation are given
-    every=0,  # steps between evaluations while training; 0: none
-    best='',  # the number whose best state is kept in best/, such as 'fid'
-    resizer='tf1_bilinear',  # in front of FID's Inception; see resize.py
-    weights='',  # files, comma between; '': the cache folder's: weights.py
-    classifier='',  # folder of the classifier's run of frechet_classifier
-  )
-  c.mesh = _section(data=0, pair=0)  # devices an axis; 0: all there are
-  return c
+  return ml_collections.ConfigDict(settings_lib.values(table()))
 
 
 def options(arg: str | None, **allowed):
@@ -183,7 +172,8 @@ def finish(config, test: bool = False):
       config.data.split = 'train[:90%]'
       config.data.test_split = 'train[90%:]'
     config.ensemble.pairs = min(config.ensemble.pairs, 2)
-    config.latent.size = 8
+    if config.scheme.name != 'alone':  # a classifier's has no use for it
+      config.latent.size = 8
     config.metrics.samples = 64
     with config.train.unlocked():
       config.train.update(
@@ -245,47 +235,26 @@ def override(config, path: str, text: str) -> None:
     UserError: for an unknown path or a value of another type.
   """
   *parents, leaf = path.split('.')
-  section, seen = config, 'config'
+  section, entry, seen = config, table(config), 'config'
   for key in [*parents, leaf]:
-    if not isinstance(section, ml_collections.ConfigDict) or key not in section:
-      known = (
-        sorted(section)
-        if isinstance(section, ml_collections.ConfigDict)
-        else []
-      )
-      close = difflib.get_close_matches(key, known, 1)
+    is_section = isinstance(section, ml_collections.ConfigDict)
+    known = sorted(section) if is_section else []
+    if key not in known:
       raise UserError(
         f'--config.{path}: {seen} has no {key!r}'
-        + (f'; did you mean {close[0]!r}?' if close else '.')
+        + did_you_mean(key, known)
         + (f' It has: {", ".join(known)}.' if known else '')
       )
     section, parent, seen = section[key], section, f'{seen}.{key}'
+    entry = entry.get(key, {})
   if isinstance(section, ml_collections.ConfigDict):
     raise UserError(
       f'--config.{path}={text}: {seen} is a section; set one of'
       f' {", ".join(f"{seen}.{k}" for k in sorted(section))}.'
     )
-  parent[leaf] = _parse(path, text, section)
-
-
-def _parse(path: str, text: str, old):
-  """Text as a value of the type of `old`."""
-  if isinstance(old, bool):
-    words = {'true': True, '1': True, 'false': False, '0': False}
-    if text.lower() in words:
-      return words[text.lower()]
-  elif isinstance(old, tuple | list):  # a list: of a run's config.json
-    words = filter(None, text.strip('()').replace(' ', '').split(','))
-    return tuple(int(word) if word.isdigit() else word for word in words)
-  else:
-    try:
-      return type(old)(text)
-    except ValueError:
-      pass
-  raise UserError(
-    f'--config.{path}={text}: must be of type {type(old).__name__}, like'
-    f' {old!r}.'
-  )
+  if not isinstance(entry, Setting):  # `validate` says that there is none
+    entry = Setting(section, '')
+  parent[leaf] = entry.parse(path, text)
 
 
 def to_json(config) -> str:
@@ -302,3 +271,72 @@ def differences(old, new) -> list[str]:
   """What changed between two configs: 'train.batch: 64 -> 32', ..."""
   a, b = (json.loads(to_json(config)) for config in (old, new))
   return list(identity.changes(a, b).values())
+
+
+def filled(config) -> ml_collections.ConfigDict:
+  """The config of a stored run, as this version of the program has it.
+
+  What it lacks is filled up with defaults, what nobody knows any more is left
+  out, and the log says so.
+
+  Args:
+    config: as `from_json` gives it, or as JSON has it; it stays as it is.
+
+  Returns:
+    A locked config.
+
+  Raises:
+    TypeError: if a section is none.
+  """
+  made, unknown = settings_lib.fill(table(config), config)
+  if unknown:
+    log.warning(
+      'The stored config has what this version does not know; left out: %s.',
+      ', '.join(unknown),
+    )
+  return ml_collections.ConfigDict(made).lock()
+
+
+def unused(config) -> list[str]:
+  """A sentence on each setting that was changed and that nothing reads.
+
+  Args:
+    config: a validated one.
+  """
+  known = table(config)
+  found = settings_lib.unused(known, config)
+  name = config.loss.name
+  for path, why in _idle(distill.LOSSES.get(name)).items():
+    section, entry = config, known
+    for key in path.split('.'):
+      section, entry = section[key], entry[key]
+    tree = {path: entry}, {path: section}
+    found += [
+      f'config.{key} has no effect with config.loss.name = {name!r}, {why}.'
+      for key in settings_lib.changed(*tree)
+    ]
+  return found
+
+
+def _idle(loss) -> dict[str, str]:
+  """What a game does not look at: paths, and why.
+
+  Args:
+    loss: of a classifier or a student; None for a GAN's.
+  """
+  if loss is None:
+    no_test = 'which measures no accuracy'
+    return {
+      'teacher': 'which has no teacher',
+      'data.test_split': no_test,
+      'data.test_source': no_test,
+    }
+  idle = {'data.conditional': 'which gives no labels to the networks'}
+  if not loss.has_teacher:
+    idle['teacher'] = 'which has no teacher'
+  if loss.data_free:
+    idle['augment'] = 'which looks at no real sample'
+  else:
+    parts = ('generator', 'latent', 'ema', 'optimizer.generator')
+    idle |= dict.fromkeys(parts, 'which trains no generator')
+  return idle

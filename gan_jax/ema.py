@@ -3,7 +3,35 @@
 import jax
 import jax.numpy as jnp
 
+from gan_jax.settings import Setting
 from gan_jax.state import Average, Player
+
+SETTINGS = {
+  'name': Setting(
+    'half_life',
+    'how the average of G forgets: by images, by steps; none: there is none',
+    choices=('half_life', 'decay', 'none'),
+  ),
+  'half_life': Setting(
+    10_000.0,
+    'real images after which a state counts half',
+    low=1.0,
+    when={'name': ('half_life',)},
+  ),
+  'ramp_up': Setting(
+    0.05,
+    'the half-life is at most this share of the images so far; 0.0: no limit',
+    low=0.0,
+    when={'name': ('half_life',)},
+  ),
+  'decay': Setting(
+    0.999,
+    'weight of the old average a step',
+    low=0.0,
+    below=1.0,
+    when={'name': ('decay',)},
+  ),
+}
 
 
 def start(player: Player) -> Average:

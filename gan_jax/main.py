@@ -12,6 +12,11 @@ from gan_jax.run.memory import restart_with_huge_pages
 
 def run(flags, overrides) -> None:
   """Does the job of `flags.mode`. Raises UserError for a user's mistake."""
+  if flags.help:
+    from gan_jax.help import explain
+
+    print(explain(flags.help))
+    return
   from gan_jax import config as config_lib  # imports JAX: not for --help
 
   if flags.mode == 'convert':
@@ -57,7 +62,7 @@ def run(flags, overrides) -> None:
 def main() -> None:
   """Parses, sets up what every mode shares, runs, and words the mistakes."""
   flags, overrides = flags_lib.parse(sys.argv[1:])
-  if flags.help:
+  if flags.help == '':
     print(flags_lib.HELP)
     return
   # Compiled steps are kept between runs: a resumed run starts in seconds.

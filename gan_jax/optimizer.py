@@ -8,12 +8,59 @@ import jax
 import jax.numpy as jnp
 import optax
 
+from gan_jax.settings import Setting
 from gan_jax.state import Player
 
 RULES = {
   'adam': lambda c, lr: optax.adam(lr, b1=c.b1, b2=c.b2, eps=c.eps),
   'rmsprop': lambda c, lr: optax.rmsprop(lr, decay=c.b2, eps=c.eps),
   'sgd': lambda c, lr: optax.sgd(lr, momentum=c.b1 or None),
+}
+
+SETTINGS = {  # of either player
+  'name': Setting('adam', 'the update rule', choices=RULES),
+  'lr': Setting(2e-4, 'learning rate', low=0.0),
+  'b1': Setting(
+    0.5,
+    'momentum: memory of the gradients',
+    low=0.0,
+    below=1.0,
+    when={'name': ('adam', 'sgd')},
+  ),
+  'b2': Setting(
+    0.999,
+    'memory of their squares',
+    low=0.0,
+    below=1.0,
+    when={'name': ('adam', 'rmsprop')},
+  ),
+  'eps': Setting(
+    1e-8,
+    'what keeps the division by their root finite',
+    above=0.0,
+    when={'name': ('adam', 'rmsprop')},
+  ),
+  'weight_decay': Setting(
+    0.0, 'L2: this share of the weights is added to the gradient', low=0.0
+  ),
+  'decay': Setting(
+    0.1,
+    'factor on the rate after each number of images in decay_at',
+    low=0.0,
+    high=1.0,
+    when={'decay_at': True},
+  ),
+  'decay_at': Setting(
+    (),
+    'numbers of images after which the rate falls, such as 1000000,2000000',
+    entry=int,
+    low=1,
+  ),
+}
+CLIP = {
+  'limit': Setting(
+    0.0, 'every weight of D stays in [-limit, limit]; 0.0: no clipping', low=0.0
+  ),
 }
 
 

@@ -1,6 +1,5 @@
 """Opens a run that exists, for the modes that use one."""
 
-import dataclasses
 import json
 import pathlib
 from typing import Any, NamedTuple
@@ -11,7 +10,6 @@ from gan_jax import config as config_lib
 from gan_jax import experiment as experiment_lib
 from gan_jax.errors import UserError
 from gan_jax.mesh import of_state
-from gan_jax.networks import CLASSIFIERS, DISCRIMINATORS, GENERATORS
 from gan_jax.run import identity
 from gan_jax.run.checkpoints import Checkpoints
 from gan_jax.run.folder import RunDir
@@ -85,41 +83,19 @@ def open_run(workdir, overrides=()) -> Opened:
 def stored_config(run: RunDir):
   """The config that a folder's run was last started with, or None.
 
-  What a run of an older version has not stored is filled up with defaults.
+  It is as this version of the program has it: see `config.filled`.
 
   Raises:
     UserError: if config.json is damaged.
   """
   stored = run.load_config()
-  if stored is None:
-    return None
-  config = config_lib.defaults().to_dict()
   try:
-    _fill(config, stored)
-    return config_lib.from_json(json.dumps(config))
-  except (TypeError, ValueError, AttributeError) as error:
+    return stored if stored is None else config_lib.filled(stored)
+  except TypeError as error:
     raise UserError(
       f'{run.path / "config.json"} is no config ({error}): restore it from a'
       ' copy, or delete it and go on with the config that --config names.'
     ) from None
-
-
-def _fill(defaults: dict, stored: dict, path: str = '') -> None:
-  """Puts what was stored in the place of the defaults.
-
-  Raises:
-    TypeError: if something stored is not of the type of its default.
-  """
-  for key, value in stored.items():
-    default, where = defaults.get(key), f'{path}{key}'
-    if isinstance(default, dict) and isinstance(value, dict):
-      _fill(default, value, f'{where}.')
-      continue
-    kinds = {float: (float, int), tuple: list, type(None): object}
-    kind = kinds.get(type(default), type(default))
-    if not isinstance(value, kind):
-      raise TypeError(f'{where} is {type(value).__name__}')
-    defaults[key] = value
 
 
 def check_identity(run: RunDir, config) -> list[str]:
@@ -142,33 +118,14 @@ def check_identity(run: RunDir, config) -> list[str]:
   before = stored_config(run)
   if before is None:
     return []
-  a, b = (
-    _complete(json.loads(config_lib.to_json(c))) for c in (before, config)
-  )
+  now = config_lib.filled(config)  # what it leaves to defaults, too
+  a, b = (json.loads(config_lib.to_json(c)) for c in (before, now))
   saved = Checkpoints(run.checkpoints)
   converted = saved.steps() == [0]
   saved.close()
   networks = ('generator', 'discriminator')
   free = [f'{name}.*' for name in b if converted and name not in networks]
   return identity.check(run.path, a, b, config.train.change, free)
-
-
-def _complete(config: dict) -> dict:
-  """A config with all settings of its networks, the defaults included."""
-  networks = CLASSIFIERS | DISCRIMINATORS
-  known = {
-    'generator': GENERATORS,
-    'discriminator': networks,
-    'teacher': networks,
-  }
-  for role, registry in known.items():
-    section = config[role]
-    network = registry.get(section.get('name'))
-    for field in dataclasses.fields(network) if network else ():
-      own = field.name not in ('shape', 'classes', 'parent', 'name')
-      if own and field.default is not dataclasses.MISSING:
-        section.setdefault(field.name, field.default)
-  return json.loads(json.dumps(config))
 
 
 def checkpoints(run: RunDir, kept: str = '') -> Checkpoints:

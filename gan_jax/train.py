@@ -66,6 +66,8 @@ def train(config, workdir) -> None:
   """
   validate(config)
   with RunDir(workdir) as run, StopSignals() as signals:
+    for sentence in config_lib.unused(config):
+      log.warning(sentence)
     job, state = prepare(config, run)
     first, total = int(state.step), config.train.steps
     batches = job.feed.batches(first)

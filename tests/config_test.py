@@ -122,7 +122,7 @@ def test_overrides_keep_the_type_of_what_they_replace():
     ('scheme', dict(d_steps=0), 'config.scheme.d_steps = 0'),
     ('scheme', dict(fakes='old'), "'fresh', 'shared'"),
     ('train', dict(batch=-1), 'at least 1'),
-    ('ema', dict(decay=1.5), 'at most 1.0'),
+    ('ema', dict(decay=1.5), 'below 1.0'),
     ('metrics', dict(names=('fit',)), 'did you mean fid?'),
     ('metrics', dict(best='frechet_pixels'), 'set config.metrics.every'),
     ('metrics', dict(best='d_real', every=9), 'a better side: frechet_pixels.'),
@@ -146,7 +146,7 @@ def test_a_networks_settings_are_its_own():
   config = small.config().unlock()
   config.generator = dict(name='dcgan', width=8, slope=0.1)
   text = message(validate, config)
-  assert "'dcgan' has no such setting" in text and 'norm' in text
+  assert "no setting 'slope' for the name 'dcgan'" in text and 'norm' in text
 
 
 def test_networks_that_cannot_make_the_datas_shape_are_refused():

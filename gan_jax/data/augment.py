@@ -3,6 +3,18 @@
 import jax
 import jax.numpy as jnp
 
+from gan_jax.settings import Setting
+
+SETTINGS = {
+  'mirror': Setting(False, 'flip each picture with probability one half'),
+  'crop': Setting(
+    0,
+    'pixels of border, of which a window of the old size is cut; 0: off',
+    low=0,
+    high=64,
+  ),
+}
+
 BLACK = -1.0
 
 

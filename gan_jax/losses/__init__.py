@@ -7,6 +7,7 @@ added to D's loss.
 
 import dataclasses
 
+from gan_jax import settings
 from gan_jax.losses import adversarial, penalties
 from gan_jax.losses.adversarial import AdversarialLoss
 
@@ -37,14 +38,8 @@ PENALTIES = {
 }
 
 
-# The keys of `config.loss` that a loss takes, beside its name.
-SETTINGS = {
-  'fisher': ('rho',),
-}
-
-
 def build_loss(section) -> AdversarialLoss:
   """The loss of `config.loss`: its name and the settings it has."""
   loss = LOSSES[section.name]
-  settings = {key: section[key] for key in SETTINGS.get(section.name, ())}
-  return dataclasses.replace(loss, **settings) if settings else loss
+  own = {key: section[key] for key in settings.of(loss)}
+  return dataclasses.replace(loss, **own) if own else loss

@@ -11,6 +11,8 @@ from collections.abc import Callable
 import jax
 import jax.numpy as jnp
 
+from gan_jax.settings import Setting, field
+
 Scores = jax.Array  # [N] or [N, P]
 softplus = jax.nn.softplus
 
@@ -124,12 +126,15 @@ class Fisher(AdversarialLoss):
 
   D maximises mean r - mean s under the constraint that its second moment
   Omega = (mean r^2 + mean s^2) / 2 is 1.
-
-  Attributes:
-    rho: weight of the squared constraint, and the multiplier's step size.
   """
 
-  rho: float = 1e-6  # the authors' own
+  rho: float = field(
+    Setting(
+      1e-6,  # the authors' own
+      "weight of the squared constraint, and the multiplier's step size",
+      low=0.0,
+    )
+  )
 
   def _excess(self, real, fake):
     return 0.5 * (jnp.mean(real**2) + jnp.mean(fake**2)) - 1.0

@@ -10,6 +10,34 @@ instead and lives with the optimiser that it follows: `gan_jax.optimizer`.
 import jax
 import jax.numpy as jnp
 
+from gan_jax.settings import Setting, only_when
+
+
+def _weight(of: str) -> Setting:
+  return Setting(0.0, f'factor of {of}; 0.0: off', low=0.0)
+
+
+SETTINGS = {
+  'wgan_gp': only_when(
+    {
+      'weight': _weight('(|grad D| - target)^2 between real and fake samples'),
+      'target': Setting(1.0, 'the norm that gradients are drawn to', above=0.0),
+    },
+    weight=True,
+  ),
+  'dragan': only_when(
+    {
+      'weight': _weight('(|grad D| - 1)^2 around real samples'),
+      'noise': Setting(
+        0.5, "how far around them, in the batch's deviations", low=0.0
+      ),
+    },
+    weight=True,
+  ),
+  'r1': {'weight': _weight('|grad D|^2 / 2 at real samples')},
+  'drift': {'weight': _weight('D^2 at real samples')},
+}
+
 
 def _sample_gradients(judge, x):
   """Gradient of each sample's score with respect to that sample, [N, D]."""

@@ -36,7 +36,9 @@ from gan_jax.metrics import (
   swd,
   toy,
 )
+from gan_jax.metrics.resize import RESIZERS
 from gan_jax.metrics.scores import ranked
+from gan_jax.settings import INT32, Setting
 
 log = logging.getLogger('gan_jax')
 
@@ -274,6 +276,44 @@ METRICS: dict[str, Metric] = {
   'lpips_vgg': _lpips('lpips_vgg'),
   'lpips_alex': _lpips('lpips_alex'),
   'path_length': Metric((PATHS,), _path_length, {'path_length': -1}),
+}
+
+SETTINGS = {
+  'names': Setting(
+    ('scores', 'frechet_pixels'),
+    'what is measured, by --mode=evaluate and while training',
+    choices=METRICS,
+    filled=True,
+  ),
+  'samples': Setting(2000, 'generated for each draw', low=2, high=INT32),
+  'reals': Setting(
+    0,
+    'of the data, in a fixed random order; 0: as many, if there are',
+    low=0,
+    high=INT32,
+  ),
+  'draws': Setting(
+    1,
+    'sets of samples; of 2 and more mean and deviation are given',
+    low=1,
+    high=1000,
+  ),
+  'every': Setting(
+    0, 'steps between evaluations while training; 0: none', low=0, high=INT32
+  ),
+  'best': Setting(
+    '',
+    "the number whose best state is kept, such as 'fid'; '': none is",
+  ),
+  'resizer': Setting(
+    'tf1_bilinear', "in front of FID's Inception", choices=RESIZERS
+  ),
+  'weights': Setting(
+    '', "files, a comma between; '': those of the cache folder"
+  ),
+  'classifier': Setting(
+    '', "folder of a classifier's run, whose features are a space"
+  ),
 }
 
 

@@ -3,10 +3,10 @@
 import types
 from typing import Any
 
+import ml_collections
 import numpy as np
 
-from gan_jax import config as config_lib
-from gan_jax.data import open_source
+from gan_jax import data, settings
 from gan_jax.errors import UserError
 from gan_jax.metrics import registry, sets, spaces
 from gan_jax.metrics.resize import RESIZERS
@@ -48,14 +48,14 @@ def compare(
   """
   names = tuple(names.split(',')) if isinstance(names, str) else tuple(names)
   _check(names, resizer)
-  settings = types.SimpleNamespace(
+  given = types.SimpleNamespace(
     weights=weights, resizer=resizer, classifier=classifier
   )
   described, pictures = zip(*map(_open, (real, fake)), strict=True)
   for images in pictures:
     registry.check_data(names, images.shape[1:], 'the set')
   opened = {
-    name: spaces.open_space(name, settings, devices)
+    name: spaces.open_space(name, given, devices)
     for name in registry.spaces_of(names)
   }
   columns = registry.needs_of(names)
@@ -95,10 +95,10 @@ def _open(given) -> tuple[str, np.ndarray]:
   """What a set is, in words, and its pictures uint8 [N, H, W, C]."""
   if isinstance(given, str) or hasattr(given, '__fspath__'):
     name = _source(str(given))
-    section = config_lib.defaults().data
+    section = ml_collections.ConfigDict(settings.values(data.SETTINGS))
     section.update(source=name, resolution=0)
     try:
-      images, _ = open_source(section).arrays()
+      images, _ = data.open_source(section).arrays()
     except UserError as error:
       if 'different sizes' not in str(error):
         raise

@@ -10,13 +10,21 @@ import jax
 import jax.numpy as jnp
 
 from gan_jax.networks.judgement import Judgement
+from gan_jax.nn import norm as norms
 from gan_jax.nn.conv import Conv, ConvTranspose
 from gan_jax.nn.norm import CROSS_SAMPLE, normalise
+from gan_jax.settings import Setting, field
 
 # Kernel sizes of the stride-2 layers, from the 4x4 map to the picture, each
 # with padding 1: a kernel of 4 doubles the map, a kernel of 3 takes 4 to 7.
 KERNELS = {28: (3, 4, 4), 32: (4, 4, 4), 64: (4, 4, 4, 4)}
 RESOLUTIONS = tuple(KERNELS)
+
+_WIDTH = Setting(
+  64, 'channels of the map nearest the picture', low=1, high=2**14
+)
+_SPECTRAL = Setting(False, 'spectral norm on every kernel (Miyato et al. 2018)')
+_BIAS = Setting(True, 'whether convolutions have a bias')
 
 
 def _spectral(layer, spectral: bool, train: bool):
@@ -34,20 +42,17 @@ class Generator(nn.Module):
     shape: (H, W, C) of a picture; H = W in `RESOLUTIONS`.
     classes: number of classes if labels are given, else 0. The label enters
       as a one-hot vector behind the latent one (Mirza and Osindero 2014).
-    width: channels of the map nearest the picture.
-    norm: 'batch', 'group' or 'none', after every layer but the last.
-    spectral: spectral norm on every kernel (Miyato et al. 2018).
-    bias: whether convolutions have a bias.
+    norm: after every layer but the last.
   """
 
   resolutions = RESOLUTIONS
 
   shape: tuple[int, int, int]
   classes: int = 0
-  width: int = 64
-  norm: str = 'batch'
-  spectral: bool = False
-  bias: bool = True
+  width: int = field(_WIDTH)
+  norm: str = field(norms.SETTING)
+  spectral: bool = field(_SPECTRAL)
+  bias: bool = field(_BIAS)
 
   @nn.compact
   def __call__(self, z, labels=None, *, train: bool):
@@ -81,20 +86,17 @@ class Discriminator(nn.Module):
     shape: (H, W, C) of a picture; H = W in `RESOLUTIONS`.
     classes: number of classes if labels are given, else 0. The label enters
       as constant one-hot maps behind the picture's channels.
-    width: channels of the map nearest the picture.
-    norm: 'batch', 'group' or 'none', after every layer but first and last.
-    spectral: spectral norm on every kernel (Miyato et al. 2018).
-    bias: whether convolutions have a bias.
+    norm: after every layer but first and last.
   """
 
   resolutions = RESOLUTIONS
 
   shape: tuple[int, int, int]
   classes: int = 0
-  width: int = 64
-  norm: str = 'batch'
-  spectral: bool = False
-  bias: bool = True
+  width: int = field(_WIDTH)
+  norm: str = field(norms.SETTING)
+  spectral: bool = field(_SPECTRAL)
+  bias: bool = field(_BIAS)
 
   @property
   def per_sample(self) -> bool:

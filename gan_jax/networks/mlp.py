@@ -11,6 +11,11 @@ import jax
 import jax.numpy as jnp
 
 from gan_jax.networks.judgement import Judgement
+from gan_jax.settings import Setting, field
+
+_WIDTH = Setting(512, 'units of a hidden layer', low=1, high=2**16)
+_DEPTH = Setting(4, 'linear layers, the last one included', low=1, high=1000)
+_SLOPE = Setting(0.01, 'of LeakyReLU below zero')
 
 
 def _hidden(x, depth: int, width: int, slope: float):
@@ -35,18 +40,15 @@ class Generator(nn.Module):
     shape: of a sample; (2,) for points in the plane, (H, W, C) for pictures.
       Pictures end in tanh, points are not bounded.
     classes: number of classes if labels are given, else 0.
-    width: units of a hidden layer.
-    depth: number of linear layers.
-    slope: of LeakyReLU.
   """
 
   kinds = ('pictures', 'points')
 
   shape: tuple[int, ...]
   classes: int = 0
-  width: int = 512
-  depth: int = 4
-  slope: float = 0.01
+  width: int = field(_WIDTH)
+  depth: int = field(_DEPTH)
+  slope: float = field(_SLOPE)
 
   @nn.compact
   def __call__(self, z, labels=None, *, train: bool):
@@ -65,9 +67,9 @@ class Discriminator(nn.Module):
 
   shape: tuple[int, ...]
   classes: int = 0
-  width: int = 512
-  depth: int = 4
-  slope: float = 0.01
+  width: int = field(_WIDTH)
+  depth: int = field(_DEPTH)
+  slope: float = field(_SLOPE)
 
   per_sample = True
 

@@ -7,9 +7,18 @@ import jax
 
 from gan_jax.objective import Objective
 from gan_jax.optimizer import Optimizers
+from gan_jax.settings import Setting
 from gan_jax.state import Pair, stream
 
-FAKES = ('fresh', 'shared')
+SETTINGS = {
+  'd_steps': Setting(1, 'updates of D before each of G (I_D)', low=1, high=100),
+  'fakes': Setting(
+    'fresh',
+    'G answers for new fakes, or for the very ones that D has just learned'
+    ' from, which saves a pass of G',
+    choices=('fresh', 'shared'),
+  ),
+}
 
 
 def draws(settings) -> int:

@@ -98,10 +98,10 @@ def test_resizing_is_the_same_for_every_source(place, open_source):
     (dict(source='toy:ring9'), r'Did you mean toy:ring8\?'),
     (dict(source='toy:moons'), 'ring8, ring10, grid25, swissroll'),
     (dict(source='toy:swissroll', conditional=True), 'has no classes'),
-    (dict(filter='nearest'), 'lanczos, bicubic, bilinear, box'),
-    (dict(background='red'), 'white, black'),
+    (dict(filter='nearest'), "'lanczos', 'bicubic', 'bilinear', 'box'"),
+    (dict(background='red'), "'white', 'black'"),
     (dict(channels=4), '1, 3'),
-    (dict(resolution=-1), 'side in pixels'),
+    (dict(resolution=-1), 'at least 0'),
   ],
 )
 def test_wrong_configs(changes, message, open_source):

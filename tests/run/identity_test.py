@@ -290,9 +290,10 @@ def test_a_damaged_file_of_ours_is_one_sentence(run, name, damage):
 @pytest.mark.parametrize(
   'content, words',
   [
-    ({'train': 3}, 'train is int'),
-    ({'train': {'batch': 'many'}}, 'train.batch is str'),
-    ({'metrics': {'names': 'fid'}}, 'metrics.names is str'),
+    ({'train': 3}, 'config.json is no config .train is no section.'),
+    ({'penalties': {'r1': []}}, 'penalties.r1 is no section'),
+    ({'train': {'batch': 'many'}}, "config.train.batch = 'many' must be"),
+    ({'metrics': {'names': 'fid'}}, 'config.metrics.names ='),
   ],
 )
 def test_a_config_of_the_wrong_kind_is_one_sentence(run, content, words):
