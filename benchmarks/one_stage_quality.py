@@ -137,9 +137,8 @@ def run(flags, loss, scheme, seed, core):
   from gan_jax.data.pipeline import samples_at
   from gan_jax.mesh import one_device
   from gan_jax.metrics.frechet import frechet
-  from gan_jax.nn import latent
   from gan_jax.run import draw
-  from gan_jax.sample import in_use
+  from gan_jax.sampler import Sampler
 
   out = pathlib.Path(flags.out)
   config = make_config(flags, loss, scheme, seed)
@@ -161,13 +160,10 @@ def run(flags, loss, scheme, seed, core):
   batches.close()
 
   count = min(COUNT, len(source))
-  sampler = experiment_lib.make_sampler(made)
-  z = latent.by_seed(
-    range(count), config.latent.size, config.latent.distribution
-  )
-  chunks = np.array_split(z, max(count // 500, 1))
-  zero = lambda chunk: np.zeros(len(chunk), np.int32)
-  fake = np.concatenate([sampler(in_use(state), c, zero(c)) for c in chunks])
+  sampler = Sampler(config, made)
+  chunks = np.array_split(np.arange(count), max(count // 500, 1))
+  g = sampler.variables(state)
+  fake = np.concatenate([sampler(g, seeds, 0) for seeds in chunks])
   real, _ = samples_at(source, 0, count)
   path = out / 'classifier.msgpack'
   score = frechet(features(flags, path, real), features(flags, path, fake))

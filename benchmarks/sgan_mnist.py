@@ -127,9 +127,9 @@ def measure_real(folder, count):
   """The figures of the data's first pictures, in random order."""
   from gan_jax.data import open_source
   from gan_jax.data.pipeline import samples_at
-  from gan_jax.run.folder import RunDir
+  from gan_jax.restore import open_run
 
-  config = RunDir(folder).load_config()
+  config = open_run(folder).config
   images, _ = samples_at(open_source(config.data), 0, count)
   return measure(load_judge(folder), images)
 
@@ -158,9 +158,8 @@ def run(args, settings, method, seed, core):
   from gan_jax import experiment as experiment_lib
   from gan_jax.data import open_source
   from gan_jax.mesh import one_device
-  from gan_jax.nn import latent
   from gan_jax.run import draw
-  from gan_jax.sample import in_use
+  from gan_jax.sampler import Sampler
 
   out = pathlib.Path(args.out)
   c = config_of(args, settings, method, seed)
@@ -168,16 +167,13 @@ def run(args, settings, method, seed, core):
   made = experiment_lib.build(c, source.shape, len(source.classes))
   feed = experiment_lib.make_feed(c, made, source, mesh)
   train_step = experiment_lib.compile_step(made, feed.decode, mesh)
-  sampler = experiment_lib.make_sampler(made)
+  sampler = Sampler(c, made)
   judge = load_judge(out / 'classifier')
-  z = latent.by_seed(
-    range(settings['samples']), c.latent.size, c.latent.distribution
-  )
-  labels = np.zeros(CHUNK, np.int32)
 
   def samples(state):
-    chunks = z.reshape(-1, CHUNK, z.shape[-1])
-    fake = [sampler(in_use(state), chunk, labels) for chunk in chunks]
+    chunks = np.arange(settings['samples']).reshape(-1, CHUNK)
+    g = sampler.variables(state)
+    fake = [sampler(g, seeds, 0) for seeds in chunks]
     return np.concatenate(jax.device_get(fake))
 
   state = experiment_lib.initial_state(made, seed, mesh)

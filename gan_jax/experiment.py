@@ -157,33 +157,3 @@ def initial_state(experiment: Experiment, seed: int, on):
     compiler_options=quick if on_cpu else None,
   )
   return init(jax.random.key(seed))
-
-
-def make_sampler(experiment: Experiment):
-  """A jitted (variables, z, labels) -> samples of the generator in use."""
-  generator = experiment.objective.generator
-
-  @jax.jit
-  def sample(variables, z, labels):
-    # Noise inside a generator is fixed: a seed gives one picture.
-    rngs = {'noise': jax.random.key(0)}
-    return generator.apply(variables, z, labels, train=False, rngs=rngs)
-
-  return sample
-
-
-def make_local_sampler(experiment: Experiment):
-  """(variables of N stacked generators, z, labels) -> samples [N, ...]."""
-  generator = experiment.objective.generator
-
-  def sample(variables, z, labels):
-    rngs = {'noise': jax.random.key(0)}
-    one = lambda own: generator.apply(own, z, labels, train=False, rngs=rngs)
-    return jax.vmap(one)(variables)
-
-  def on_every_host(variables, z, labels):
-    on = jax.tree.leaves(variables)[0].sharding.mesh
-    whole = mesh.replicated(on)
-    return jax.jit(sample, out_shardings=whole)(variables, z, labels)
-
-  return on_every_host

@@ -17,7 +17,6 @@ from gan_jax import config as config_lib
 from gan_jax import help as help_lib
 from gan_jax import losses, main, networks, restore, settings
 from gan_jax.errors import UserError
-from gan_jax.run.folder import RunDir
 from gan_jax.settings import Setting
 from gan_jax.validate import validate
 from tests import small
@@ -402,7 +401,6 @@ def test_an_older_run_opens(tmp_path):
   tree = stored(small.config())
   del tree['ema']['ramp_up'], tree['penalties']['dragan'], tree['mesh']
   tree['augment']['gone'] = 1
-  RunDir(tmp_path)
   (tmp_path / 'config.json').write_text(json.dumps(tree))
   (tmp_path / 'data.json').write_text('{"shape": [2], "classes": []}')
   opened = restore.open_run(tmp_path)

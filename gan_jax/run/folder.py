@@ -253,11 +253,14 @@ class RunDir:
       log.warning('%s: %d damaged line(s) are left out.', file, bad)
     return lines
 
+  def save_lines(self, name: str, lines: list[dict]) -> None:
+    """Writes a .jsonl file anew, whole or not at all."""
+    self._write(name, ''.join(json.dumps(line) + '\n' for line in lines))
+
   def rewind(self, step: int) -> None:
     """Drops metrics of later steps: they will be taken, and logged, again."""
     kept = [line for line in self.lines() if line['step'] <= step]
-    text = ''.join(json.dumps(line) + '\n' for line in kept)
-    self._write('metrics.jsonl', text)
+    self.save_lines('metrics.jsonl', kept)
 
   def open_tensorboard(self) -> None:
     """Writes TensorBoard files from now on, if the tf extra is installed."""
