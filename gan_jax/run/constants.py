@@ -14,7 +14,7 @@ import jax
 import numpy as np
 
 from gan_jax.errors import UserError
-from gan_jax.run.files import write_whole
+from gan_jax.run.write import whole
 
 TABLE = 'constants.json'
 
@@ -32,11 +32,13 @@ def save(folder, name: str, tree, origin: str) -> None:
   file = folder / 'constants' / f'{name}.npz'
   file.parent.mkdir(parents=True, exist_ok=True)
   arrays = {path: np.asarray(x) for path, x in _flat(tree).items()}
-  write_whole(file, lambda stream: np.savez(stream, **arrays))
+  with whole(file) as scratch, open(scratch, 'wb') as stream:
+    np.savez(stream, **arrays)  # to a path it would add an ending of its own
   # After the arrays: a kill between the two leaves what `load` takes for none.
   entry = {'sha256': _sha256(file), 'origin': origin}
-  table = json.dumps(_table(folder) | {name: entry}, indent=2)
-  write_whole(folder / TABLE, table + '\n')
+  table = json.dumps(_table(folder) | {name: entry}, indent=2) + '\n'
+  with whole(folder / TABLE) as scratch:
+    scratch.write_text(table, encoding='utf-8')
 
 
 def load(folder, name: str, like):

@@ -28,8 +28,8 @@ import jax
 
 from gan_jax.errors import UserError
 from gan_jax.run import draw, identity
-from gan_jax.run.files import append_line, write_whole
 from gan_jax.run.lock import Lock
+from gan_jax.run.write import whole
 
 log = logging.getLogger('gan_jax')
 
@@ -216,7 +216,8 @@ class RunDir:
 
   def _write(self, name: str, text: str) -> None:
     if self._writes:
-      write_whole(self.path / name, text)
+      with whole(self.path / name) as scratch:
+        scratch.write_text(text, encoding='utf-8')
 
   def save_json(self, name: str, values: dict) -> None:
     """Writes a file of one JSON object, whole or not at all."""
@@ -225,7 +226,7 @@ class RunDir:
   def append(self, name: str, values: dict) -> None:
     """Adds one JSON line to a file; several processes may."""
     if self._writes:
-      append_line(self.path / name, json.dumps(values))
+      _append_line(self.path / name, json.dumps(values))
 
   def metrics(self, step: int, values: dict) -> None:
     """Adds a line to metrics.jsonl, and to TensorBoard if it is on."""
@@ -241,10 +242,10 @@ class RunDir:
     for line in filter(str.strip, text.split('\n')):
       try:
         values = json.loads(line)
-        whole = isinstance(values, dict) and isinstance(values['step'], int)
+        good = isinstance(values, dict) and isinstance(values['step'], int)
       except (ValueError, KeyError, RecursionError):
-        whole = False  # a process was killed while it wrote
-      if whole:
+        good = False  # a process was killed while it wrote
+      if good:
         lines.append(values)
       else:
         bad += 1
@@ -316,6 +317,20 @@ class RunDir:
     """Draws metrics.jsonl as curves.png."""
     if self._writes:
       draw.save_curves(self.path / 'curves.png', self.lines())
+
+
+def _append_line(file: pathlib.Path, line: str) -> None:
+  """Adds a line at the end of a file, in one write: two processes may at once.
+
+  Where a killed one left half a line, the new one begins on a line of its own.
+  """
+  descriptor = os.open(file, os.O_RDWR | os.O_APPEND | os.O_CREAT, 0o666)
+  try:
+    size = os.fstat(descriptor).st_size
+    torn = size and os.pread(descriptor, 1, size - 1) != b'\n'
+    os.write(descriptor, ('\n' * bool(torn) + line + '\n').encode('utf-8'))
+  finally:
+    os.close(descriptor)
 
 
 _DAMAGED = '{} is damaged: restore it from a copy, or delete it{}.'
