@@ -27,6 +27,7 @@ import time
 
 from gan_jax.run.memory import restart_with_huge_pages
 
+CONFIGS = pathlib.Path(__file__).resolve().parent.parent / 'configs'
 LOSSES = ('dcgan_sym', 'dcgan', 'lsgan', 'geogan', 'relgan')
 SCHEMES = ('one_stage', 'two_stage')
 WIDTH, BATCH, COUNT = 32, 64, 10_000
@@ -35,9 +36,9 @@ CLASSIFIER_EPOCHS = 6
 
 def make_config(flags, loss='dcgan', scheme='one_stage', seed=0):
   """A controlled entry of OSGAN's Table 1, narrow."""
-  from gan_jax.presets import osgan
+  from gan_jax.config import load
 
-  c = osgan.table1(loss, 'cifar', f'scheme={scheme}')
+  c = load(f'{CONFIGS}/osgan_cifar.py:loss={loss},scheme={scheme}')
   with c.unlocked():
     c.data.source = flags.data
     c.data.channels = flags.channels
@@ -135,6 +136,7 @@ def run(flags, loss, scheme, seed, core):
   from gan_jax import experiment as experiment_lib
   from gan_jax.data import open_source
   from gan_jax.data.pipeline import samples_at
+  from gan_jax.engine import Engine
   from gan_jax.mesh import one_device
   from gan_jax.metrics.frechet import frechet
   from gan_jax.run import draw
@@ -144,20 +146,18 @@ def run(flags, loss, scheme, seed, core):
   config = make_config(flags, loss, scheme, seed)
   source, mesh = open_source(config.data), one_device()
   made = experiment_lib.build(config, source.shape, len(source.classes))
-  feed = experiment_lib.make_feed(config, made, source, mesh)
-  state = experiment_lib.initial_state(made, seed, mesh)
-  train_step = experiment_lib.compile_step(made, feed.decode, mesh)
-  batches = feed.batches(0)
-  state, metrics = train_step(state, feed.table, next(batches))
+  engine = Engine(config, made, source, mesh)
+  engine.enter(0)
+  state, metrics = engine.step(engine.first())
   jax.block_until_ready(metrics)
 
   start, steps = time.process_time(), 1
   while time.process_time() - start < flags.seconds:
     before = metrics
-    state, metrics = train_step(state, feed.table, next(batches))
+    state, metrics = engine.step(state)
     jax.block_until_ready(before)
     steps += 1
-  batches.close()
+  engine.close()
 
   count = min(COUNT, len(source))
   sampler = Sampler(config, made)

@@ -6,21 +6,35 @@ beside the functions that use them; `table` puts them together. Every choice is
 checked in validate.py, before anything compiles.
 """
 
+import ast
 import collections
-import difflib
+import contextlib
+import importlib
 import json
 import logging
 import pathlib
+import re
 import runpy
+import sys
+import zlib
 
 import ml_collections
 
-from gan_jax import data, distill, ema, losses, mesh, networks, optimizer
+from gan_jax import (
+  data,
+  distill,
+  ema,
+  losses,
+  mesh,
+  networks,
+  optimizer,
+  tasks,
+  terms,
+)
 from gan_jax import schemes as schemes_lib
 from gan_jax import settings as settings_lib
 from gan_jax.data import augment
-from gan_jax.errors import UserError, did_you_mean
-from gan_jax.losses import penalties
+from gan_jax.errors import UserError, did_you_mean, nearest
 from gan_jax.metrics import registry as metrics
 from gan_jax.nn import latent
 from gan_jax.run import identity
@@ -92,8 +106,8 @@ def table(config=None) -> settings_lib.Table:
         {name: settings_lib.of(chosen) for name, chosen in own.items()}
       ),
     },
-    'penalties': penalties.SETTINGS | {'clip': optimizer.CLIP},  # of D
-    'tasks': {},  # none yet: FastGAN and GLeaD bring theirs
+    'penalties': terms.settings(losses.PENALTIES) | {'clip': optimizer.CLIP},
+    'tasks': terms.settings(tasks.TASKS),
     'augment': augment.SETTINGS,
     'scheme': schemes_lib.settings(),
     'ensemble': ensemble_checks.SETTINGS,
@@ -121,31 +135,49 @@ def options(arg: str | None, **allowed):
     arg: 'test', 'n=10,loss=wgan_gp', ...: words separated by commas; a word
       without '=' stands for itself = True.
     **allowed: the names that may occur with their defaults, whose types the
-      values take. `test` is always allowed.
+      values take; a tuple has all the values there are, the default first.
+      `test` is always allowed.
 
   Returns:
     A ConfigDict of all the names.
 
   Raises:
-    UserError: for an unknown name or a value of another type.
+    UserError: for an unknown name, a value of another type, or one that is not
+      among those there are.
   """
-  values = ml_collections.ConfigDict({'test': False, **allowed})
+  allowed['test'] = False
+  choices = {k: v for k, v in allowed.items() if isinstance(v, tuple)}
+  values = ml_collections.ConfigDict(
+    {k: v[0] if k in choices else v for k, v in allowed.items()}
+  )
   for word in filter(None, (arg or '').split(',')):
     name, _, text = word.partition('=')
     if name not in values:
       raise UserError(
-        f"This config takes no option '{name}' after the colon;"
-        f' it takes: {", ".join(sorted(values))}.'
+        f"This config takes no option '{name}' after the colon, but"
+        f' {", ".join(sorted(values))}{did_you_mean(name, values)}'
       )
-    kind = type(values[name])
     try:
-      values[name] = text in ('', 'true', '1') if kind is bool else kind(text)
+      values[name] = _option(text, type(values[name]))
     except ValueError:
       raise UserError(
         f"The config's option {name}={text} must be of type"
-        f' {kind.__name__}, like {name}={values[name]}.'
+        f' {type(values[name]).__name__}, like {name}={values[name]}.'
       ) from None
+    if name in choices and values[name] not in choices[name]:
+      raise UserError(
+        f"The config's option {name}={text} is not one of"
+        f' {", ".join(map(str, choices[name]))}'
+        + did_you_mean(text, choices[name])
+      )
   return values
+
+
+def _option(text: str, kind: type):
+  """The value of an option; raises ValueError if it is of another type."""
+  if kind is not bool:
+    return kind(text)
+  return ('false', '0', '', 'true', '1').index(text) > 1
 
 
 # The least depths of networks that have many layers to compile, for tests.
@@ -188,15 +220,51 @@ def finish(config, test: bool = False):
 
 
 def name_of(spec: str) -> str:
-  """The name of a run by its config: 'a/b/x.py:n=5' -> 'x'."""
-  return pathlib.Path(spec.partition(':')[0]).stem
+  """The name of a run by its config and options, fit to be a folder's.
+
+  Args:
+    spec: 'FILE' or 'FILE:arg'. The order of the options does not matter.
+
+  Returns:
+    'x_n=5_test' for 'a/b/x.py:test,n=5'.
+  """
+  file, _, arg = spec.partition(':')
+  words = [pathlib.Path(file).stem, *sorted(filter(None, arg.split(',')))]
+  name = re.sub(r'[^A-Za-z0-9._=+-]', '-', '_'.join(words)).lstrip('.')
+  if len(name) > 200:  # file systems take 255
+    name = f'{name[:180]}-{zlib.crc32(name.encode()):08x}'
+  return name or 'run'
+
+
+def files(folder) -> dict[pathlib.Path, str]:
+  """The config files in a folder, by name, and the first line of each."""
+  found = {}
+  for path in sorted(pathlib.Path(folder).glob('*.py')):
+    try:
+      tree = ast.parse(path.read_text('utf-8'))
+    except (OSError, ValueError, SyntaxError):
+      continue  # nothing that could be loaded
+    if any(getattr(node, 'name', '') == 'get_config' for node in tree.body):
+      found[path] = (ast.get_docstring(tree) or '').partition('\n')[0]
+  return found
+
+
+def _listing(folder: pathlib.Path) -> str:
+  """The end of a sentence: what can be given to --config, a line each."""
+  found = files(folder)
+  if not found:
+    return f'{folder} has no config: see configs/ of gan_jax for some.'
+  width = max(len(path.name) for path in found)
+  lines = (f'  {p.name:{width}}  {s}'.rstrip(' .') for p, s in found.items())
+  return '\n'.join([f'{folder} has:', *lines])
 
 
 def load(spec: str, overrides=()):
   """Reads a config file and changes single settings.
 
   Args:
-    spec: 'FILE' or 'FILE:arg'; the file's `get_config(arg)` is called.
+    spec: 'FILE' or 'FILE:arg'; the file's `get_config(arg)` is called. It can
+      import the modules of its own folder.
     overrides: (path, text) pairs, such as ('train.batch', '32').
 
   Returns:
@@ -207,25 +275,74 @@ def load(spec: str, overrides=()):
   """
   name, _, arg = spec.partition(':')
   path = pathlib.Path(name)
+  if path.is_dir():
+    raise UserError(
+      f'--config={name} is a folder, not a file; {_listing(path)}'
+    )
   if not path.is_file():
-    others = sorted(str(p) for p in path.parent.glob('*.py'))
-    close = difflib.get_close_matches(name, others, 1)
-    # The list is long: it is for those whom no single name helps.
-    hint = f' ({path.parent} has: {", ".join(others)}).' if others else '.'
-    if close:
-      hint = f'; did you mean {close[0]}?'
-    raise UserError(f'--config={name}: there is no such file{hint}')
+    raise UserError(f'--config={name}: there is no such file; {_near(path)}')
   try:
-    config = runpy.run_path(name)['get_config'](arg)
+    with _importable(path.resolve().parent):
+      get_config = runpy.run_path(name).get('get_config')
+      config = get_config(arg) if get_config else None
   except UserError:
     raise
   except Exception as error:
     raise UserError(
       f'--config={spec} failed to load: {type(error).__name__}: {error}.'
     ) from error
+  if get_config is None:
+    raise UserError(
+      f'--config={name} has no function get_config(arg), so that it is no'
+      f' config: --config={path.parent} lists those there are.'
+    )
   for key, text in overrides:
     override(config, key, text)
   return config
+
+
+def _near(path: pathlib.Path) -> str:
+  """The end of a sentence on a file that is not there: what is."""
+  folder = path.parent
+  if not files(folder) and files('configs'):
+    folder = pathlib.Path('configs')  # a bare name: 'quickstart'
+  found = files(folder)
+  stem = nearest(path.stem, [p.stem for p in found])
+  if stem is None:
+    return _listing(folder)
+  # The names, not the paths: the folder's name makes all paths alike.
+  path = next(p for p in found if p.stem == stem)
+  return f'did you mean {path} ({found[path].rstrip(".")})?'
+
+
+@contextlib.contextmanager
+def _importable(folder: pathlib.Path):
+  """Makes a folder's modules importable, and as if they never had been after.
+
+  Two folders may have modules of one name. So one that is loaded from elsewhere
+  is put aside, and what was imported from here is dropped at the end.
+  """
+  own = {p.stem for p in folder.glob('*.py') if not p.stem.startswith('__')}
+  own -= sys.stdlib_module_names  # as ever: those that are loaded stay
+  aside = {name: sys.modules.pop(name) for name in own & sys.modules.keys()}
+  before = {name.partition('.')[0] for name in sys.modules}
+
+  def is_from_here(name):
+    file = getattr(sys.modules.get(name), '__file__', None)
+    # A module, or a package's __init__; no deeper: an environment may be there.
+    return bool(file) and folder in pathlib.Path(file).parents[:2]
+
+  sys.path.insert(0, str(folder))
+  importlib.invalidate_caches()  # a file may be younger than a glance at it
+  try:
+    yield
+  finally:
+    sys.path.remove(str(folder))
+    new = {name.partition('.')[0] for name in sys.modules} - before
+    new = {name for name in new if is_from_here(name)}
+    for name in [n for n in sys.modules if n.partition('.')[0] in new]:
+      del sys.modules[name]
+    sys.modules.update(aside)
 
 
 def override(config, path: str, text: str) -> None:

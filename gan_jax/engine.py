@@ -1,41 +1,32 @@
 """What turns at every step, and what of it changes at a stage.
 
-A stage of a run has one batch, one feed and one compiled step. Runs of today
-have a single stage; one that grows will have several, and enter the next when
-the count of steps says so.
+A stage has one batch, one feed and one compiled step; a run that grows has
+several and enters the next when the count of steps says so. See
+schemes/growth.py.
 """
 
-import bisect
 import logging
 from collections.abc import Callable
 
 import jax
+import numpy as np
 
 from gan_jax import experiment as experiment_lib
 from gan_jax.data.pipeline import Feed
-from gan_jax.distill import teacher
-from gan_jax.restore import like, restore
+from gan_jax.mesh import of_state, replicated
+from gan_jax.restore import like
 from gan_jax.run.checkpoints import Checkpoints
-from gan_jax.run.folder import facts_of
 from gan_jax.run.memory import give_back_freed_memory
-from gan_jax.state import TrainState
+from gan_jax.state import Span, Stage, TrainState
 
 log = logging.getLogger('gan_jax')
-
-
-def images_at(experiment: experiment_lib.Experiment, step: int) -> int:
-  """Real images that one pair has learned from after some steps of a run.
-
-  The one place that turns steps into images for people, logs and scores.
-  """
-  return step * experiment.images_per_step
 
 
 class Engine:
   """Trains a state step by step.
 
   The order of use is `enter`, `restore`, `first` if there was nothing to
-  restore, then `step` again and again, and `close`.
+  restore, `use` what is constant, then `step` again and again, and `close`.
 
   Args:
     config: of the run.
@@ -44,11 +35,13 @@ class Engine:
     mesh: its devices.
 
   Attributes:
-    feed: the batches of the stage that is entered; None before the first.
-    compiled: (state, feed.table, raw batch) -> (state, metrics), that stage's
-      step; None before the first.
+    stage: that is entered; None before the first.
+    feed: its batches.
+    compiled: (state, constants, feed.table, raw batch, span) -> (state,
+      metrics), its step.
   """
 
+  stage: Stage | None = None
   feed: Feed | None = None
   compiled: Callable | None = None
 
@@ -56,21 +49,16 @@ class Engine:
     self, config, experiment: experiment_lib.Experiment, source, mesh
   ):
     self._config, self._experiment = config, experiment
+    self._growth = experiment.growth
     self._source, self._mesh = source, mesh
-    self._begins = (0,)  # the steps taken when each stage begins
-    self._stage = None  # the number of the one that is entered
+    self._constants = {}
     self._taken = 0  # steps so far: state.step without asking the devices
     self._batches = None  # of `feed`, from the next step on
     self._before = None  # metrics of the step before
 
   def images(self, step: int) -> int:
-    """Real images shown after so many steps, see `images_at`."""
-    return images_at(self._experiment, step)
-
-  @property
-  def draws(self) -> int:
-    """Real minibatches that a step uses up."""
-    return self._experiment.draws
+    """Real images that one pair has learned from after so many steps."""
+    return self._growth.images(step)
 
   def enter(self, step: int) -> None:
     """Gets ready for the step that follows `step` steps: feed and program.
@@ -82,22 +70,29 @@ class Engine:
     Raises:
       UserError: if a minibatch does not divide over the devices.
     """
-    stage = bisect.bisect_right(self._begins, step) - 1
-    if stage == self._stage:
+    stage = self._growth.stage(step)
+    if stage == self.stage:
       return
     self.close()
     self.feed = experiment_lib.make_feed(
-      self._config, self._experiment, self._source, self._mesh
+      self._config, stage, self._source, self._mesh, self._growth.offset(step)
     )
     log.info('Compiling the training step.')
     step_of = experiment_lib.compile_step(
-      self._experiment, self.feed.decode, self._mesh
+      self._experiment, stage, self.feed.decode, self._mesh
     )
-    state = like(self._experiment, self._mesh)
-    lowered = step_of.lower(state, self.feed.table, self.feed.like())
+    whole = replicated(self._mesh)
+    abstract = lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=whole)
+    lowered = step_of.lower(
+      like(self._experiment, self._mesh),
+      jax.tree.map(abstract, experiment_lib.constants_like(self._experiment)),
+      self.feed.table,
+      self.feed.like(),
+      jax.tree.map(abstract, _scalars(self._growth.span(step))),
+    )
     self.compiled = lowered.compile()
     give_back_freed_memory()
-    self._stage = stage
+    self.stage = stage
 
   def restore(self, checkpoints: Checkpoints) -> TrainState | None:
     """The state of the newest whole checkpoint; None if there is none.
@@ -112,15 +107,13 @@ class Engine:
     return state
 
   def first(self) -> TrainState:
-    """The state before the first step.
-
-    Raises:
-      UserError: if the run needs a trained network that is not there.
-    """
+    """The state before the first step."""
     seed = self._config.train.seed
-    state = experiment_lib.initial_state(self._experiment, seed, self._mesh)
-    facts = facts_of(self._source)
-    return teacher.install(state, self._config.teacher, facts, restore)
+    return experiment_lib.initial_state(self._experiment, seed, self._mesh)
+
+  def use(self, constants) -> None:
+    """Takes the frozen networks' variables, by name, onto the devices."""
+    self._constants = jax.device_put(constants, replicated(self._mesh))
 
   def step(self, state: TrainState):
     """Takes the next step.
@@ -135,16 +128,38 @@ class Engine:
     self.enter(self._taken)
     if self._batches is None:
       self._batches = self.feed.batches(self._taken)
-    batch = next(self._batches)
-    state, metrics = self.compiled(state, self.feed.table, batch)
+    if self._growth.begins(self._taken):
+      state = self._renewed(state)
+    state, metrics = self.compiled(
+      state,
+      self._constants,
+      self.feed.table,
+      next(self._batches),
+      _scalars(self._growth.span(self._taken)),
+    )
     self._taken += 1
     # The host may run one step ahead of the devices, not a hundred.
     jax.block_until_ready(self._before)
     self._before = metrics
     return state, metrics
 
+  def _renewed(self, state: TrainState) -> TrainState:
+    """The state with fresh optimisers, as a new stretch begins with.
+
+    It happens here and not at the end of the stretch before: a checkpoint from
+    between the two goes on the same way.
+    """
+    places = of_state(self._mesh)
+    renew = experiment_lib.quickly(self._experiment.renew, self._mesh, places)
+    return renew(state)
+
   def close(self) -> None:
     """Stops the threads and processes that read ahead."""
     if self._batches is not None:
       self._batches.close()
       self._batches = None
+
+
+def _scalars(span: Span) -> Span:
+  """A span as a compiled step takes it."""
+  return jax.tree.map(np.int32, span)

@@ -4,7 +4,6 @@ import logging
 import time
 
 from gan_jax.data import open_source
-from gan_jax.engine import images_at
 from gan_jax.errors import UserError
 from gan_jax.mesh import one_device
 from gan_jax.observe.evaluation import measured, tell, write
@@ -90,7 +89,7 @@ def _score(
       log.info('The checkpoint of step %d is gone.', step)
       return None
     raise
-  images = images_at(experiment, step)
+  images = experiment.growth.images(step)
   line = {'step': step, 'images': images, **measure.against, **measure(state)}
   tell(line)
   write(run, line, measure.main)

@@ -16,11 +16,11 @@ What to do
   --mode=plan       parameters, memory and FLOPs of a config; trains nothing
   --mode=convert    make a run of released weights, to sample or train on
 Which run
-  --config=FILE     a file of configs/; what follows a colon goes to it,
-                    :test shrinks any config to seconds on a CPU
+  --config=FILE     a file of configs/ (--config=configs/ lists them); options
+                    follow a colon, :test shrinks it to seconds on a CPU
   --config.A.B=X    changes one setting, e.g. --config.train.batch=32
   --help=SECTION    what there is to set: penalties, generator:dcgan, ..., all
-  --workdir=DIR     the run's folder; default runs/<config>
+  --workdir=DIR     the run's folder; default runs/<config>_<options>
 Of --mode=sample and --mode=evaluate (the config is the run's own)
   --step=N          the checkpoint of step N, or best; default the newest
   --seeds=0-63      which samples: 0-63, or 1,5,7-9
@@ -97,5 +97,8 @@ def parse(argv):
     parser.error(f'--mode={flags.mode} changes no settings')
   if flags.mode not in ('convert', 'weights') and not flags.config:
     if flags.mode in ('train', 'plan') or not flags.workdir:
-      parser.error(f'--mode={flags.mode} needs --config=configs/<name>.py')
+      parser.error(
+        f'--mode={flags.mode} needs --config=configs/<name>.py,'
+        ' which --config=configs/ lists'
+      )
   return flags, overrides

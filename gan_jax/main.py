@@ -69,7 +69,7 @@ def _weights(flags, overrides) -> None:
   print(report(flags.weights or ''))
 
 
-def _help(flags) -> None:
+def _explain(flags, overrides) -> None:
   from gan_jax.help import explain
 
   print(explain(flags.help))
@@ -86,6 +86,10 @@ JOBS = {
 }
 
 
+def _job(flags):
+  return _explain if flags.help else JOBS[flags.mode]
+
+
 def main() -> None:
   """Parses, sets up what every mode shares, runs, and words the mistakes."""
   flags, overrides = flags_lib.parse(sys.argv[1:])
@@ -98,10 +102,7 @@ def main() -> None:
   logging.basicConfig(format='%(message)s', level=logging.WARNING)
   logging.getLogger('gan_jax').setLevel(logging.INFO)
   try:
-    if flags.help:
-      _help(flags)
-    else:
-      JOBS[flags.mode](flags, overrides)
+    _job(flags)(flags, overrides)
   except UserError as error:
     sys.exit(f'gan_jax: {error}')
   except KeyboardInterrupt:

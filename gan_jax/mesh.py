@@ -120,7 +120,7 @@ def of_state(mesh: Mesh) -> TrainState:
   """
   whole = replicated(mesh)
   apart = NamedSharding(mesh, P('pair'))
-  return TrainState(whole, whole, whole, whole, apart, whole)
+  return TrainState(whole, whole, whole, whole, apart)
 
 
 def by_sample(mesh: Mesh) -> NamedSharding:

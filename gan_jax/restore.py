@@ -8,11 +8,12 @@ import jax
 
 from gan_jax import config as config_lib
 from gan_jax import experiment as experiment_lib
+from gan_jax.distill import teacher
 from gan_jax.errors import UserError
 from gan_jax.mesh import of_state
-from gan_jax.run import identity
+from gan_jax.run import constants, identity
 from gan_jax.run.checkpoints import Checkpoints
-from gan_jax.run.folder import RunDir
+from gan_jax.run.folder import RunDir, facts_of
 from gan_jax.state import TrainState
 from gan_jax.validate import validate
 
@@ -177,3 +178,76 @@ def restore(
   if found is None:
     raise UserError(_NONE.format(opened.run.checkpoints))
   return Restored(*opened, *found)
+
+
+class Frozen(NamedTuple):
+  """A network that a run uses and does not train.
+
+  Attributes:
+    variables: what its `apply` takes.
+    origin: where they came from, for people; '' if the folder keeps them
+      already.
+  """
+
+  variables: Any
+  origin: str
+
+
+def frozen(
+  run: RunDir, config, experiment, source, checkpoints: Checkpoints
+) -> dict[str, Frozen]:
+  """The frozen networks of a run, by name. Writes nothing.
+
+  Of a run that has begun they are those that its folder keeps, of a run of an
+  older version those that lay in its state, of a new one those that the config
+  names.
+
+  Args:
+    run: the folder.
+    config: of the run.
+    experiment: what it means.
+    source: its data.
+    checkpoints: of the run, its state restored if there is one.
+
+  Raises:
+    UserError: if one of them is missing or damaged, or is another network.
+  """
+  found = {}
+  for name, shapes in experiment_lib.constants_like(experiment).items():
+    kept, origin = constants.load(run.path, name, shapes), ''
+    older = _nested(checkpoints.dropped, f'pair.d.stats.{name}.')
+    if kept is None and older:
+      kept, origin = older, 'the state of an older version of the program'
+    if kept is None and checkpoints.steps():
+      raise UserError(
+        f"{run.path / 'constants'} has lost the run's {name}: restore it and"
+        f' {constants.TABLE} from a copy, or choose another --workdir.'
+      )
+    if kept is None:
+      facts = facts_of(source)
+      kept, origin = teacher.find(config.teacher, facts, shapes, restore) or (
+        jax.jit(experiment.constants[name])(jax.random.key(config.train.seed)),
+        'random weights',
+      )
+    found[name] = Frozen(kept, origin)
+  return found
+
+
+def keep(run: RunDir, networks: dict[str, Frozen]) -> None:
+  """Writes frozen networks to a run's folder, if it has them not yet."""
+  for name, network in networks.items():
+    if network.origin and jax.process_index() == 0:
+      constants.save(run.path, name, network.variables, network.origin)
+
+
+def _nested(arrays: dict, prefix: str) -> dict:
+  """Arrays by dotted name as nested dictionaries: those below a prefix."""
+  tree = {}
+  for name, array in arrays.items():
+    if name.startswith(prefix):
+      *parents, leaf = name.removeprefix(prefix).split('.')
+      section = tree
+      for key in parents:
+        section = section.setdefault(key, {})
+      section[leaf] = jax.device_get(array)
+  return tree

@@ -177,9 +177,9 @@ class Setting:
       return tuple(_parsed(self.kind, word) for word in words)
     except (ValueError, KeyError):
       kind = self.kind.__name__
-      kind = f'a tuple of {kind}' if self.several else kind
+      kind = f'a tuple of {kind}' if self.several else f'of type {kind}'
       raise UserError(
-        f'--config.{path}={text}: must be of type {kind}: {self.allowed()}.'
+        f'--config.{path}={text}: must be {kind}: {self.allowed()}.'
       ) from None
 
   def stored(self, value):

@@ -2,6 +2,7 @@
 
 import logging
 import math
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -15,7 +16,7 @@ from gan_jax.data import Source, open_source
 from gan_jax.engine import Engine
 from gan_jax.errors import UserError
 from gan_jax.mesh import check_batch, make_mesh
-from gan_jax.restore import check_identity
+from gan_jax.restore import check_identity, frozen, keep
 from gan_jax.run.checkpoints import Checkpoints
 from gan_jax.run.folder import RunDir
 from gan_jax.run.memory import give_back_freed_memory
@@ -25,6 +26,15 @@ from gan_jax.state import TrainState
 from gan_jax.validate import validate
 
 log = logging.getLogger('gan_jax')
+
+
+class Job(NamedTuple):
+  """What a run is made of, apart from its state; see `prepare`."""
+
+  source: Source
+  experiment: experiment_lib.Experiment
+  engine: Engine
+  observers: list[observe.Observer]
 
 
 def train(config, workdir) -> None:
@@ -41,13 +51,14 @@ def train(config, workdir) -> None:
   with RunDir(workdir) as run, StopSignals() as signals:
     for sentence in config_lib.unused(config):
       log.warning(sentence)
-    source, engine, observers = prepare(config, run)
+    job = prepare(config, run)
+    engine, observers = job.engine, job.observers
     checkpoints = Checkpoints(
       run.checkpoints, config.train.keep, config.train.milestone_every
     )
-    state = start(config, run, source, engine, observers, checkpoints)
+    state = start(config, run, job, checkpoints)
     first, total = int(state.step), config.train.steps
-    clock = Clock(total, engine.images(1))
+    clock = Clock(total, engine.images)
     look(run, clock, overdue(observers, first), first, engine, state)
     signals.defer()
     for step in range(first + 1, total + 1):
@@ -75,9 +86,7 @@ def train(config, workdir) -> None:
       observer.close()
 
 
-def prepare(
-  config, run: RunDir
-) -> tuple[Source, Engine, list[observe.Observer]]:
+def prepare(config, run: RunDir) -> Job:
   """From a config to what the loop works with, in the order of the data's way.
 
   Writes nothing.
@@ -94,16 +103,18 @@ def prepare(
   run.check_data(source, config.train.change)
   experiment = experiment_lib.build(config, source.shape, len(source.classes))
   observers = observe.build(config, run, experiment, source, mesh)
-  return source, Engine(config, experiment, source, mesh), observers
+  engine = Engine(config, experiment, source, mesh)
+  return Job(source, experiment, engine, observers)
 
 
-def start(config, run, source, engine, observers, checkpoints) -> TrainState:
+def start(config, run, job: Job, checkpoints) -> TrainState:
   """The state to go on from, in a folder that is as it was at that step.
 
   Raises:
     UserError: if the folder's checkpoints are of other networks, or the run
       needs a trained network that is not there.
   """
+  source, experiment, engine, observers = job
   newest, total = max(checkpoints.steps(), default=0), config.train.steps
   if newest < total:
     engine.enter(newest)  # first of all: see there
@@ -115,7 +126,10 @@ def start(config, run, source, engine, observers, checkpoints) -> TrainState:
     log.info('Going on from step %d.', step)
   if step >= total:
     log.info('Nothing to do: step %d of %d.', step, total)
+  networks = frozen(run, config, experiment, source, checkpoints)
+  engine.use({name: kept.variables for name, kept in networks.items()})
   run.begin()  # all has been checked: from here on the folder is written to
+  keep(run, networks)
   run.save_data(source)
   run.save_config(config_lib.to_json(config))
   run.rewind(step)

@@ -1,7 +1,7 @@
 """Every mistake in a config that can be found before anything compiles."""
 
 from gan_jax import config as config_lib
-from gan_jax import distill, losses, settings
+from gan_jax import distill, losses, objective, settings
 from gan_jax.data.source import KINDS
 from gan_jax.errors import UserError
 from gan_jax.metrics import registry as metrics
@@ -63,6 +63,7 @@ def validate(config) -> None:
     config.scheme,
     _loss(config.loss),
     discriminator(shape=None, **fields),  # asked for `per_sample` only
+    objective.build_terms(config),
   )
   ensemble_checks.check(config)
   if config.penalties.clip.limit and config.penalties.wgan_gp.weight:
@@ -116,7 +117,7 @@ def _validate_classifier(config) -> None:
     raise UserError(
       f'config.loss.name = {name!r} needs a trained teacher: set'
       ' config.teacher to its network and the folder of its run, as'
-      ' configs/distill_cifar10.py does.'
+      ' configs/distill_cifar.py does.'
     )
   if not config.data.test_split:
     raise UserError(

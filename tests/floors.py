@@ -18,7 +18,7 @@ PACKAGE = 'gan_jax'
 FLOORS = (
   ('errors', 'settings'),
   ('state', 'nn'),
-  ('mesh', 'terms', 'networks'),
+  ('mesh', 'terms', 'networks', 'passes'),
   ('data',),
   ('losses', 'tasks', 'optimizer', 'ema'),
   ('objective',),

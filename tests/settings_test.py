@@ -18,6 +18,7 @@ from gan_jax import help as help_lib
 from gan_jax import losses, main, networks, restore, settings
 from gan_jax.errors import UserError
 from gan_jax.settings import Setting
+from gan_jax.train import train
 from gan_jax.validate import validate
 from tests import small
 
@@ -309,6 +310,16 @@ def test_a_setting_with_effect_is_not_named():
   assert config_lib.unused(again) == []
 
 
+def test_training_says_what_has_no_effect(tmp_path, caplog):
+  config = small.config(
+    data=dict(source='toy:ring9'), scheme=dict(name='one_stage', fakes='shared')
+  )
+  with pytest.raises(UserError, match='ring8'):  # it ends there, in no time
+    train(config, tmp_path)
+  assert "config.scheme.fakes = 'shared' has no effect" in caplog.text
+  assert 'scheme.fakes' in (tmp_path / 'log.txt').read_text()
+
+
 @pytest.mark.parametrize('file', CONFIGS, ids=lambda f: f.stem)
 def test_our_own_configs_set_nothing_without_effect(file):
   for arg in ('', ':test'):
@@ -434,12 +445,8 @@ def test_a_loss_from_outside_brings_its_setting(monkeypatch):
 def test_help_shows_every_setting():
   text = help_lib.explain('all')
   assert all(len(line) <= 80 for line in text.splitlines())
-  flat = ' '.join(text.split())
-  for path, setting in ALL.items():
-    section, _, key = path.rpartition('.')
-    assert f'  {key} ' in text
-    if setting.kind is float and not setting.choices and setting.low == 0.0:
-      assert 'at least 0.0' in flat
+  for path in ALL:
+    assert f'\n  {path.rpartition(".")[2]} ' in text
   for section in config_lib.defaults():
     assert section in ('tasks', 'growth') or f'config.{section}' in text
 

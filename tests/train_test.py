@@ -113,8 +113,10 @@ def test_the_step_compiles_once():
   source = open_source(config.data)
   made = experiment_lib.build(config, source.shape, len(source.classes))
   mesh = make_mesh(config.mesh)
-  feed = experiment_lib.make_feed(config, made, source, mesh)
-  step = experiment_lib.compile_step(made, feed.decode, mesh)
+  (span,), (stage,), _ = made.growth
+  span = jax.tree.map(np.int32, span)
+  feed = experiment_lib.make_feed(config, stage, source, mesh)
+  step = experiment_lib.compile_step(made, stage, feed.decode, mesh)
   state = experiment_lib.initial_state(made, 0, mesh)
   batches = feed.batches(0)
   events = []
@@ -124,7 +126,7 @@ def test_the_step_compiles_once():
   compiled = lambda: sum('backend_compile' in name for name in events)
   counts = []
   for _ in range(4):
-    state, _ = step(state, feed.table, next(batches))
+    state, _ = step(state, {}, feed.table, next(batches), span)
     counts.append(compiled())
   assert counts == [1, 1, 1, 1]
   assert all(x.sharding.is_fully_replicated for x in jax.tree.leaves(state))

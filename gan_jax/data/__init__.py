@@ -15,8 +15,6 @@ size, part.py what 'train[:90%]' is, order.py which sample comes i-th,
 pipeline.py how batches reach the devices, augment.py what happens there.
 """
 
-import difflib
-
 from gan_jax import settings
 from gan_jax.data import part, picture
 from gan_jax.data.digits import open_digits
@@ -27,7 +25,7 @@ from gan_jax.data.source import Source
 from gan_jax.data.text import open_text
 from gan_jax.data.tfds import open_tfds
 from gan_jax.data.toy import open_toy
-from gan_jax.errors import UserError
+from gan_jax.errors import UserError, did_you_mean
 from gan_jax.settings import Setting
 
 # Each takes (the config string, what follows its colon, config.data, the form
@@ -127,11 +125,9 @@ def open_source(config) -> Source:
   kind, colon, where = config.source.partition(':')
   usage = ', '.join(_USAGE[k] for k in SOURCES)
   if kind not in SOURCES:
-    near = difflib.get_close_matches(kind, SOURCES, 1)
-    hint = f' Did you mean {_USAGE[near[0]]}?' if near else ''
     raise UserError(
       f"config.data.source is '{config.source}', but a source is one of"
-      f' {usage}.{hint}'
+      f' {usage}{did_you_mean(kind, SOURCES, _USAGE.get)}'
     )
   if kind != 'digits' and not where:
     raise UserError(

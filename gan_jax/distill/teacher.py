@@ -1,7 +1,8 @@
 """Takes a trained classifier over as a run's teacher.
 
-That happens once, at the first start: from then on the teacher is part of the
-run's own state, and the folder it came from is no longer needed.
+That happens once, at the first start: from then on the teacher is kept in the
+run's own folder (run/constants.py), and the one it came from is no longer
+needed.
 """
 
 import logging
@@ -11,10 +12,8 @@ from typing import Any, NamedTuple
 
 import jax
 
-from gan_jax.distill.game import TEACHER
 from gan_jax.errors import UserError
 from gan_jax.mesh import one_device
-from gan_jax.state import TrainState
 
 log = logging.getLogger('gan_jax')
 
@@ -58,7 +57,7 @@ def find(section, facts: dict, like, restore: Callable) -> Teacher | None:
   if not (path / 'config.json').exists():
     raise UserError(
       f'config.teacher.workdir = {section.workdir!r} holds no run: train the'
-      ' teacher first (configs/classifier_cifar10.py), or name its folder by'
+      ' teacher first (configs/classifier_cifar.py), or name its folder by'
       ' --config.teacher.workdir=DIR.'
     )
   run, config, _, step, trained = restore(path, one_device())
@@ -80,35 +79,3 @@ def find(section, facts: dict, like, restore: Callable) -> Teacher | None:
     )
   log.info('The teacher is step %d of %s.', step, path)
   return Teacher(variables, f'step {step} of {path}')
-
-
-def install(
-  state: TrainState, section, facts: dict, restore: Callable
-) -> TrainState:
-  """The state with a trained teacher in the place of the random one.
-
-  Args:
-    state: the first of a run; it has a place for a teacher or has none.
-    section: see `find`.
-    facts: see `find`.
-    restore: see `find`.
-
-  Returns:
-    The state, its arrays where they were.
-
-  Raises:
-    UserError: see `find`.
-  """
-  d = state.pair.d
-  if TEACHER not in d.stats:
-    return state
-  found = find(section, facts, d.stats[TEACHER], restore)
-  if found is None:
-    return state
-  placed = jax.tree.map(
-    lambda new, old: jax.device_put(new, old.sharding),
-    found.variables,
-    d.stats[TEACHER],
-  )
-  d = d.replace(stats=d.stats | {TEACHER: placed})
-  return state.replace(pair=state.pair.replace(d=d))

@@ -8,8 +8,9 @@ added to D's loss.
 import dataclasses
 
 from gan_jax import settings
-from gan_jax.losses import adversarial, penalties
+from gan_jax.losses import adversarial
 from gan_jax.losses.adversarial import AdversarialLoss
+from gan_jax.losses.penalties import PENALTIES
 
 __all__ = [
   'LOSSES',
@@ -28,13 +29,6 @@ LOSSES = {
   'relativistic_paired': adversarial.RelativisticPaired(),
   'relativistic_average': adversarial.RelativisticAverage(),
   'fisher': adversarial.Fisher(),
-}
-
-PENALTIES = {
-  'wgan_gp': penalties.wgan_gp,
-  'dragan': penalties.dragan,
-  'r1': penalties.r1,
-  'drift': penalties.drift,
 }
 
 

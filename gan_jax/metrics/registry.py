@@ -15,7 +15,6 @@ sample; `Metric.needs` lists those that one works on:
 | path_lengths:SPACE | of the run's generator, see path_length.py [N] |
 """
 
-import difflib
 import logging
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
@@ -24,7 +23,7 @@ import numpy as np
 
 from gan_jax.data import toy as toy_data
 from gan_jax.data.source import KINDS
-from gan_jax.errors import UserError
+from gan_jax.errors import UserError, did_you_mean
 from gan_jax.metrics import (
   class_score,
   frechet,
@@ -338,11 +337,10 @@ def check_names(names) -> None:
   for name in names:
     if name not in METRICS:
       by_number = [m for m, metric in METRICS.items() if name in metric.gives]
-      close = by_number or difflib.get_close_matches(name, METRICS, 1)
+      meant = by_number[0] if by_number else name
       raise UserError(
-        f"config.metrics.names: there is no metric '{name}'"
-        + (f'; did you mean {close[0]}?' if close else '.')
-        + f' There are {", ".join(METRICS)}.'
+        f"config.metrics.names: there is no metric '{name}', but"
+        f' {", ".join(METRICS)}{did_you_mean(meant, METRICS, str)}'
       )
 
 

@@ -32,8 +32,6 @@ from gan_jax.metrics import resize
 from gan_jax.networks import CLASSIFIERS
 from gan_jax.nn.conv import conv
 
-Array = jax.Array
-
 CHUNK = 32  # pictures at a time, all devices together
 _RANDOM_WIDTHS = (64, 128, 256, 512)
 _RANDOM_SIZE = 64
@@ -226,7 +224,7 @@ def _classifier(settings, devices) -> Space:
   if not settings.classifier:
     raise UserError(
       'A metric in the space of a classifier needs one: train it'
-      ' (configs/classifier_cifar10.py, with --config.data.source of your'
+      ' (configs/classifier_cifar.py, with --config.data.source of your'
       ' data) and name its folder by --config.metrics.classifier=DIR'
       ' (--classifier=DIR).'
     )
@@ -235,7 +233,7 @@ def _classifier(settings, devices) -> Space:
   if not isinstance(network, tuple(CLASSIFIERS.values())):
     raise UserError(
       f'config.metrics.classifier = {str(run.path)!r} is the run of a GAN: name'
-      ' the folder of a classifier (configs/classifier_cifar10.py).'
+      ' the folder of a classifier (configs/classifier_cifar.py).'
     )
   height, width, channels = network.shape
   variables = jax.device_get(state.pair.d.variables)

@@ -22,6 +22,7 @@ import collections
 from gan_jax import settings as settings_lib
 from gan_jax.networks import charcnn, dcgan, mlp, resnet, upsample
 from gan_jax.networks.judgement import Judgement
+from gan_jax.networks.made import Made, Start
 
 __all__ = [
   'CLASSIFIERS',
@@ -29,6 +30,8 @@ __all__ = [
   'GENERATORS',
   'ROLES',
   'Judgement',
+  'Made',
+  'Start',
   'build',
   'settings',
 ]

@@ -11,11 +11,11 @@ pictures stay within [-1, 1], and the tanh cannot saturate as a whole.
 """
 
 import flax.linen as nn
-import jax
 import jax.numpy as jnp
 
 from gan_jax.nn import norm as norms
 from gan_jax.nn.conv import Conv, upsample_conv
+from gan_jax.nn.labels import with_label
 from gan_jax.nn.norm import normalise
 from gan_jax.settings import Setting, field
 
@@ -56,8 +56,7 @@ class Generator(nn.Module):
   @nn.compact
   def __call__(self, z, labels=None, *, train: bool):
     """[N, Z] and labels [N] -> pictures [N, H, W, C] in [-1, 1]."""
-    if self.classes:
-      z = jnp.concatenate([z, jax.nn.one_hot(labels, self.classes)], -1)
+    z = with_label(z, labels, self.classes)
     side, wide = self.shape[0] // 4, 2 * self.width
     x = nn.Dense(wide * side * side)(z).reshape(-1, side, side, wide)
     x = normalise(x, self.norm, train=train)

@@ -14,7 +14,7 @@ import numpy as np
 
 from gan_jax import mesh as mesh_lib
 from gan_jax.data.pipeline import samples_at
-from gan_jax.objective import per_sample
+from gan_jax.networks.judgement import per_sample
 from gan_jax.observe.occasional import Occasional, is_drawn
 from gan_jax.run import draw
 from gan_jax.sampler import Sampler

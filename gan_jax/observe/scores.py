@@ -11,6 +11,7 @@ from gan_jax import distill
 from gan_jax.data import order
 from gan_jax.mesh import one_device
 from gan_jax.metrics import path_length, registry, sets, spaces
+from gan_jax.networks.judgement import per_sample
 from gan_jax.restore import restore
 from gan_jax.sampler import Chunks, Sampler
 from gan_jax.state import TrainState
@@ -197,6 +198,6 @@ def _make_judge(network):
   @jax.jit
   def judge(variables, samples, labels):
     judgement = network.apply(variables, samples, labels, train=False)
-    return judgement.logits.reshape(len(samples), -1).mean(axis=1)
+    return per_sample(judgement.logits)
 
   return judge

@@ -90,25 +90,3 @@ def check(config) -> None:
       ' devices cannot share: set config.mesh.pair = 0, or g_updates ='
       " 'once'."
     )
-  _check_decay(config)
-
-
-def _check_decay(config) -> None:
-  """Refuses learning-rate schedules that count another network's updates.
-
-  `optimizer.build` turns images into updates of a local player.
-  """
-  ensemble = config.ensemble
-  counted = {
-    'generator': ensemble.g_updates == 'each',
-    'discriminator': config.scheme.d_steps > 1
-    or ensemble.messenger_opt == 'fresh',
-  }
-  for player, differs in counted.items():
-    if differs and config.optimizer[player].decay_at:
-      raise UserError(
-        f'config.optimizer.{player}.decay_at counts updates, of which local'
-        ' and global networks have different numbers here: set it to (), or'
-        " ensemble.g_updates = 'once', ensemble.messenger_opt = 'copied' and"
-        ' scheme.d_steps = 1.'
-      )

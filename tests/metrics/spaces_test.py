@@ -173,7 +173,7 @@ def save(folder, step, state):
 
 
 def test_a_classifier_of_ones_own(tmp_path):
-  spec, shape = 'classifier_cifar10.py:test', (16, 16, 1)
+  spec, shape = 'classifier_cifar.py:test', (16, 16, 1)
   network, state = save_run(tmp_path, spec, shape, 10)
 
   def open_classifier():
