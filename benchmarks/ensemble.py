@@ -43,6 +43,7 @@ def compiled(pairs, width, batch, mesh):
   """The step of a mesh, and its first state and batch."""
   import jax
   import jax.numpy as jnp
+  import numpy as np
 
   from gan_jax import experiment as experiment_lib
   from gan_jax.data.pipeline import Batch

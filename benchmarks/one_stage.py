@@ -49,9 +49,9 @@ def make_step(scheme, batch, width, size=64):
   image = jnp.clip(image, -1, 1)
   data = Batch(image, jnp.zeros((1, batch), jnp.int32))
   (span,), (stage,), _ = made.growth
-  step = made.make_step(stage)
+  one = made.make_step(stage)
   jitted = jax.jit(
-    lambda state, batch: step(state, {}, batch, span), donate_argnums=0
+    lambda state, batch: one(state, {}, batch, span), donate_argnums=0
   )
   compiled = jitted.lower(state[0], data).compile()
 

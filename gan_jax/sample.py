@@ -66,7 +66,7 @@ def sample(workdir, seeds: str, step: int | None, label: int | None) -> None:
       f'--workdir={workdir} is the run of a classifier, which makes no'
       ' samples: use --mode=evaluate for its accuracy.'
     )
-  sampler = Sampler(config, experiment)
+  sampler = Sampler(config, experiment).at(step)
   classes = sampler.classes
   if label is not None and not 0 <= label < classes:
     raise UserError(

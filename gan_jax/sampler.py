@@ -5,6 +5,7 @@ all draw here, so seed k is the same latent vector, the same class and the same
 noise in each of them.
 """
 
+import copy
 from collections.abc import Callable, Iterator
 
 import jax
@@ -15,6 +16,7 @@ from jax.sharding import PartitionSpec as P
 
 from gan_jax import mesh as mesh_lib
 from gan_jax.experiment import Experiment
+from gan_jax.networks.made import has_levels
 from gan_jax.nn import latent
 from gan_jax.state import TrainState
 
@@ -28,16 +30,28 @@ class Sampler:
 
   Attributes:
     classes: that the generator takes; 0 without labels.
-    apply: `generate`, compiled.
   """
 
   def __init__(self, config, experiment: Experiment):
     self._latent = config.latent
     self._generator = experiment.objective.generator
+    self._growth = experiment.growth
     self.classes = self._generator.classes
-    self.apply = jax.jit(self.generate)
-    each = jax.vmap(self.generate, (0, None, None))
-    self._each = lambda *args: each(*args)  # one object: one compilation
+    self._resolution, self._alpha = 0, 1.0  # of a generator that grows
+    # One object: one compilation for each resolution.
+    self._compiled = jax.jit(self._generate, static_argnums=0)
+
+  def at(self, step: int) -> 'Sampler':
+    """The sampler of the state after `step` steps: at its level, as faded in.
+
+    A generator without levels is the same at all steps.
+    """
+    if not has_levels(self._generator):
+      return self
+    now = copy.copy(self)
+    now._resolution = self._growth.stage(step).resolution
+    now._alpha = float(self._growth.time(step).alpha)
+    return now
 
   def latents(self, seeds) -> jax.Array:
     """A latent vector a seed [N, Z], which depends on that seed alone."""
@@ -57,17 +71,35 @@ class Sampler:
   def generate(self, variables, z, labels) -> jax.Array:
     """Samples [N, ...] in inference mode: a pure function, to be traced.
 
-    Every sample of every job comes through here: it is the place to say at
-    which level of a growing generator, and with which noise.
+    Every sample of every job comes through here.
 
     Args:
       variables: of one generator, as `variables` gives them.
       z: latent vectors [N, Z].
       labels: int32 [N].
     """
+    return self._generate(self._resolution, self._alpha, variables, z, labels)
+
+  def _generate(self, resolution: int, alpha, variables, z, labels):
+    generator, level = self._generator, {}
+    if has_levels(generator):
+      generator, level = (
+        generator.clone(resolution=resolution),
+        dict(alpha=alpha),
+      )
     # Noise inside a generator is fixed: a seed gives one picture.
     rngs = {'noise': jax.random.key(0)}
-    return self._generator.apply(variables, z, labels, train=False, rngs=rngs)
+    return generator.apply(
+      variables, z, labels, train=False, rngs=rngs, **level
+    )
+
+  def _generate_each(self, resolution: int, alpha, variables, z, labels):
+    one = lambda own: self._generate(resolution, alpha, own, z, labels)
+    return jax.vmap(one)(variables)
+
+  def apply(self, variables, z, labels) -> jax.Array:
+    """`generate`, compiled."""
+    return self._compiled(self._resolution, self._alpha, variables, z, labels)
 
   def __call__(self, variables, seeds, label: int | None = None) -> jax.Array:
     """Samples of some seeds [N, ...], all in one batch.
@@ -83,8 +115,13 @@ class Sampler:
     """Samples [pairs, N, ...] of each local generator, on every host."""
     variables = state.local_pairs.g.variables
     on = jax.tree.leaves(variables)[0].sharding.mesh
-    sample = jax.jit(self._each, out_shardings=mesh_lib.replicated(on))
-    return sample(variables, self.latents(seeds), self.labels(seeds))
+    sample = jax.jit(
+      self._generate_each,
+      static_argnums=0,
+      out_shardings=mesh_lib.replicated(on),
+    )
+    level = self._resolution, self._alpha
+    return sample(*level, variables, self.latents(seeds), self.labels(seeds))
 
 
 class Chunks:

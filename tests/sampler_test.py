@@ -33,7 +33,7 @@ def _noisy():
   game = types.SimpleNamespace(generator=Noisy())
   config = defaults()
   config.latent.update(size=3, distribution='uniform')
-  sampler = Sampler(config, types.SimpleNamespace(objective=game))
+  sampler = Sampler(config, types.SimpleNamespace(objective=game, growth=None))
   rngs = {'params': jax.random.key(1), 'noise': jax.random.key(2)}
   z = jnp.zeros((1, 3))
   return sampler, Noisy().init(rngs, z, jnp.zeros(1), train=False)

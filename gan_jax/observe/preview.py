@@ -42,10 +42,11 @@ class Preview(Occasional):
   def __call__(self, step: int, images: int, state: TrainState) -> dict:
     """See `Observer`."""
     seeds = range(ROWS * self._columns)
-    fakes = self._sampler(self._sampler.variables(state), seeds)
+    sampler = self._sampler.at(step)
+    fakes = sampler(sampler.variables(state), seeds)
     self._run.images('fakes', np.asarray(fakes), self._columns, step)
     if state.local_pairs is not None:
-      rows = np.asarray(self._sampler.local(state, range(self._columns)))
+      rows = np.asarray(sampler.local(state, range(self._columns)))
       rows = rows.reshape(-1, *rows.shape[2:])
       self._run.images('locals', rows, self._columns, step)
     return {}

@@ -91,6 +91,7 @@ class Evaluator:
     Of several draws each number is the mean, and `<name>_std` the deviation of
     the draws about it (with draws - 1 in its denominator).
     """
+    self._sampler = self._sampler.at(int(state.step))
     g, d = (
       self._chunks.place(variables)
       for variables in (self._sampler.variables(state), state.pair.d.variables)

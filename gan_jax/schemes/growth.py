@@ -8,6 +8,8 @@ which levels a step runs through.
 import bisect
 from typing import NamedTuple
 
+import numpy as np
+
 from gan_jax.state import At, Span, Stage, time_of
 
 
@@ -59,7 +61,7 @@ class Growth(NamedTuple):
   def time(self, step: int) -> At:
     """The time of the step after `step` steps, on the host."""
     k = self.index(step)
-    return time_of(step, self.spans[k], self.stages[k])
+    return time_of(np.int32(step), self.spans[k], self.stages[k])
 
   def begins(self, step: int) -> bool:
     """Whether the step after `step` steps needs fresh optimisers."""
