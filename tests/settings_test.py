@@ -317,7 +317,7 @@ def test_training_says_what_has_no_effect(tmp_path, caplog):
   with pytest.raises(UserError, match='ring8'):  # it ends there, in no time
     train(config, tmp_path)
   assert "config.scheme.fakes = 'shared' has no effect" in caplog.text
-  assert 'scheme.fakes' in (tmp_path / 'log.txt').read_text()
+  assert not list(tmp_path.iterdir())  # a start that is refused writes nothing
 
 
 @pytest.mark.parametrize('file', CONFIGS, ids=lambda f: f.stem)
@@ -327,7 +327,7 @@ def test_our_own_configs_set_nothing_without_effect(file):
 
 
 def test_a_classifier_has_no_use_for_a_generators_settings():
-  file = ROOT / 'configs' / 'classifier_cifar10.py'
+  file = ROOT / 'configs' / 'classifier_cifar.py'
   config = config_lib.load(str(file), [('ema.name', 'none')])
   (found,) = config_lib.unused(config)
   assert 'config.ema.name has no effect' in found
