@@ -64,7 +64,7 @@ class Dealing(NamedTuple):
     return fold(key, ids) if self.axes[2] == 0 else key
 
   def by_pair(self, batch: Batch) -> Batch:
-    """A step's minibatches [K, ...], as [N, K / N, ...] where they are apart."""
+    """A step's minibatches [K, ...]; where they are apart [N, K / N, ...]."""
     if not self.apart:
       return batch
     cut = lambda x: x.reshape(self.settings.pairs, -1, *x.shape[1:])
