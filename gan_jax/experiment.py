@@ -51,25 +51,33 @@ def build_game(config, shape, classes: int):
   return objective.build(config, shape, given)
 
 
-def build(config, shape, classes: int) -> Experiment:
+def build(config, shape, classes: int, past=(), step: int = 0) -> Experiment:
   """Puts the config's choices together.
 
   Args:
     config: a validated config.
     shape: of one sample of the data, (H, W, C) or (2,).
     classes: number of classes in the data.
+    past: stretches of training that the run has behind it, with other batches
+      maybe; see `growth.after`.
+    step: at which it goes on.
 
   Raises:
     UserError: if the networks cannot make samples of this shape.
   """
   validate_shape(config, shape)
   game = build_game(config, shape, classes)
+  grown = growth.after(past, stage_of(config), step)
+  return assemble(config, game, shape, grown)
+
+
+def stage_of(config) -> Stage:
+  """What every step of a config without growth is made for."""
   draws = SCHEMES[config.scheme.name].draws(config.scheme)
   images = draws * config.train.batch
   if config.ensemble.pairs:
     draws = dealing.draws(config.ensemble, draws)
-  stage = Stage(0, config.train.batch, draws, images)
-  return assemble(config, game, shape, growth.none(stage))
+  return Stage(0, config.train.batch, draws, images)
 
 
 def assemble(config, game, shape, grown: Growth) -> Experiment:
