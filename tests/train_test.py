@@ -86,13 +86,16 @@ def test_a_finished_run_has_nothing_to_do(trained, caplog):
   assert small.identical(final(trained), before)
 
 
-def test_one_device_and_eight_agree(trained, tmp_path):
+def test_one_device_and_eight_agree(tmp_path):
   """Batch norm included: its statistics are those of the whole batch.
 
-  After one step only summation order differs; Adam's first steps divide by
-  their own size and blow rounding up, so SGD it is.
+  One step of SGD: Adam's first steps divide by their own size and blow rounding
+  up. Only summation order differs, to 1e-6 of D's update; but where that takes
+  one unit of a ReLU to the other side of its kink, as on an Intel Xeon with all
+  of XLA's optimisations, all of G's layers below move by 1 to 2 percent: the
+  networks are 8 wide. Between 2, 4 and 8 devices nothing differed there.
   """
-  states = []
+  moved = {}
   for devices in ('1', '8'):
     config = digits(
       ('mesh.data', devices),
@@ -101,11 +104,22 @@ def test_one_device_and_eight_agree(trained, tmp_path):
       ('optimizer.generator.lr', '0.05'),
       ('optimizer.discriminator.lr', '0.05'),
       ('metrics.names', 'scores'),
+      ('train.steps', '1'),
     )
     train(config, tmp_path / devices)
-    states.append(final(tmp_path / devices))
-  one, eight = (small.flat(s) for s in states)
-  np.testing.assert_allclose(one, eight, rtol=1e-4, atol=2e-6)
+    _, _, made, _, state = restore(tmp_path / devices, one_device())
+    seed = config.train.seed
+    first = experiment_lib.initial_state(made, seed, one_device())
+    moved[devices] = {
+      f'{role}.{part}': small.flat(getattr(getattr(state.pair, role), part))
+      - small.flat(getattr(getattr(first.pair, role), part))
+      for role in 'gd'
+      for part in ('params', 'stats')
+    }
+  for name, one in moved['1'].items():
+    assert np.linalg.norm(one) > 1e-3, name
+    error = np.linalg.norm(moved['8'][name] - one) / np.linalg.norm(one)
+    assert error < (0.03 if name == 'g.params' else 1e-4), name
 
 
 def test_the_step_compiles_once():
