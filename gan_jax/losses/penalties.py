@@ -15,7 +15,7 @@ from gan_jax.settings import Setting
 from gan_jax.terms import Kind, Term
 
 
-def _kind(function, text: str, reads=(), **settings) -> Kind:
+def penalty(function, text: str, reads=(), **settings) -> Kind:
   """The kind of a term of D that is a function of a view and settings."""
 
   def make(**chosen) -> Term:
@@ -87,20 +87,20 @@ def drift(view):
 
 
 PENALTIES = {
-  'wgan_gp': _kind(
+  'wgan_gp': penalty(
     wgan_gp,
     '(|grad D| - target)^2 between real and fake samples',
     # It looks at fakes, but not at what D says of them.
     reads=['made'],
     target=Setting(1.0, 'the norm that gradients are drawn to', above=0.0),
   ),
-  'dragan': _kind(
+  'dragan': penalty(
     dragan,
     '(|grad D| - 1)^2 around real samples',
     noise=Setting(
       0.5, "how far around them, in the batch's deviations", low=0.0
     ),
   ),
-  'r1': _kind(r1, '|grad D|^2 / 2 at real samples'),
-  'drift': _kind(drift, 'D^2 at real samples', reads=['scores_real']),
+  'r1': penalty(r1, '|grad D|^2 / 2 at real samples'),
+  'drift': penalty(drift, 'D^2 at real samples', reads=['scores_real']),
 }

@@ -18,7 +18,7 @@ from gan_jax.train import train
 from gan_jax.validate import validate
 from tests import small
 
-SGD = dict(name='sgd', lr=0.05, b1=0.0, b2=0.0, eps=0.0)
+SGD = dict(name='sgd', lr=0.05, b1=0.0)
 COLLECTIVES = (
   'all-gather',
   'all-reduce',

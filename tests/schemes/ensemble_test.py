@@ -21,7 +21,7 @@ from gan_jax.state import START, Pair, Player, stream
 from gan_jax.validate import validate
 from tests import small
 
-SGD = dict(name='sgd', lr=0.1, b1=0.0, b2=0.0, eps=0.0)
+SGD = dict(name='sgd', lr=0.1, b1=0.0)
 KEY = jax.random.key(7)
 IDS = jnp.arange(3)
 NOW = Round(None, jnp.zeros(small.N, jnp.int32), START, KEY, {})

@@ -15,7 +15,7 @@ from gan_jax.schemes import sharing
 from gan_jax.validate import validate
 from tests import small
 
-RULES = dict(name='sgd', lr=0.1, b1=0.0, b2=0.0, eps=0.0)
+RULES = dict(name='sgd', lr=0.1, b1=0.0)
 
 
 def test_layers_come_in_the_order_of_the_pass():

@@ -10,7 +10,7 @@ from gan_jax.schemes import two_stage
 from gan_jax.state import Pair, stream
 from tests import small
 
-SGD = dict(name='sgd', lr=0.1, b1=0.0, b2=0.0, eps=0.0)
+SGD = dict(name='sgd', lr=0.1, b1=0.0)
 KEY = jax.random.key(7)
 
 
@@ -49,7 +49,7 @@ def expected(made, pair, batch, d_steps, fakes):
   return minus_gradient(g, jax.grad(g_loss)(g)), d
 
 
-@pytest.mark.parametrize('fakes', two_stage.FAKES)
+@pytest.mark.parametrize('fakes', two_stage.SETTINGS['fakes'].choices)
 @pytest.mark.parametrize('d_steps', [1, 3])
 def test_step_is_algorithm_1(d_steps, fakes):
   config, made, pair = game(d_steps=d_steps, fakes=fakes)
@@ -67,7 +67,7 @@ def test_step_is_algorithm_1(d_steps, fakes):
 
 def test_fresh_and_shared_fakes_differ_for_g_only():
   results = {}
-  for fakes in two_stage.FAKES:
+  for fakes in two_stage.SETTINGS['fakes'].choices:
     config, made, pair = game(d_steps=1, fakes=fakes)
     step = two_stage.make_step(
       made.objective, optimizer.build(config), config.scheme
