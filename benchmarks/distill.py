@@ -3,7 +3,7 @@
   python benchmarks/distill.py --data=idx:FOLDER_OF_MNIST [--workdir=DIR]
   python benchmarks/distill.py --quick
 
-The configs of OSGAN section 4.4 (configs/distill_cifar10.py) on narrow
+The configs of OSGAN section 4.4 (configs/distill_cifar.py) on narrow
 networks and 28 px: the teacher is a ResNet-18 of width 8, the student a
 ResNet-10 of the same width; `narrow` has the other settings. Every data-free
 student sees the same number of samples. --data takes any config.data.source
@@ -24,12 +24,12 @@ from gan_jax.run.memory import restart_with_huge_pages
 
 CONFIGS = pathlib.Path(__file__).resolve().parent.parent / 'configs'
 ROWS = {  # name: config
-  'teacher': 'classifier_cifar10.py:depth=18',
-  'kd': 'distill_cifar10.py:method=kd',
-  'dfad_two_stage': 'distill_cifar10.py:method=dfad,scheme=two_stage',
-  'dfad_one_stage': 'distill_cifar10.py:method=dfad,scheme=one_stage',
-  'zskt_two_stage': 'distill_cifar10.py:method=zskt,scheme=two_stage',
-  'zskt_one_stage': 'distill_cifar10.py:method=zskt,scheme=one_stage',
+  'teacher': 'classifier_cifar.py:depth=18',
+  'kd': 'distill_cifar.py:method=kd',
+  'dfad_two_stage': 'distill_cifar.py:method=dfad,scheme=two_stage',
+  'dfad_one_stage': 'distill_cifar.py:method=dfad,scheme=one_stage',
+  'zskt_two_stage': 'distill_cifar.py:method=zskt,scheme=two_stage',
+  'zskt_one_stage': 'distill_cifar.py:method=zskt,scheme=one_stage',
 }
 WIDTH, BATCH = 8, 64
 # Pictures shown to the teacher and to KD; samples of a data-free student.

@@ -43,6 +43,7 @@ def compiled(pairs, width, batch, mesh):
   """The step of a mesh, and its first state and batch."""
   import jax
   import jax.numpy as jnp
+  import numpy as np
 
   from gan_jax import experiment as experiment_lib
   from gan_jax.data.pipeline import Batch
@@ -50,11 +51,14 @@ def compiled(pairs, width, batch, mesh):
 
   made = experiment_lib.build(config_of(pairs, width), (32, 32, 3), 0)
   state = experiment_lib.initial_state(made, 0, mesh)
-  image = jax.random.normal(jax.random.key(1), (made.draws, batch, 32, 32, 3))
+  (span,), (stage,), _ = made.growth
+  shape = (stage.draws, batch, 32, 32, 3)
+  image = jax.random.normal(jax.random.key(1), shape)
   data = Batch(jnp.clip(image, -1, 1), jnp.zeros(image.shape[:2], jnp.int32))
   data = jax.device_put(data, by_sample(mesh))
-  step = experiment_lib.compile_step(made, lambda table, raw: raw, mesh)
-  return step.lower(state, (), data).compile(), state, data
+  step = experiment_lib.compile_step(made, stage, lambda _, raw: raw, mesh)
+  rest = {}, (), data, jax.tree.map(np.int32, span)
+  return step.lower(state, *rest).compile(), state, rest
 
 
 def times(steps, rounds):
@@ -64,9 +68,9 @@ def times(steps, rounds):
   states = {n: state for n, (_, state, _) in steps.items()}
   seconds = {n: [] for n in steps}
   for turn in range(rounds + 1):  # the first one is not counted
-    for n, (step, _, data) in steps.items():
+    for n, (step, _, rest) in steps.items():
       start = time.perf_counter()
-      states[n], metrics = step(states[n], (), data)
+      states[n], metrics = step(states[n], *rest)
       jax.block_until_ready(metrics)
       if turn:
         seconds[n].append(time.perf_counter() - start)

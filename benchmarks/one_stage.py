@@ -48,7 +48,11 @@ def make_step(scheme, batch, width, size=64):
   image = jax.random.normal(jax.random.key(1), (1, batch, size, size, 3))
   image = jnp.clip(image, -1, 1)
   data = Batch(image, jnp.zeros((1, batch), jnp.int32))
-  jitted = jax.jit(made.step, donate_argnums=0)
+  (span,), (stage,), _ = made.growth
+  one = made.make_step(stage)
+  jitted = jax.jit(
+    lambda state, batch: one(state, {}, batch, span), donate_argnums=0
+  )
   compiled = jitted.lower(state[0], data).compile()
 
   def step():

@@ -27,6 +27,7 @@ import time
 
 from gan_jax.run.memory import restart_with_huge_pages
 
+CONFIGS = pathlib.Path(__file__).resolve().parent.parent / 'configs'
 LOSSES = ('dcgan_sym', 'dcgan', 'lsgan', 'geogan', 'relgan')
 SCHEMES = ('one_stage', 'two_stage')
 WIDTH, BATCH, COUNT = 32, 64, 10_000
@@ -35,9 +36,9 @@ CLASSIFIER_EPOCHS = 6
 
 def make_config(flags, loss='dcgan', scheme='one_stage', seed=0):
   """A controlled entry of OSGAN's Table 1, narrow."""
-  from gan_jax.presets import osgan
+  from gan_jax.config import load
 
-  c = osgan.table1(loss, 'cifar', f'scheme={scheme}')
+  c = load(f'{CONFIGS}/osgan_cifar.py:loss={loss},scheme={scheme}')
   with c.unlocked():
     c.data.source = flags.data
     c.data.channels = flags.channels
@@ -135,39 +136,34 @@ def run(flags, loss, scheme, seed, core):
   from gan_jax import experiment as experiment_lib
   from gan_jax.data import open_source
   from gan_jax.data.pipeline import samples_at
+  from gan_jax.engine import Engine
   from gan_jax.mesh import one_device
   from gan_jax.metrics.frechet import frechet
-  from gan_jax.nn import latent
   from gan_jax.run import draw
-  from gan_jax.sample import in_use
+  from gan_jax.sampler import Sampler
 
   out = pathlib.Path(flags.out)
   config = make_config(flags, loss, scheme, seed)
   source, mesh = open_source(config.data), one_device()
   made = experiment_lib.build(config, source.shape, len(source.classes))
-  feed = experiment_lib.make_feed(config, made, source, mesh)
-  state = experiment_lib.initial_state(made, seed, mesh)
-  train_step = experiment_lib.compile_step(made, feed.decode, mesh)
-  batches = feed.batches(0)
-  state, metrics = train_step(state, feed.table, next(batches))
+  engine = Engine(config, made, source, mesh)
+  engine.enter(0)
+  state, metrics = engine.step(engine.first())
   jax.block_until_ready(metrics)
 
   start, steps = time.process_time(), 1
   while time.process_time() - start < flags.seconds:
     before = metrics
-    state, metrics = train_step(state, feed.table, next(batches))
+    state, metrics = engine.step(state)
     jax.block_until_ready(before)
     steps += 1
-  batches.close()
+  engine.close()
 
   count = min(COUNT, len(source))
-  sampler = experiment_lib.make_sampler(made)
-  z = latent.by_seed(
-    range(count), config.latent.size, config.latent.distribution
-  )
-  chunks = np.array_split(z, max(count // 500, 1))
-  zero = lambda chunk: np.zeros(len(chunk), np.int32)
-  fake = np.concatenate([sampler(in_use(state), c, zero(c)) for c in chunks])
+  sampler = Sampler(config, made)
+  chunks = np.array_split(np.arange(count), max(count // 500, 1))
+  g = sampler.variables(state)
+  fake = np.concatenate([sampler(g, seeds, 0) for seeds in chunks])
   real, _ = samples_at(source, 0, count)
   path = out / 'classifier.msgpack'
   score = frechet(features(flags, path, real), features(flags, path, fake))

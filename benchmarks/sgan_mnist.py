@@ -68,11 +68,11 @@ def use(c, args):
 
 def train_classifier(args, folder):
   """Trains the judge, or goes on; its accuracy on the test set."""
-  from gan_jax.presets import distillation
+  from gan_jax.config import load
   from gan_jax.run.folder import RunDir
   from gan_jax.train import train
 
-  c = distillation.classifier(args.data, 'depth=10')
+  c = load(f'{CONFIGS}/classifier_cifar.py:depth=10')
   shown = 4000 if args.quick else SHOWN
   with c.unlocked():
     use(c, args)
@@ -127,9 +127,9 @@ def measure_real(folder, count):
   """The figures of the data's first pictures, in random order."""
   from gan_jax.data import open_source
   from gan_jax.data.pipeline import samples_at
-  from gan_jax.run.folder import RunDir
+  from gan_jax.restore import open_run
 
-  config = RunDir(folder).load_config()
+  config = open_run(folder).config
   images, _ = samples_at(open_source(config.data), 0, count)
   return measure(load_judge(folder), images)
 
@@ -157,41 +157,37 @@ def run(args, settings, method, seed, core):
 
   from gan_jax import experiment as experiment_lib
   from gan_jax.data import open_source
+  from gan_jax.engine import Engine
   from gan_jax.mesh import one_device
-  from gan_jax.nn import latent
   from gan_jax.run import draw
-  from gan_jax.sample import in_use
+  from gan_jax.sampler import Sampler
 
   out = pathlib.Path(args.out)
   c = config_of(args, settings, method, seed)
   source, mesh = open_source(c.data), one_device()
   made = experiment_lib.build(c, source.shape, len(source.classes))
-  feed = experiment_lib.make_feed(c, made, source, mesh)
-  train_step = experiment_lib.compile_step(made, feed.decode, mesh)
-  sampler = experiment_lib.make_sampler(made)
+  engine = Engine(c, made, source, mesh)
+  engine.enter(0)
+  sampler = Sampler(c, made)
   judge = load_judge(out / 'classifier')
-  z = latent.by_seed(
-    range(settings['samples']), c.latent.size, c.latent.distribution
-  )
-  labels = np.zeros(CHUNK, np.int32)
 
   def samples(state):
-    chunks = z.reshape(-1, CHUNK, z.shape[-1])
-    fake = [sampler(in_use(state), chunk, labels) for chunk in chunks]
+    chunks = np.arange(settings['samples']).reshape(-1, CHUNK)
+    g = sampler.variables(state)
+    fake = [sampler(g, seeds, 0) for seeds in chunks]
     return np.concatenate(jax.device_get(fake))
 
-  state = experiment_lib.initial_state(made, seed, mesh)
-  batches = feed.batches(0)
+  state = engine.first()
   points, seconds = [], []
   for step in range(1, settings['steps'] + 1):
     start = time.perf_counter()
-    state, metrics = train_step(state, feed.table, next(batches))
+    state, metrics = engine.step(state)
     jax.block_until_ready(metrics)
     seconds.append(time.perf_counter() - start)
     if step % (settings['steps'] // POINTS) == 0:
       fake = samples(state)
       points.append({'step': step, **measure(judge, fake)})
-  batches.close()
+  engine.close()
   draw.save_grid(out / f'{method}_{seed}.png', fake[:64])
   ms = 1e3 * float(np.median(seconds))
   line = dict(method=method, seed=seed, settings=settings, ms_a_step=ms)

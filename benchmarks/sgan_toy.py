@@ -92,13 +92,15 @@ def trained(c, made, seeds, steps):
   from gan_jax.data.toy import points
 
   table = jnp.asarray(points(c.data.source.partition(':')[2])[0])
-  shape = (made.draws, c.train.batch)
+  (span,), (stage,), _ = made.growth
+  shape, step = (stage.draws, stage.batch), made.make_step(stage)
 
   def one(state):
     """A step on fresh draws with replacement."""
     key = jax.random.fold_in(jax.random.fold_in(state.key, 1), state.step)
     index = jax.random.randint(key, shape, 0, len(table))
-    return made.step(state, Batch(table[index], jnp.zeros(shape, jnp.int32)))
+    batch = Batch(table[index], jnp.zeros(shape, jnp.int32))
+    return step(state, {}, batch, span)
 
   @jax.jit
   def many(states):

@@ -62,7 +62,11 @@ def ours(size, cache=None):
     Batch(jnp.clip(image, -1, 1), jnp.zeros((1, BATCH[size]), jnp.int32))
   )
   # As train.py does it: the compiler's memory, then the state's, then steps'.
-  jitted = jax.jit(made.step, donate_argnums=0)
+  (span,), (stage,), _ = made.growth
+  one = made.make_step(stage)
+  jitted = jax.jit(
+    lambda state, batch: one(state, {}, batch, span), donate_argnums=0
+  )
   start = time.perf_counter()
   compiled = jitted.lower(like(made, one_device()), batch).compile()
   seconds = time.perf_counter() - start
@@ -88,6 +92,7 @@ def members(count, size=32):
   from gan_jax import optimizer
   from gan_jax.data.pipeline import Batch
   from gan_jax.schemes import two_stage
+  from gan_jax.state import START
 
   c = config_lib.defaults()
   net = dict(name='dcgan', width=WIDTH[size], norm='batch', bias=True)
@@ -103,7 +108,10 @@ def members(count, size=32):
   image = jax.random.normal(jax.random.key(1), (count, 1, n, size, size, 3))
   batch = Batch(image, jnp.zeros((count, 1, n), jnp.int32))
   compiled = (
-    jax.jit(jax.vmap(one), donate_argnums=0)
+    jax.jit(
+      jax.vmap(lambda pair, batch, key: one(pair, batch, START, key, {})),
+      donate_argnums=0,
+    )
     .lower(stacked[0], batch, keys)
     .compile()
   )

@@ -5,9 +5,10 @@ Radford et al. 2016 with the widths of SGAN's networks (spec section 2.2: G
 
   python -m gan_jax.main --config=configs/dcgan_cifar.py
 
+Options: none.
 Data: TFDS downloads and prepares it once (needs the tf extra); a file of
 arrays does as well: --config.data.source=npz:cifar10.npz.
-FID: not yet measured (docs/results.md has what was).
+Expected numbers: FID not yet measured; docs/results.md has ten minutes of it.
 """
 
 from gan_jax.config import defaults, finish, options

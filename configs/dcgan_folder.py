@@ -1,13 +1,17 @@
-"""DCGAN, 64 x 64, on a folder (or .zip) of your own pictures.
+"""DCGAN on a folder (or .zip) of your own pictures, 64 x 64.
+
+The networks of Radford et al. 2016 with the hinge loss and spectral norm in D
+(Miyato et al. 2018), which keeps small sets stable.
 
   python -m gan_jax.main --config=configs/dcgan_folder.py \
       --config.data.source=folder:PATH --workdir=runs/mine
 
-Pictures of any size and kind are resized and cropped; the report at the start
-says what was found and what was skipped. With one sub-folder a class add
---config.data.conditional=true. Spectral norm in D keeps small sets stable.
-A first DCGAN is soft at 64 pixels and needs a few thousand pictures; fewer
-will be learned by heart.
+Options: none.
+Data: pictures of any size and kind are resized and cropped; the report at the
+start says what was found and what was skipped. With one sub-folder a class add
+--config.data.conditional=true.
+Expected numbers: not yet measured. A first DCGAN is soft at 64 pixels and needs
+a few thousand pictures; fewer will be learned by heart.
 """
 
 from gan_jax.config import defaults, finish, options

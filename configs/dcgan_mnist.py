@@ -6,6 +6,7 @@ SGAN's MNIST networks (section 4.2: the transposed convolutions cut from 5 to
   python -m gan_jax.main --config=configs/dcgan_mnist.py \
       --config.data.source=idx:FOLDER
 
+Options: none.
 Data: FOLDER holds MNIST's files under their own names, .gz or not; without
 the second line TFDS downloads and prepares them (needs the tf extra). Fashion-
 MNIST's files have the same names and form.

@@ -1,9 +1,13 @@
 """DCGAN on scikit-learn's 1,797 digits: a first run, without any download.
 
+The networks of Radford et al. 2016, narrow, with labels; 32 x 32.
+
   python -m gan_jax.main --config=configs/quickstart.py
 
-Readable digits in runs/quickstart/images after about two minutes on 2 CPU
-cores.
+Options: none.
+Data: embedded.
+Expected numbers: readable digits in runs/quickstart/images after about two
+minutes on 2 CPU cores.
 """
 
 from gan_jax.config import defaults, finish, options

@@ -6,28 +6,24 @@ and appendix B.1: batch 64.
   python -m gan_jax.main --config=configs/sgan_imagenet.py:loss=dragan
   python -m gan_jax.main --config=configs/sgan_imagenet.py:resolution=64
 
-n is the number of local pairs (n=0: a single one, the baseline), loss one of
-gan, wgan_gp, dragan; share=0.5 is the paper's N-SW, half of the parameters
-common to the local pairs; simple=true leaves the messengers out. The paper's
-learning rate, 1e-5, is slow: lr=2e-4 is DCGAN's own.
+Options:
+  n          number of local pairs; 0: a single one, the baseline; default 5
+  loss       gan, wgan_gp or dragan; default gan
+  lr         learning rate; default 1e-5, the paper's; DCGAN's own is 2e-4
+  share      part of the parameters common to local pairs; 0.5: the paper's N-SW
+  simple     without messengers
+  resolution 32 or 64; default 32
 Data: TFDS downloads and prepares the resized pictures once (needs the tf
 extra); a folder does as well: --config.data.source=folder:PATH.
-Expected numbers: not yet measured.
+Expected numbers: the paper has pictures only; not yet measured.
 """
 
-from gan_jax.config import defaults, finish, options
-from gan_jax.presets import sgan
+from _sgan import OPTIONS, pictures
+from gan_jax.config import options
 
 
 def get_config(arg=''):
-  args = options(arg, **sgan.OPTIONS, resolution=32)
-  c = defaults()
+  args = options(arg, **OPTIONS, resolution=(32, 64))
   size = args.resolution
-  c.data.source = f'tfds:imagenet_resized/{size}x{size}'
-  c.data.resolution = size
-  net = dict(name='dcgan', width=64, norm='batch', spectral=False, bias=False)
-  c.generator = net
-  c.discriminator = net
-  c.train.steps = 40_000
-  sgan.apply(c, args)
-  return finish(c, args.test)
+  data = dict(source=f'tfds:imagenet_resized/{size}x{size}', resolution=size)
+  return pictures(args, data, steps=40_000)

@@ -8,22 +8,25 @@ paper's language model, which SGAN starts from.
   python -m gan_jax.main --config=configs/sgan_text.py \
       --config.data.source=text:PATH
 
-n is the number of local pairs (n=0: a single one, the baseline), loss one of
-gan, wgan_gp, dragan; share=0.5 is the paper's N-SW, half of the parameters
-common to the local pairs; simple=true leaves the messengers out. The paper's
-learning rate, 1e-5, is slow: lr=1e-4 is WGAN-GP's own.
+Options:
+  n          number of local pairs; 0: a single one, the baseline; default 5
+  loss       gan, wgan_gp or dragan; default wgan_gp
+  lr         learning rate; default 1e-5, the paper's; WGAN-GP's is 1e-4
+  share      part of the parameters common to local pairs; 0.5: the paper's N-SW
+  simple     without messengers
 Data: a UTF-8 text file with a sentence a line, or a folder of such, as the
 One Billion Word Benchmark's training-monolingual.tokenized.shuffled; without
 PATH, sentences made up for tests. Samples are lines of text: images/*.txt.
-Expected numbers: not yet measured.
+Expected numbers: the paper has samples only; not yet measured.
 """
 
+from _sgan import OPTIONS, apply
 from gan_jax.config import defaults, finish, options
-from gan_jax.presets import sgan
 
 
 def get_config(arg=''):
-  args = options(arg, **sgan.OPTIONS | dict(loss='wgan_gp'))
+  losses = ('wgan_gp', 'gan', 'dragan')  # the first is the default
+  args = options(arg, **OPTIONS | dict(loss=losses))
   c = defaults()
   c.data.source = 'text:builtin'
   c.data.resolution = 32
@@ -36,5 +39,5 @@ def get_config(arg=''):
   c.train.batch = 64
   c.train.steps = 40_000
   c.metrics.names = ('scores',)
-  sgan.apply(c, args)
+  apply(c, args)
   return finish(c, args.test)

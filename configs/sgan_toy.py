@@ -7,41 +7,38 @@ Figure 2 is loss=gan, Figures 3, 4, 8, 10 and 11 are loss=wgan_gp.
   python -m gan_jax.main --config=configs/sgan_toy.py
   python -m gan_jax.main --config=configs/sgan_toy.py:data=grid25,n=10,lr=1e-4
 
-n is the number of local pairs (n=0: a single one, the baseline), loss one of
-gan, wgan_gp, dragan; share=0.5 is the paper's N-SW, half of the parameters
-common to the local pairs; simple=true leaves the messengers out. The paper's
-learning rate, 1e-5, is slow: lr=2e-4 is DCGAN's own.
 Pictures, as in those figures: images/landscape_<step>.png has the samples of
 the local generators and the border that each local D draws beside the samples
 of G_0 on the level sets of D_0; images/landscape.gif has all of them. The
 paper's iterations 5, 10, 100 take --config.train.image_every=5.
-Data: drawn on the spot; data is one of ring8, ring10, grid25, swissroll. The
-paper gives no batch size, no weight of a penalty and no number of D's updates a
-step, I_D. Measured in docs/results.md: at the weight 10 of the methods' own
-papers, which penalise pictures, points hardly reach the modes, at 0.1 they do;
-and G_0 covers the more modes the more often messengers learn, so that WGAN-GP
-has I_D = 10 here. With I_D = 1 it ends in one mode, with WGAN-GP in a few.
+
+Options:
+  n          number of local pairs; 0: a single one, the baseline; default 5
+  loss       gan, wgan_gp or dragan; default gan
+  lr         learning rate; default 1e-5, the paper's; slow
+  share      part of the parameters common to local pairs; 0.5: the paper's N-SW
+  simple     without messengers
+  data       ring8, ring10, grid25 or swissroll; default ring8
+Data: drawn on the spot. The paper gives no batch size, no weight of a penalty
+and no number of D's updates a step, I_D. Measured in docs/results.md: at the
+weight 10 of the methods' own papers, which penalise pictures, points hardly
+reach the modes, at 0.1 they do; and G_0 covers the more modes the more often
+messengers learn, so that WGAN-GP has I_D = 10 here. With I_D = 1 it ends in one
+mode, with WGAN-GP in a few.
 Expected numbers: docs/results.md, by benchmarks/sgan_toy.py of networks of 64
 units on 2 cores, which also draws Figures 2(d) and 10.
 """
 
+from _sgan import OPTIONS, apply, points
 from gan_jax.config import defaults, finish, options
-from gan_jax.presets import sgan
+from gan_jax.data.toy import NAMES
 
 
 def get_config(arg=''):
-  args = options(arg, **sgan.OPTIONS, data='ring8')
+  args = options(arg, **OPTIONS, data=NAMES)
   c = defaults()
-  c.data.source = f'toy:{args.data}'
-  net = dict(name='mlp', width=512, depth=4, slope=0.01)
-  c.generator = net
-  c.discriminator = net
-  c.train.batch = 256
-  c.train.steps = 20_000
-  # The Swiss roll is no mixture, so it has no modes to count.
-  counted = () if args.data == 'swissroll' else ('modes',)
-  c.metrics.names = (*counted, 'density', 'scores')
-  sgan.apply(c, args)
+  points(c, args.data)
+  apply(c, args)
   if args.loss != 'gan':
     c.penalties[args.loss].weight = 0.1
   if args.loss == 'wgan_gp' and not args.test:

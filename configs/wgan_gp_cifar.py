@@ -5,7 +5,9 @@ Adam 1e-4 (0, 0.9), batch 64, no batch norm in D; on DCGAN's networks.
 
   python -m gan_jax.main --config=configs/wgan_gp_cifar.py
 
-Data as in dcgan_cifar.py. FID: not yet measured.
+Options: none.
+Data: as in dcgan_cifar.py.
+Expected numbers: not yet measured.
 """
 
 from gan_jax.config import defaults, finish, options

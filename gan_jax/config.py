@@ -1,124 +1,131 @@
 """The config of a run: its sections, its shrunken test form, its checks.
 
 A config file's `get_config(arg)` starts from `defaults()`, sets what its
-experiment needs and returns `finish(config, ...)`. Every choice is checked
-in validate.py, before anything compiles.
+experiment needs and returns `finish(config, ...)`. The settings stand in tables
+beside the functions that use them; `table` puts them together. Every choice is
+checked in validate.py, before anything compiles.
 """
 
-import difflib
+import ast
+import collections
+import contextlib
+import importlib
 import json
+import logging
 import pathlib
+import re
 import runpy
+import sys
+import zlib
 
 import ml_collections
 
-from gan_jax.errors import UserError
+from gan_jax import (
+  data,
+  distill,
+  ema,
+  losses,
+  mesh,
+  networks,
+  optimizer,
+  tasks,
+  terms,
+)
+from gan_jax import schemes as schemes_lib
+from gan_jax import settings as settings_lib
+from gan_jax.data import augment
+from gan_jax.errors import UserError, did_you_mean, nearest
+from gan_jax.metrics import registry as metrics
+from gan_jax.nn import latent
+from gan_jax.run import identity
+from gan_jax.schemes import ensemble_checks
+from gan_jax.settings import INT32, Setting
+
+log = logging.getLogger('gan_jax')
+
+TRAIN = {
+  'seed': Setting(0, 'of everything drawn', low=0, high=2**32 - 1),
+  'batch': Setting(64, 'real images in one minibatch', low=1, high=2**20),
+  'steps': Setting(20_000, 'of training, in all', low=1, high=INT32),
+  'log_every': Setting(
+    100, 'steps between two lines of metrics', low=1, high=INT32
+  ),
+  'image_every': Setting(
+    1000, 'steps between two grids of samples', low=1, high=INT32
+  ),
+  'checkpoint_every': Setting(
+    1000, 'steps between two checkpoints', low=1, high=INT32
+  ),
+  'keep': Setting(3, 'newest checkpoints', low=1, high=INT32),
+  'milestone_every': Setting(
+    0,
+    'checkpoints at multiples of this many steps stay; 0: none',
+    low=0,
+    high=INT32,
+  ),
+  'tensorboard': Setting(
+    True, 'write files for TensorBoard, if the tf extra is installed'
+  ),
+  'change': Setting(
+    (),
+    'settings or sections that a run may change when it goes on, beside those'
+    ' that only say how long, how often and where',
+  ),
+}
 
 
-def _section(**keys):
-  return ml_collections.ConfigDict(keys)
+def table(config=None) -> settings_lib.Table:
+  """Every setting there is, in the form of a config.
+
+  Args:
+    config: a run's: the sections of its networks then have the settings of the
+      networks that it names. None for the networks' names alone; there is no
+      teacher then.
+  """
+  roles = {role: networks.settings(role) for role in networks.ROLES}
+  for role, own in roles.items() if config else ():
+    name = config.get(role, {}).get('name', own['name'].default)
+    roles[role] = networks.settings(role, name)
+  if config and config.get('teacher'):
+    roles['teacher'] |= distill.TEACHER
+  else:
+    roles['teacher'] = {}
+  own = collections.ChainMap(distill.LOSSES, losses.LOSSES)
+  loss = Setting(
+    'non_saturating',
+    'what the two players minimise; of the last four, a classifier or student',
+    choices=own,
+  )
+  return {
+    'data': data.SETTINGS,
+    **roles,
+    'latent': latent.SETTINGS,
+    'loss': {
+      'name': loss,
+      **settings_lib.by_choice(
+        {name: settings_lib.of(chosen) for name, chosen in own.items()}
+      ),
+    },
+    'penalties': terms.settings(losses.PENALTIES) | {'clip': optimizer.CLIP},
+    'tasks': terms.settings(tasks.TASKS),
+    'augment': augment.SETTINGS,
+    'scheme': schemes_lib.settings(),
+    'ensemble': ensemble_checks.SETTINGS,
+    'growth': {},  # none yet: ProGAN brings it
+    'optimizer': {
+      'generator': optimizer.SETTINGS,
+      'discriminator': optimizer.SETTINGS,
+    },
+    'ema': ema.SETTINGS,
+    'train': TRAIN,
+    'metrics': metrics.SETTINGS,
+    'mesh': mesh.SETTINGS,
+  }
 
 
 def defaults() -> ml_collections.ConfigDict:
   """All sections with their defaults; only the networks are left to name."""
-  c = ml_collections.ConfigDict()
-  c.data = _section(
-    source='digits',  # digits, tfds:NAME, folder:PATH, npz:, idx:, toy:, text:
-    split='train',  # or a part of it: train[:90%]
-    test_split='',  # what a classifier's accuracy is measured on
-    test_source='',  # where that split is; '': in the same source
-    # Pixels a side after resize and crop (0: as they are); of text, characters
-    # that a line is cut to.
-    resolution=32,
-    channels=3,  # 1 or 3
-    filter='lanczos',  # of the resize: lanczos, bicubic, bilinear, box
-    background='white',  # what transparency is laid on: white or black
-    max_bad=0.05,  # share of unreadable files above which a run refuses
-    conditional=False,  # give the labels to the networks
-    label='',  # of tfds: the feature that is the class; '': the first one
-    device_budget_mb=1024,  # sets up to this size live on the device
-    workers=0,  # processes that read larger sets; 0: threads
-    data_dir='',  # where TFDS keeps its data sets; '': its default
-  )
-  c.generator = _section(name='dcgan')  # other keys: the network's fields
-  c.discriminator = _section(name='dcgan')
-  c.latent = _section(size=100, distribution='normal')
-  c.teacher = _section()  # of kd, dfad, zskt: workdir of its run, network
-  c.loss = _section(
-    name='non_saturating',
-    rho=1e-6,  # fisher
-    temperature=4.0,  # kd
-    alpha=0.9,  # kd: share of the teacher's answers, the rest is the labels'
-    attention=0.0,  # zskt: weight of the attention transfer
-  )
-  c.penalties = _section(  # of D; a weight of 0.0 is off
-    wgan_gp=_section(weight=0.0, target=1.0),
-    dragan=_section(weight=0.0, noise=0.5),
-    r1=_section(weight=0.0),
-    drift=_section(weight=0.0),
-    clip=_section(limit=0.0),  # of every weight of D; 0.0: no clipping
-  )
-  c.tasks = _section()  # none yet: FastGAN and GLeaD bring theirs
-  c.augment = _section(
-    mirror=False,
-    crop=0,  # pixels of border, of which a window of the old size is cut
-  )
-  # d_steps and fakes: two_stage only.
-  c.scheme = _section(name='two_stage', d_steps=1, fakes='fresh')
-  c.ensemble = _section(  # SGAN; the names are explained in README.md
-    pairs=0,  # local pairs that train the global one; 0: no ensemble
-    messengers=True,  # False: G_0 against the local Ds (simplified SGAN)
-    reduce='mean',  # of G_0's and of D_0's N gradients; sum: Algorithm 1
-    real='fresh',  # a real minibatch for each pair; shared: one for all
-    noise='fresh',  # latent vectors for each pair; shared: the same for all
-    messenger_opt='copied',  # optimiser state of messengers; or fresh
-    g_updates='once',  # of G_0 a step; each: one for each local pair
-    weight_sharing=0.0,  # share of parameters that local pairs have in common
-  )
-  c.growth = _section()  # none yet: ProGAN brings it
-  player = dict(
-    name='adam',
-    lr=2e-4,
-    b1=0.5,
-    b2=0.999,
-    eps=1e-8,
-    weight_decay=0.0,
-    decay=0.1,  # factor on lr at each of the points below
-    decay_at=(),  # in real images
-  )
-  c.optimizer = _section(
-    generator=_section(**player), discriminator=_section(**player)
-  )
-  c.ema = _section(  # of G
-    name='half_life',  # half_life, decay, or none
-    half_life=10_000.0,  # images
-    ramp_up=0.05,  # the half-life is at most this share of images so far
-    decay=0.999,  # per step, for name = 'decay'
-  )
-  c.train = _section(
-    seed=0,
-    batch=64,  # real images in one minibatch
-    steps=20_000,
-    log_every=100,  # steps; so are the four below
-    image_every=1000,
-    checkpoint_every=1000,
-    keep=3,  # newest checkpoints
-    milestone_every=0,  # checkpoints at multiples of this stay; 0: none
-    tensorboard=True,  # if the tf extra is installed
-  )
-  c.metrics = _section(  # of --mode=evaluate, and of training if `every` is on
-    names=('scores', 'frechet_pixels'),  # all: gan_jax/metrics/registry.py
-    samples=2000,  # generated for each draw
-    reals=0,  # of the data, in a fixed random order; 0: as many, if there are
-    draws=1,  # sets of samples; of 2 and more mean and deviation are given
-    every=0,  # steps between evaluations while training; 0: none
-    best='',  # the number whose best state is kept in best/, such as 'fid'
-    resizer='tf1_bilinear',  # in front of FID's Inception; see resize.py
-    weights='',  # files, comma between; '': the cache folder's: weights.py
-    classifier='',  # folder of the classifier's run of frechet_classifier
-  )
-  c.mesh = _section(data=0, pair=0)  # devices an axis; 0: all there are
-  return c
+  return ml_collections.ConfigDict(settings_lib.values(table()))
 
 
 def options(arg: str | None, **allowed):
@@ -128,31 +135,49 @@ def options(arg: str | None, **allowed):
     arg: 'test', 'n=10,loss=wgan_gp', ...: words separated by commas; a word
       without '=' stands for itself = True.
     **allowed: the names that may occur with their defaults, whose types the
-      values take. `test` is always allowed.
+      values take; a tuple has all the values there are, the default first.
+      `test` is always allowed.
 
   Returns:
     A ConfigDict of all the names.
 
   Raises:
-    UserError: for an unknown name or a value of another type.
+    UserError: for an unknown name, a value of another type, or one that is not
+      among those there are.
   """
-  values = ml_collections.ConfigDict({'test': False, **allowed})
+  allowed['test'] = False
+  choices = {k: v for k, v in allowed.items() if isinstance(v, tuple)}
+  values = ml_collections.ConfigDict(
+    {k: v[0] if k in choices else v for k, v in allowed.items()}
+  )
   for word in filter(None, (arg or '').split(',')):
     name, _, text = word.partition('=')
     if name not in values:
       raise UserError(
-        f"This config takes no option '{name}' after the colon;"
-        f' it takes: {", ".join(sorted(values))}.'
+        f"This config takes no option '{name}' after the colon, but"
+        f' {", ".join(sorted(values))}{did_you_mean(name, values)}'
       )
-    kind = type(values[name])
     try:
-      values[name] = text in ('', 'true', '1') if kind is bool else kind(text)
+      values[name] = _option(text, type(values[name]))
     except ValueError:
       raise UserError(
         f"The config's option {name}={text} must be of type"
-        f' {kind.__name__}, like {name}={values[name]}.'
+        f' {type(values[name]).__name__}, like {name}={values[name]}.'
       ) from None
+    if name in choices and values[name] not in choices[name]:
+      raise UserError(
+        f"The config's option {name}={text} is not one of"
+        f' {", ".join(map(str, choices[name]))}'
+        + did_you_mean(text, choices[name])
+      )
   return values
+
+
+def _option(text: str, kind: type):
+  """The value of an option; raises ValueError if it is of another type."""
+  if kind is not bool:
+    return kind(text)
+  return ('false', '0', '', 'true', '1').index(text) > 1
 
 
 # The least depths of networks that have many layers to compile, for tests.
@@ -179,7 +204,8 @@ def finish(config, test: bool = False):
       config.data.split = 'train[:90%]'
       config.data.test_split = 'train[90%:]'
     config.ensemble.pairs = min(config.ensemble.pairs, 2)
-    config.latent.size = 8
+    if config.scheme.name != 'alone':  # a classifier's has no use for it
+      config.latent.size = 8
     config.metrics.samples = 64
     with config.train.unlocked():
       config.train.update(
@@ -194,15 +220,51 @@ def finish(config, test: bool = False):
 
 
 def name_of(spec: str) -> str:
-  """The name of a run by its config: 'a/b/x.py:n=5' -> 'x'."""
-  return pathlib.Path(spec.partition(':')[0]).stem
+  """The name of a run by its config and options, fit to be a folder's.
+
+  Args:
+    spec: 'FILE' or 'FILE:arg'. The order of the options does not matter.
+
+  Returns:
+    'x_n=5_test' for 'a/b/x.py:test,n=5'.
+  """
+  file, _, arg = spec.partition(':')
+  words = [pathlib.Path(file).stem, *sorted(filter(None, arg.split(',')))]
+  name = re.sub(r'[^A-Za-z0-9._=+-]', '-', '_'.join(words)).lstrip('.')
+  if len(name) > 200:  # file systems take 255
+    name = f'{name[:180]}-{zlib.crc32(name.encode()):08x}'
+  return name or 'run'
+
+
+def files(folder) -> dict[pathlib.Path, str]:
+  """The config files in a folder, by name, and the first line of each."""
+  found = {}
+  for path in sorted(pathlib.Path(folder).glob('*.py')):
+    try:
+      tree = ast.parse(path.read_text('utf-8'))
+    except (OSError, ValueError, SyntaxError):
+      continue  # nothing that could be loaded
+    if any(getattr(node, 'name', '') == 'get_config' for node in tree.body):
+      found[path] = (ast.get_docstring(tree) or '').partition('\n')[0]
+  return found
+
+
+def _listing(folder: pathlib.Path) -> str:
+  """The end of a sentence: what can be given to --config, a line each."""
+  found = files(folder)
+  if not found:
+    return f'{folder} has no config: see configs/ of gan_jax for some.'
+  width = max(len(path.name) for path in found)
+  lines = (f'  {p.name:{width}}  {s}'.rstrip(' .') for p, s in found.items())
+  return '\n'.join([f'{folder} has:', *lines])
 
 
 def load(spec: str, overrides=()):
   """Reads a config file and changes single settings.
 
   Args:
-    spec: 'FILE' or 'FILE:arg'; the file's `get_config(arg)` is called.
+    spec: 'FILE' or 'FILE:arg'; the file's `get_config(arg)` is called. It can
+      import the modules of its own folder.
     overrides: (path, text) pairs, such as ('train.batch', '32').
 
   Returns:
@@ -213,25 +275,74 @@ def load(spec: str, overrides=()):
   """
   name, _, arg = spec.partition(':')
   path = pathlib.Path(name)
+  if path.is_dir():
+    raise UserError(
+      f'--config={name} is a folder, not a file; {_listing(path)}'
+    )
   if not path.is_file():
-    others = sorted(str(p) for p in path.parent.glob('*.py'))
-    close = difflib.get_close_matches(name, others, 1)
-    # The list is long: it is for those whom no single name helps.
-    hint = f' ({path.parent} has: {", ".join(others)}).' if others else '.'
-    if close:
-      hint = f'; did you mean {close[0]}?'
-    raise UserError(f'--config={name}: there is no such file{hint}')
+    raise UserError(f'--config={name}: there is no such file; {_near(path)}')
   try:
-    config = runpy.run_path(name)['get_config'](arg)
+    with _importable(path.resolve().parent):
+      get_config = runpy.run_path(name).get('get_config')
+      config = get_config(arg) if get_config else None
   except UserError:
     raise
   except Exception as error:
     raise UserError(
       f'--config={spec} failed to load: {type(error).__name__}: {error}.'
     ) from error
+  if get_config is None:
+    raise UserError(
+      f'--config={name} has no function get_config(arg), so that it is no'
+      f' config: --config={path.parent} lists those there are.'
+    )
   for key, text in overrides:
     override(config, key, text)
   return config
+
+
+def _near(path: pathlib.Path) -> str:
+  """The end of a sentence on a file that is not there: what is."""
+  folder = path.parent
+  if not files(folder) and files('configs'):
+    folder = pathlib.Path('configs')  # a bare name: 'quickstart'
+  found = files(folder)
+  stem = nearest(path.stem, [p.stem for p in found])
+  if stem is None:
+    return _listing(folder)
+  # The names, not the paths: the folder's name makes all paths alike.
+  path = next(p for p in found if p.stem == stem)
+  return f'did you mean {path} ({found[path].rstrip(".")})?'
+
+
+@contextlib.contextmanager
+def _importable(folder: pathlib.Path):
+  """Makes a folder's modules importable, and as if they never had been after.
+
+  Two folders may have modules of one name. So one that is loaded from elsewhere
+  is put aside, and what was imported from here is dropped at the end.
+  """
+  own = {p.stem for p in folder.glob('*.py') if not p.stem.startswith('__')}
+  own -= sys.stdlib_module_names  # as ever: those that are loaded stay
+  aside = {name: sys.modules.pop(name) for name in own & sys.modules.keys()}
+  before = {name.partition('.')[0] for name in sys.modules}
+
+  def is_from_here(name):
+    file = getattr(sys.modules.get(name), '__file__', None)
+    # A module, or a package's __init__; no deeper: an environment may be there.
+    return bool(file) and folder in pathlib.Path(file).parents[:2]
+
+  sys.path.insert(0, str(folder))
+  importlib.invalidate_caches()  # a file may be younger than a glance at it
+  try:
+    yield
+  finally:
+    sys.path.remove(str(folder))
+    new = {name.partition('.')[0] for name in sys.modules} - before
+    new = {name for name in new if is_from_here(name)}
+    for name in [n for n in sys.modules if n.partition('.')[0] in new]:
+      del sys.modules[name]
+    sys.modules.update(aside)
 
 
 def override(config, path: str, text: str) -> None:
@@ -241,47 +352,26 @@ def override(config, path: str, text: str) -> None:
     UserError: for an unknown path or a value of another type.
   """
   *parents, leaf = path.split('.')
-  section, seen = config, 'config'
+  section, entry, seen = config, table(config), 'config'
   for key in [*parents, leaf]:
-    if not isinstance(section, ml_collections.ConfigDict) or key not in section:
-      known = (
-        sorted(section)
-        if isinstance(section, ml_collections.ConfigDict)
-        else []
-      )
-      close = difflib.get_close_matches(key, known, 1)
+    is_section = isinstance(section, ml_collections.ConfigDict)
+    known = sorted(section) if is_section else []
+    if key not in known:
       raise UserError(
         f'--config.{path}: {seen} has no {key!r}'
-        + (f'; did you mean {close[0]!r}?' if close else '.')
+        + did_you_mean(key, known)
         + (f' It has: {", ".join(known)}.' if known else '')
       )
     section, parent, seen = section[key], section, f'{seen}.{key}'
+    entry = entry.get(key, {})
   if isinstance(section, ml_collections.ConfigDict):
     raise UserError(
       f'--config.{path}={text}: {seen} is a section; set one of'
       f' {", ".join(f"{seen}.{k}" for k in sorted(section))}.'
     )
-  parent[leaf] = _parse(path, text, section)
-
-
-def _parse(path: str, text: str, old):
-  """Text as a value of the type of `old`."""
-  if isinstance(old, bool):
-    words = {'true': True, '1': True, 'false': False, '0': False}
-    if text.lower() in words:
-      return words[text.lower()]
-  elif isinstance(old, tuple | list):  # a list: of a run's config.json
-    words = filter(None, text.strip('()').replace(' ', '').split(','))
-    return tuple(int(word) if word.isdigit() else word for word in words)
-  else:
-    try:
-      return type(old)(text)
-    except ValueError:
-      pass
-  raise UserError(
-    f'--config.{path}={text}: must be of type {type(old).__name__}, like'
-    f' {old!r}.'
-  )
+  if not isinstance(entry, Setting):  # `validate` says that there is none
+    entry = Setting(section, '')
+  parent[leaf] = entry.parse(path, text)
 
 
 def to_json(config) -> str:
@@ -296,17 +386,74 @@ def from_json(text: str) -> ml_collections.ConfigDict:
 
 def differences(old, new) -> list[str]:
   """What changed between two configs: 'train.batch: 64 -> 32', ..."""
+  a, b = (json.loads(to_json(config)) for config in (old, new))
+  return list(identity.changes(a, b).values())
 
-  def flat(tree, prefix=''):
-    if not isinstance(tree, dict):
-      return {prefix[:-1]: tree}
-    items = [flat(v, f'{prefix}{k}.') for k, v in tree.items()]
-    return {k: v for item in items for k, v in item.items()}
 
-  a, b = (flat(json.loads(to_json(c))) for c in (old, new))
-  missing = '(none)'
-  return [
-    f'{key}: {a.get(key, missing)} -> {b.get(key, missing)}'
-    for key in sorted(a | b)
-    if a.get(key, missing) != b.get(key, missing)
-  ]
+def filled(config) -> ml_collections.ConfigDict:
+  """The config of a stored run, as this version of the program has it.
+
+  What it lacks is filled up with defaults, what nobody knows any more is left
+  out, and the log says so.
+
+  Args:
+    config: as `from_json` gives it, or as JSON has it; it stays as it is.
+
+  Returns:
+    A locked config.
+
+  Raises:
+    TypeError: if a section is none.
+  """
+  made, unknown = settings_lib.fill(table(config), config)
+  if unknown:
+    log.warning(
+      'The stored config has what this version does not know; left out: %s.',
+      ', '.join(unknown),
+    )
+  return ml_collections.ConfigDict(made).lock()
+
+
+def unused(config) -> list[str]:
+  """A sentence on each setting that was changed and that nothing reads.
+
+  Args:
+    config: a validated one.
+  """
+  known = table(config)
+  found = settings_lib.unused(known, config)
+  name = config.loss.name
+  for path, why in _idle(distill.LOSSES.get(name)).items():
+    section, entry = config, known
+    for key in path.split('.'):
+      section, entry = section[key], entry[key]
+    tree = {path: entry}, {path: section}
+    found += [
+      f'config.{key} has no effect with config.loss.name = {name!r}, {why}.'
+      for key in settings_lib.changed(*tree)
+    ]
+  return found
+
+
+def _idle(loss) -> dict[str, str]:
+  """What a game does not look at: paths, and why.
+
+  Args:
+    loss: of a classifier or a student; None for a GAN's.
+  """
+  if loss is None:
+    no_test = 'which measures no accuracy'
+    return {
+      'teacher': 'which has no teacher',
+      'data.test_split': no_test,
+      'data.test_source': no_test,
+    }
+  idle = {'data.conditional': 'which gives no labels to the networks'}
+  if not loss.has_teacher:
+    idle['teacher'] = 'which has no teacher'
+  if loss.data_free:
+    idle['augment'] = 'which looks at no real sample'
+  else:
+    parts = ('generator', 'latent', 'ema', 'optimizer.generator')
+    idle |= dict.fromkeys(parts, 'which trains no generator')
+  return idle

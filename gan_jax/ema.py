@@ -3,18 +3,51 @@
 import jax
 import jax.numpy as jnp
 
-from gan_jax.state import Average, Player
+from gan_jax.settings import Setting
+from gan_jax.state import At, Average, Player
+from gan_jax.terms import network_only
+
+SETTINGS = {
+  'name': Setting(
+    'half_life',
+    'how the average of G forgets: by images, by steps; none: there is none',
+    choices=('half_life', 'decay', 'none'),
+  ),
+  'half_life': Setting(
+    10_000.0,
+    'real images after which a state counts half',
+    low=1.0,
+    when={'name': ('half_life',)},
+  ),
+  'ramp_up': Setting(
+    0.05,
+    'the half-life is at most this share of the images so far; 0.0: no limit',
+    low=0.0,
+    when={'name': ('half_life',)},
+  ),
+  'decay': Setting(
+    0.999,
+    'weight of the old average a step',
+    low=0.0,
+    below=1.0,
+    when={'name': ('decay',)},
+  ),
+}
 
 
 def start(player: Player) -> Average:
-  """The average at step 0: a copy of the network.
+  """The average at step 0: a copy of the network, its terms' heads left out.
 
   A copy in memory too: a donated state must not hold one buffer twice.
   """
-  return jax.tree.map(jnp.copy, Average(player.params, player.stats))
+  return jax.tree.map(jnp.copy, _network(player))
 
 
-def decay(section, images_per_step: int, step) -> jax.Array:
+def _network(player: Player) -> Average:
+  return Average(network_only(player.params), network_only(player.stats))
+
+
+def decay(section, at: At, images_per_step: int) -> jax.Array:
   """The weight of the old average at a step.
 
   Args:
@@ -23,22 +56,35 @@ def decay(section, images_per_step: int, step) -> jax.Array:
       half-life is at most `ramp_up` times the images so far, so that the
       start of training is soon forgotten (as in StyleGAN2's released code).
       With 'decay' it is the number given, as in ProGAN and FastGAN.
-    images_per_step: real images that one step uses up.
-    step: int32 scalar, steps taken before this one.
+    at: the time of the step.
+    images_per_step: real images that it counts for.
 
   Returns:
     A float32 scalar in [0, 1).
   """
   if section.name == 'decay':
     return jnp.float32(section.decay)
-  images = (step.astype(jnp.float32) + 1.0) * images_per_step
+  images = (at.images + images_per_step).astype(jnp.float32)
   half_life = section.half_life
   if section.ramp_up:
     half_life = jnp.minimum(half_life, section.ramp_up * images)
   return 0.5 ** (images_per_step / half_life)
 
 
-def update(average: Average, player: Player, weight) -> Average:
-  """Weight * average + (1 - weight) * player, leaf by leaf."""
+def update(
+  average: Average, player: Player, weight, copied: tuple[str, ...] = ()
+) -> Average:
+  """Weight * average + (1 - weight) * player, leaf by leaf.
+
+  Args:
+    average: so far.
+    player: after the step.
+    weight: see `decay`.
+    copied: collections of statistics that are averages already, such as
+      StyleGAN2's w average: they are taken over as they are.
+  """
   mix = lambda old, new: new + weight * (old - new)
-  return jax.tree.map(mix, average, Average(player.params, player.stats))
+  new = _network(player)
+  mixed = jax.tree.map(mix, average, new)
+  kept = {name: new.stats[name] for name in copied if name in new.stats}
+  return mixed.replace(stats=mixed.stats | kept)

@@ -2,37 +2,18 @@
 
 import logging
 import time
-from collections.abc import Callable
-from typing import Any, NamedTuple
 
-from gan_jax import distill
 from gan_jax.data import open_source
 from gan_jax.errors import UserError
 from gan_jax.mesh import one_device
-from gan_jax.metrics import registry
-from gan_jax.observe import scores
-from gan_jax.observe.accuracy import Accuracy
+from gan_jax.observe.evaluation import measured, tell, write
+from gan_jax.observe.measures import Measure, measure_of
 from gan_jax.restore import BEST, Opened, checkpoints, like, open_run
 from gan_jax.run.checkpoints import Checkpoints
 
 log = logging.getLogger('gan_jax')
 
-WHICH = ('newest', 'all', 'follow')
 _POLL = 5.0  # seconds between two looks for a new checkpoint
-
-
-class Measure(NamedTuple):
-  """How the states of a run are scored.
-
-  Attributes:
-    score: state -> numbers by name.
-    against: what they are measured against.
-    main: the numbers worth a curve.
-  """
-
-  score: Callable
-  against: dict[str, Any]
-  main: dict[str, int]
 
 
 def evaluate(
@@ -40,10 +21,10 @@ def evaluate(
 ) -> dict | None:
   """Scores checkpoints; each adds a line to evaluate.jsonl.
 
-  Samples of the averaged generator are compared with the run's own data, see
-  `scores.Evaluator`. Of a run with a classifier or a student the score is
-  its accuracy on the test set. From the second line on evaluate.png shows the
-  scores that were measured against the same.
+  Samples of the averaged generator are compared with the run's own data, or
+  a classifier's answers with the test set's: see `observe.measures`. From the
+  second line on evaluate.png shows the scores that were measured against the
+  same.
 
   Args:
     workdir: of a run; another process may be training it.
@@ -67,49 +48,25 @@ def evaluate(
     raise UserError(
       f'{opened.run.checkpoints} holds no checkpoint yet: wait for the first.'
     )
-  measure = _measure(opened)
+  _, config, experiment = opened
+  measure = measure_of(config, experiment, open_source(config.data))
   if which == 'newest':
     return _score(opened, measure, saved, None if step == BEST else step)
-  line, done, tried = None, _done(opened, measure), set()
+  line, done, tried = None, measured(opened.run, measure), set()
   while True:
     for new in [s for s in saved.steps() if s not in done | tried]:
       tried.add(new)
       line = _score(opened, measure, saved, new, may_be_gone=True) or line
     if which == 'all':
       break
-    if max(done | tried, default=0) >= opened.config.train.steps:
-      log.info('The run is at its end: step %d.', opened.config.train.steps)
+    if max(done | tried, default=0) >= config.train.steps:
+      log.info('The run is at its end: step %d.', config.train.steps)
       break
     time.sleep(_POLL)
     saved.reload()
   if line is None:
     log.info('Nothing to do: evaluate.jsonl has all of them.')
   return line
-
-
-def _measure(opened: Opened) -> Measure:
-  run, config, experiment = opened
-  source = open_source(config.data)
-  if config.loss.name in distill.LOSSES:
-    accuracy = Accuracy(config, experiment, source)
-    return Measure(
-      lambda state: {'accuracy': accuracy(state)},
-      {'reference': accuracy.reference, 'samples': accuracy.count},
-      {'accuracy': 1},
-    )
-  measured = scores.Evaluator(config, experiment, source)
-  main = registry.gives(config.metrics.names)
-  return Measure(measured, measured.against, main)
-
-
-def _done(opened: Opened, measure: Measure) -> set[int]:
-  """The steps that were measured like this before, all numbers of them."""
-  return {
-    line['step']
-    for line in opened.run.lines('evaluate.jsonl')
-    if scores.against(line) == measure.against
-    and all(name in line for name in measure.main)
-  }
 
 
 def _score(
@@ -132,8 +89,8 @@ def _score(
       log.info('The checkpoint of step %d is gone.', step)
       return None
     raise
-  images = step * experiment.images_per_step
-  line = {'step': step, 'images': images, **measure.against}
-  line |= measure.score(state)
-  scores.write(run, line, measure.main)
+  images = experiment.growth.images(step)
+  line = {'step': step, 'images': images, **measure.against, **measure(state)}
+  tell(line)
+  write(run, line, measure.main)
   return line

@@ -1,6 +1,6 @@
 """From a config to the functions of its run."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import NamedTuple
 
 import jax
@@ -10,7 +10,10 @@ from gan_jax import distill, ema, mesh, objective, optimizer, state
 from gan_jax.data.augment import random_crop
 from gan_jax.data.pipeline import Feed
 from gan_jax.distill import game as distill_game
-from gan_jax.schemes import SCHEMES, ensemble
+from gan_jax.nn.levels import faded, reduce_to
+from gan_jax.schemes import SCHEMES, dealing, ensemble, growth
+from gan_jax.schemes.growth import Growth
+from gan_jax.state import Stage
 from gan_jax.validate import validate_shape
 
 
@@ -19,19 +22,22 @@ class Experiment(NamedTuple):
 
   Attributes:
     objective: the game the pair plays.
-    draws: real minibatches [K] that a step uses up.
-    images_per_step: real images that one pair learns from in a step. In an
-      ensemble each pair has its own, and `draws` counts them all.
+    growth: what is trained when: stages and the stretches of training.
     init: root key -> the first TrainState.
-    step: (state, batch, on=None) -> (state, metrics), pure and not yet
-      compiled; `on` is the mesh for an ensemble to spread its pairs over.
+    renew: a TrainState -> the same with fresh optimisers.
+    make_step: stage -> step(state, constants, batch, span, on=None), which
+      gives (state, metrics), is pure and not yet compiled; `on` is the mesh for
+      an ensemble to spread its pairs over.
+    constants: frozen networks that a step needs: by name a function from the
+      root key to variables of the right shapes.
   """
 
   objective: objective.Objective | distill_game.Distillation
-  draws: int
-  images_per_step: int
+  growth: Growth
   init: Callable
-  step: Callable
+  renew: Callable
+  make_step: Callable
+  constants: Mapping[str, Callable]
 
 
 def build_game(config, shape, classes: int):
@@ -58,132 +64,189 @@ def build(config, shape, classes: int) -> Experiment:
   """
   validate_shape(config, shape)
   game = build_game(config, shape, classes)
-  rules = optimizer.build(config)
+  draws = SCHEMES[config.scheme.name].draws(config.scheme)
+  images = draws * config.train.batch
+  if config.ensemble.pairs:
+    draws = dealing.draws(config.ensemble, draws)
+  stage = Stage(0, config.train.batch, draws, images)
+  return assemble(config, game, shape, growth.none(stage))
+
+
+def assemble(config, game, shape, grown: Growth) -> Experiment:
+  """The functions of a game that is trained in stages.
+
+  Args:
+    config: a validated config.
+    game: see `build_game`.
+    shape: of one sample of the data.
+    grown: see `Experiment`.
+  """
+  rules = optimizer.build(config, game.terms)
   scheme = SCHEMES[config.scheme.name]
-  pair_step = scheme.make_step(game, rules, config.scheme)
-  draws = scheme.draws(config.scheme)
-  images_per_step = draws * config.train.batch
   z, sample = jnp.zeros((1, config.latent.size)), jnp.zeros((1, *shape))
-  group = ensemble.build(config, game, rules, scheme, z, sample)
+
+  def ensemble_of(game):
+    return ensemble.build(config, game, rules, scheme, z, sample)
 
   def init(key):
-    pair = state.Pair(
-      g=game.generator
-      and objective.initial_player(
-        game.generator, z, rules.g, state.stream(key, 'generator')
-      ),
-      d=game.first_d(sample, rules.d, state.stream(key, 'critic')),
-    )
+    pair = game.first_pair(z, sample, rules, key)
     averaged = pair.g and config.ema.name != 'none'
     average = ema.start(pair.g) if averaged else None
+    group = ensemble_of(game)
     pairs = group and group.first_pairs(z, sample, key)
     return state.TrainState(jnp.int32(0), key, pair, average, pairs)
 
-  def step(train_state, batch, on=None):
-    pair, pairs = train_state.pair, train_state.local_pairs
-    key = state.step_key(train_state)
-    if config.augment.crop and len(shape) == 3:
-      crop_key = state.stream(key, 'crop')
-      image = random_crop(batch.image, crop_key, config.augment.crop)
-      batch = batch.replace(image=image)
-    if group:
-      pair, pairs, metrics = group.step(pair, pairs, batch, key, on)
-    else:
-      pair, metrics = pair_step(pair, batch, key)
-    average = train_state.ema
-    if average is not None:
-      weight = ema.decay(config.ema, images_per_step, train_state.step)
-      average = ema.update(average, pair.g, weight)
-    return (
-      train_state.replace(
-        step=train_state.step + 1, pair=pair, ema=average, local_pairs=pairs
-      ),
-      metrics,
+  def make_step(stage: Stage):
+    now_game = game.at_resolution(stage.resolution)
+    group = ensemble_of(now_game)
+    pair_step = scheme.make_step(now_game, rules, config.scheme)
+
+    def step(train_state, constants, batch, span, on=None):
+      pair, pairs = train_state.pair, train_state.local_pairs
+      key = state.step_key(train_state)
+      at = state.time_of(train_state.step, span, stage)
+      batch = prepare(config.augment, stage, batch, at, key)
+      if group:
+        pair, pairs, metrics = group.step(
+          pair, pairs, batch, at, key, constants, on
+        )
+      else:
+        pair, metrics = pair_step(pair, batch, at, key, constants)
+      average = train_state.ema
+      if average is not None:
+        weight = ema.decay(config.ema, at, stage.images)
+        copied = getattr(game.generator, 'averages', ())
+        average = ema.update(average, pair.g, weight, copied)
+      return (
+        train_state.replace(
+          step=train_state.step + 1, pair=pair, ema=average, local_pairs=pairs
+        ),
+        metrics,
+      )
+
+    return step
+
+  def renew(train_state):
+    fresh = lambda player, rule: (
+      player and player.replace(opt=rule.init(player.params))
+    )
+    both = lambda pair: state.Pair(
+      fresh(pair.g, rules.g), fresh(pair.d, rules.d)
+    )
+    pairs = train_state.local_pairs
+    return train_state.replace(
+      pair=both(train_state.pair), local_pairs=pairs and jax.vmap(both)(pairs)
     )
 
-  if group:
-    draws = ensemble.draws(config.ensemble, draws)
-  return Experiment(game, draws, images_per_step, init, step)
+  constants = constants_of(game, sample)
+  return Experiment(game, grown, init, renew, make_step, constants)
 
 
-def make_feed(config, experiment: Experiment, source, on) -> Feed:
-  """The batches of a run: see `data.pipeline.Feed`."""
+def prepare(section, stage: Stage, batch, at, key):
+  """The real samples as the networks of a stage get them, before the scheme.
+
+  Args:
+    section: `config.augment`.
+    stage: of the step.
+    batch: as the data have it.
+    at: the time of the step.
+    key: of the step.
+  """
+  image = batch.image
+  if image.ndim != 5:  # points and text
+    return batch
+  if section.crop:
+    image = random_crop(image, state.stream(key, 'crop'), section.crop)
+  if stage.resolution:
+    image = faded(reduce_to(image, stage.resolution), at.alpha)
+  return batch.replace(image=image)
+
+
+def constants_of(game, sample) -> dict[str, Callable]:
+  """The frozen networks of a game; see `Experiment`."""
+  if not getattr(game, 'teacher', None):
+    return {}
+  return {distill_game.TEACHER: lambda key: game.first_teacher(sample, key)}
+
+
+def constants_like(experiment: Experiment):
+  """Shapes and types of the frozen networks' variables, by name."""
+  key = jax.random.key(0)
+  return {
+    name: jax.eval_shape(first, key)
+    for name, first in experiment.constants.items()
+  }
+
+
+def make_feed(config, stage: Stage, source, on, offset: int = 0) -> Feed:
+  """The batches of a stage: see `data.pipeline.Feed`."""
   return Feed(
     source,
-    draws=experiment.draws,
-    batch=config.train.batch,
+    draws=stage.draws,
+    batch=stage.batch,
     seed=config.train.seed,
     mirror=config.augment.mirror,
     mesh=on,
     device_budget_mb=config.data.device_budget_mb,
     workers=config.data.workers,
+    offset=offset,
   )
 
 
-def compile_step(experiment: Experiment, decode, on):
-  """The jitted training step: (state, table, raw) -> (state, metrics).
+def compile_step(experiment: Experiment, stage: Stage, decode, on):
+  """A stage's jitted step: (state, constants, table, raw, span) -> ...
 
-  The state is donated and stays where `mesh.of_state` has it; `table` and
-  `raw` are the data pipeline's, which `decode` makes a batch of inside the
-  step.
+  It gives (state, metrics). The state is donated and stays where
+  `mesh.of_state` has it; `table` and `raw` are the data pipeline's, which
+  `decode` makes a batch of inside the step.
 
   Args:
     experiment: see `build`.
+    stage: one of its stages.
     decode: (table, raw) -> Batch.
     on: the mesh.
   """
+  step = experiment.make_step(stage)
 
-  def train_step(train_state, table, raw):
-    return experiment.step(train_state, decode(table, raw), on)
+  def train_step(train_state, constants, table, raw, span):
+    return step(train_state, constants, decode(table, raw), span, on)
 
   everywhere, places = mesh.replicated(on), mesh.of_state(on)
   return jax.jit(
     train_step,
     donate_argnums=0,
-    in_shardings=(places, everywhere, mesh.by_sample(on)),
+    in_shardings=(
+      places,
+      everywhere,
+      everywhere,
+      mesh.by_sample(on),
+      everywhere,
+    ),
     out_shardings=(places, everywhere),
+  )
+
+
+def quickly(function, on, out=None):
+  """A function compiled to run once.
+
+  A CPU need not optimise it: on two cores a DCGAN's random draws take 1 s to
+  compile in place of 13.
+
+  Args:
+    function: of arrays.
+    on: the mesh it runs on.
+    out: shardings of what it gives; None: whole on every device.
+  """
+  quick = {'xla_backend_optimization_level': 0}
+  on_cpu = on.devices.flat[0].platform == 'cpu'
+  return jax.jit(
+    function,
+    out_shardings=out or mesh.replicated(on),
+    compiler_options=quick if on_cpu else None,
   )
 
 
 def initial_state(experiment: Experiment, seed: int, on):
   """The first TrainState of a run, on its mesh."""
-  # It runs once, so a CPU need not optimise it: on two cores a DCGAN's random
-  # draws take 1 s to compile in place of 13.
-  quick = {'xla_backend_optimization_level': 0}
-  on_cpu = on.devices.flat[0].platform == 'cpu'
-  init = jax.jit(
-    experiment.init,
-    out_shardings=mesh.of_state(on),
-    compiler_options=quick if on_cpu else None,
-  )
+  init = quickly(experiment.init, on, mesh.of_state(on))
   return init(jax.random.key(seed))
-
-
-def make_sampler(experiment: Experiment):
-  """A jitted (variables, z, labels) -> samples of the generator in use."""
-  generator = experiment.objective.generator
-
-  @jax.jit
-  def sample(variables, z, labels):
-    # Noise inside a generator is fixed: a seed gives one picture.
-    rngs = {'noise': jax.random.key(0)}
-    return generator.apply(variables, z, labels, train=False, rngs=rngs)
-
-  return sample
-
-
-def make_local_sampler(experiment: Experiment):
-  """(variables of N stacked generators, z, labels) -> samples [N, ...]."""
-  generator = experiment.objective.generator
-
-  def sample(variables, z, labels):
-    rngs = {'noise': jax.random.key(0)}
-    one = lambda own: generator.apply(own, z, labels, train=False, rngs=rngs)
-    return jax.vmap(one)(variables)
-
-  def on_every_host(variables, z, labels):
-    on = jax.tree.leaves(variables)[0].sharding.mesh
-    whole = mesh.replicated(on)
-    return jax.jit(sample, out_shardings=whole)(variables, z, labels)
-
-  return on_every_host

@@ -16,10 +16,11 @@ What to do
   --mode=plan       parameters, memory and FLOPs of a config; trains nothing
   --mode=convert    make a run of released weights, to sample or train on
 Which run
-  --config=FILE     a file of configs/; what follows a colon goes to it,
-                    :test shrinks any config to seconds on a CPU
+  --config=FILE     a file of configs/ (--config=configs/ lists them); options
+                    follow a colon, :test shrinks it to seconds on a CPU
   --config.A.B=X    changes one setting, e.g. --config.train.batch=32
-  --workdir=DIR     the run's folder; default runs/<config>
+  --help=SECTION    what there is to set: penalties, generator:dcgan, ..., all
+  --workdir=DIR     the run's folder; default runs/<config>_<options>
 Of --mode=sample and --mode=evaluate (the config is the run's own)
   --step=N          the checkpoint of step N, or best; default the newest
   --seeds=0-63      which samples: 0-63, or 1,5,7-9
@@ -60,7 +61,7 @@ def parse(argv):
   """The known flags, and the `--config.A.B=X` among the others."""
   parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
   parser.error = lambda message: sys.exit(f'gan_jax: {message}; see --help.')
-  parser.add_argument('-h', '--help', action='store_true')
+  parser.add_argument('-h', '--help', nargs='?', const='')
   parser.add_argument('--mode', choices=MODES, default='train')
   parser.add_argument('--config')
   parser.add_argument('--workdir')
@@ -77,7 +78,7 @@ def parse(argv):
     if not (word.startswith('--config.') and '=' in word):
       parser.error(f'{word} is not a flag (settings: --config.A.B=X)')
   overrides = [word.removeprefix('--config.').split('=', 1) for word in rest]
-  if flags.help:
+  if flags.help is not None:
     return flags, overrides
   if flags.mode == 'convert':
     if not (flags.sources and flags.out):
@@ -96,5 +97,8 @@ def parse(argv):
     parser.error(f'--mode={flags.mode} changes no settings')
   if flags.mode not in ('convert', 'weights') and not flags.config:
     if flags.mode in ('train', 'plan') or not flags.workdir:
-      parser.error(f'--mode={flags.mode} needs --config=configs/<name>.py')
+      parser.error(
+        f'--mode={flags.mode} needs --config=configs/<name>.py,'
+        ' which --config=configs/ lists'
+      )
   return flags, overrides

@@ -10,54 +10,90 @@ from gan_jax.errors import UserError
 from gan_jax.run.memory import restart_with_huge_pages
 
 
-def run(flags, overrides) -> None:
-  """Does the job of `flags.mode`. Raises UserError for a user's mistake."""
+def _config(flags, overrides=()):
+  """The config that --config names."""
   from gan_jax import config as config_lib  # imports JAX: not for --help
 
-  if flags.mode == 'convert':
-    from gan_jax import released
+  return config_lib.load(flags.config, overrides)
 
-    released.run(
-      flags.sources,
-      flags.out,
-      kinds=flags.kinds,
-      spec=flags.config,
-      overrides=overrides,
-    )
-    return
-  if flags.mode == 'weights':
-    from gan_jax.convert.weights import report
 
-    print(report(flags.weights or ''))
-    return
-  config = None
+def _workdir(flags) -> str:
+  """The run's folder: --workdir, or the one that the config has of itself."""
+  from gan_jax import config as config_lib
+
   if flags.config:
-    own = overrides if flags.mode in ('train', 'plan') else ()
-    config = config_lib.load(flags.config, own)
-  workdir = flags.workdir or f'runs/{config_lib.name_of(flags.config)}'
-  if flags.mode == 'train':
-    from gan_jax.train import train
+    _config(flags)  # a mistake in its name is one, with --workdir or without
+  return flags.workdir or f'runs/{config_lib.name_of(flags.config)}'
 
-    train(config, workdir)
-  elif flags.mode == 'sample':
-    from gan_jax.sample import sample
 
-    sample(workdir, flags.seeds, flags.step, flags.label)
-  elif flags.mode == 'evaluate':
-    from gan_jax.evaluate import evaluate
+def _train(flags, overrides) -> None:
+  from gan_jax.train import train
 
-    which = flags.checkpoints or 'newest'
-    evaluate(workdir, flags.step, which, overrides)
-  else:
-    from gan_jax.plan import plan
+  train(_config(flags, overrides), _workdir(flags))
 
-    print(plan(config))
+
+def _sample(flags, overrides) -> None:
+  from gan_jax.sample import sample
+
+  sample(_workdir(flags), flags.seeds, flags.step, flags.label)
+
+
+def _evaluate(flags, overrides) -> None:
+  from gan_jax.evaluate import evaluate
+
+  which = flags.checkpoints or 'newest'
+  evaluate(_workdir(flags), flags.step, which, overrides)
+
+
+def _plan(flags, overrides) -> None:
+  from gan_jax.plan import plan
+
+  print(plan(_config(flags, overrides)))
+
+
+def _convert(flags, overrides) -> None:
+  from gan_jax import released
+
+  released.run(
+    flags.sources,
+    flags.out,
+    kinds=flags.kinds,
+    spec=flags.config,
+    overrides=overrides,
+  )
+
+
+def _weights(flags, overrides) -> None:
+  from gan_jax.convert.weights import report
+
+  print(report(flags.weights or ''))
+
+
+def _explain(flags, overrides) -> None:
+  from gan_jax.help import explain
+
+  print(explain(flags.help))
+
+
+# The job of each --mode. What a job needs is imported when it is done.
+JOBS = {
+  'train': _train,
+  'sample': _sample,
+  'evaluate': _evaluate,
+  'plan': _plan,
+  'convert': _convert,
+  'weights': _weights,
+}
+
+
+def _job(flags):
+  return _explain if flags.help else JOBS[flags.mode]
 
 
 def main() -> None:
   """Parses, sets up what every mode shares, runs, and words the mistakes."""
   flags, overrides = flags_lib.parse(sys.argv[1:])
-  if flags.help:
+  if flags.help == '':
     print(flags_lib.HELP)
     return
   # Compiled steps are kept between runs: a resumed run starts in seconds.
@@ -66,7 +102,7 @@ def main() -> None:
   logging.basicConfig(format='%(message)s', level=logging.WARNING)
   logging.getLogger('gan_jax').setLevel(logging.INFO)
   try:
-    run(flags, overrides)
+    _job(flags)(flags, overrides)
   except UserError as error:
     sys.exit(f'gan_jax: {error}')
   except KeyboardInterrupt:

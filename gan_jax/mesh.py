@@ -8,9 +8,22 @@ from jax.sharding import AxisType, Mesh, NamedSharding
 from jax.sharding import PartitionSpec as P
 
 from gan_jax.errors import UserError
+from gan_jax.settings import Setting
 from gan_jax.state import TrainState
 
 log = logging.getLogger('gan_jax')
+
+SETTINGS = {
+  'data': Setting(
+    0, 'devices that share a minibatch; 0: all that are left', low=0, high=2**20
+  ),
+  'pair': Setting(
+    0,
+    "devices that share an ensemble's pairs; 0: as many as leave none idle",
+    low=0,
+    high=2**20,
+  ),
+}
 
 
 def make_mesh(section, parts: int = 1) -> Mesh:
@@ -107,7 +120,7 @@ def of_state(mesh: Mesh) -> TrainState:
   """
   whole = replicated(mesh)
   apart = NamedSharding(mesh, P('pair'))
-  return TrainState(whole, whole, whole, whole, apart, whole)
+  return TrainState(whole, whole, whole, whole, apart)
 
 
 def by_sample(mesh: Mesh) -> NamedSharding:

@@ -1,38 +1,34 @@
 """What the two players of a pair minimise, as pure functions.
 
-Networks, adversarial loss, penalties and latent distribution come together
-here; how their gradients are turned into updates is a scheme's business.
+Networks, adversarial loss, terms, augmentation and latent distribution come
+together here; how gradients are turned into updates is a scheme's business.
+passes.py has the passes of the two networks.
 """
 
 import functools
 from collections.abc import Callable, Mapping
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import flax
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-from gan_jax import losses, networks
-from gan_jax.losses import PENALTIES, AdversarialLoss
-from gan_jax.networks import Judgement
+from gan_jax import losses, networks, passes, tasks
+from gan_jax import terms as terms_lib
+from gan_jax.losses import AdversarialLoss
+from gan_jax.networks.made import has_levels
 from gan_jax.nn import latent
-from gan_jax.state import Player, stream
+from gan_jax.passes import CriticPass, GeneratorPass, Judged, Round
+from gan_jax.state import START, Pair, Player, stream
+from gan_jax.terms import TERMS, Term, View
 
-# The collection of D's stats that holds what the loss carries.
-LOSS = 'loss'
+LOSS = 'loss'  # the collection of D's stats that holds what the loss carries
 
 
 def carried(stats):
   """What the loss carries from step to step, out of D's stats."""
   return stats.get(LOSS, {})
-
-
-class Penalty(NamedTuple):
-  """A weighted term of D's loss; `function` as in losses/penalties.py."""
-
-  weight: float
-  function: Callable
 
 
 class Objective(NamedTuple):
@@ -42,194 +38,210 @@ class Objective(NamedTuple):
     generator: a Linen module, (z, labels, train) -> samples.
     discriminator: a Linen module, (samples, labels, train) -> Judgement.
     loss: the adversarial loss.
-    penalties: of the discriminator, by name.
+    terms: of both players, by name.
     latents: (key, count) -> latent vectors [count, Z].
+    augment: what D sees in place of samples, a `data.augment.Augmentation`, or
+      None.
   """
 
   generator: nn.Module
   discriminator: nn.Module
   loss: AdversarialLoss
-  penalties: Mapping[str, Penalty]
+  terms: Mapping[str, Term]
   latents: Callable[[jax.Array, int], jax.Array]
+  augment: Any = None
 
-  def generate(self, params, stats, z, labels, key):
-    """A training pass of G.
+  generate = passes.generate
+  fakes = passes.fakes
+  judge = passes.judge
+  judge_both = passes.judge_both
+
+  def of(self, player: str, phase: str = 'with') -> dict[str, Term]:
+    """The terms of a player, 'g' or 'd', in one phase, by name."""
+    return terms_lib.of(self.terms, player, phase)
+
+  def at_resolution(self, resolution: int):
+    """The game on pictures of another side; 0: as it is."""
+    clone = lambda network: (
+      network.clone(resolution=resolution) if has_levels(network) else network
+    )
+    if not resolution:
+      return self
+    return self._replace(
+      generator=clone(self.generator), discriminator=clone(self.discriminator)
+    )
+
+  def first_pair(self, z, sample, optimizers, key) -> Pair:
+    """A pair before its first update.
 
     Args:
-      params: of G.
-      stats: G's other collections.
-      z: [N, Z].
-      labels: int32 [N]; ignored by a generator without classes.
-      key: for noise inside G.
-
-    Returns:
-      Samples [N, ...] and G's new stats.
+      z: latent vectors [1, Z].
+      sample: a sample of the data [1, ...]; only its shape counts.
+      optimizers: of G and D.
+      key: a typed key.
     """
-    return self.generator.apply(
-      {'params': params, **stats},
-      z,
-      labels,
-      train=True,
-      mutable=list(stats),
-      rngs={'noise': stream(key, 'noise')},
+    keys = stream(key, 'generator'), stream(key, 'critic')
+    g = initial_player(self.generator, z, keys[0])
+    d = initial_player(self.discriminator, sample, keys[1])
+    for name, part in ((LOSS, self.loss), (passes.AUGMENT, self.augment)):
+      start = part.start() if part else {}
+      d = d.replace(stats=d.stats | {name: start}) if start else d
+    if any(term.init or term.every > 1 for term in self.terms.values()):
+      g, d = self._with_terms(g, d, z, sample, keys)
+    return Pair(
+      g=g.replace(opt=optimizers.g.init(g.params)),
+      d=d.replace(opt=optimizers.d.init(d.params)),
     )
 
-  def fakes(self, g: Player, z, labels, key):
-    """A training pass of G, ready to be pulled back through.
+  def _with_terms(self, g: Player, d: Player, z, sample, keys):
+    """The players with what their terms add at first."""
+    rounds = [Round(sample, jnp.zeros(1, jnp.int32), START, k) for k in keys]
+    made, _ = self.generate(g.params, g.stats, z, rounds[0])
+    judged, _ = self.judge_both(d.params, d.stats, made, rounds[1])
+    views = (
+      self.g_view(g.params, g.stats, d, made, judged, rounds[0]),
+      self.d_view(d.params, d.stats, g, made, judged, rounds[1]),
+    )
+    players = []
+    for name, player, view in zip('gd', (g, d), views, strict=True):
+      own = self.of(name) | self.of(name, 'after')
+      params, stats = terms_lib.first(own, view)
+      add = lambda tree, new: tree | {TERMS: new} if new else tree
+      players.append(
+        player.replace(
+          params=add(player.params, params), stats=add(player.stats, stats)
+        )
+      )
+    return players
 
-    Args: as for `generate`.
+  def d_view(self, params, stats, g: Player, made, judged, now) -> View:
+    """What terms of D see; `judged` is None after the main update."""
+    made = jax.lax.stop_gradient(made)
+    play = CriticPass(self, params, stats, now)
+    other = GeneratorPass(self, *frozen(g), now)
+    return self._view(play, other, made, judged, now)
 
-    Returns:
-      Samples [N, ...]; the pull-back that takes their gradient to a tuple of
-      the gradient of G's parameters; G's new stats.
-    """
-    return jax.vjp(
-      lambda params: self.generate(params, g.stats, z, labels, key),
-      g.params,
-      has_aux=True,
+  def g_view(self, params, stats, d: Player, made, judged, now) -> View:
+    """What terms of G see; `judged` is None after the main update."""
+    play = GeneratorPass(self, params, stats, now)
+    other = CriticPass(self, *frozen(d), now)
+    return self._view(play, other, made, judged, now)
+
+  def _view(self, play, opponent, made, judged, now) -> View:
+    judged = judged or Judged(None, None, None, None)
+    return View(
+      **now._asdict(),
+      **judged._asdict(),
+      made=made,
+      play=play,
+      opponent=opponent,
+      latents=self.latents,
+      carried={},
     )
 
-  def first_d(self, sample, optimizer, key) -> Player:
-    """D's first state, with what the loss carries among its stats."""
-    d = initial_player(self.discriminator, sample, optimizer, key)
-    start = self.loss.start()
-    return d.replace(stats=d.stats | {LOSS: start}) if start else d
-
-  def judge(self, params, stats, samples, labels) -> tuple[Judgement, dict]:
-    """A training pass of D: its judgement and its new stats."""
-    return self.discriminator.apply(
-      {'params': params, **stats},
-      samples,
-      labels,
-      train=True,
-      mutable=list(stats),
-    )
-
-  def judge_both(self, params, stats, real, fake, labels):
-    """D's judgement of real and of fake samples, and its new stats.
-
-    They pass in two batches of their own, as in the released code of all five
-    methods but one: batch norm sees them apart, and on a mesh nothing is
-    re-sharded.
-
-    Args:
-      params: of D.
-      stats: D's other collections.
-      real: [N, ...].
-      fake: [N, ...].
-      labels: int32 [N], of both.
-
-    Returns:
-      (Judgement of real, Judgement of fake), stats.
-    """
-    on_real, stats = self.judge(params, stats, real, labels)
-    on_fake, stats = self.judge(params, stats, fake, labels)
-    return (on_real, on_fake), stats
-
-  def d_loss(self, params, stats, real, fake, labels, key):
+  def d_loss(self, params, stats, opponent: Player, made, now: Round):
     """What D minimises.
 
     Args:
       params: of D.
       stats: D's other collections.
-      real: [N, ...].
-      fake: [N, ...]; its gradient is that of the adversarial loss alone.
-      labels: int32 [N], of both.
-      key: for the penalties' draws.
+      opponent: G, which stays as it is.
+      made: what it made. The gradient with respect to it is that of the
+        adversarial loss, and of the terms that read D's passes over it.
+      now: the round.
 
     Returns:
       The loss, and (D's new stats, metrics).
     """
-    (on_real, on_fake), new_stats = self.judge_both(
-      params, stats, real, fake, labels
-    )
-    r, s = on_real.logits, on_fake.logits
-    loss = self.loss.d_loss(r, s, carried(stats))
-    penalty, metrics = self.penalty(
-      params, new_stats, real, fake, per_sample(r), labels, key
-    )
-    metrics = self.d_metrics(loss + penalty, r, s) | metrics
-    metrics['g_loss'] = self.loss.g_loss(r, s, carried(stats))
-    return loss + penalty, (self.advance(new_stats, r, s), metrics)
+    judged, new = self.judge_both(params, stats, made, now)
+    return self.d_total(params, stats, new, opponent, made, judged, now)
 
-  def penalty(self, params, stats, real, fake, scores, labels, key):
-    """The weighted sum of the penalties on D.
+  def d_total(self, params, stats, new_stats, opponent, made, judged, now):
+    """`d_loss` as a function of the two passes that it looks at.
 
     Args:
-      params: of D.
-      stats: D's other collections.
-      real: [N, ...].
-      fake: [N, ...], taken as given: no gradient flows into it.
-      scores: [N], D's of the real samples.
-      labels: int32 [N].
-      key: for the draws.
+      params: of D, for the passes that terms make.
+      stats: D's other collections before the passes.
+      new_stats: and after them.
+      opponent: G.
+      made: what it made.
+      judged: the passes.
+      now: the round.
 
     Returns:
-      A scalar, and each penalty by name, unweighted.
+      As `d_loss`.
     """
-    fake = jax.lax.stop_gradient(fake)
-    total, metrics = jnp.float32(0.0), {}
+    r, s = judged.on_real.logits, judged.on_fake.logits
+    key = stream(now.key, LOSS)
+    loss = self.loss.d_loss(r, s, carried(stats), key)
+    view = self.d_view(params, new_stats, opponent, made, judged, now)
+    extra, new_stats, metrics = terms_lib.add_up(
+      self.of('d'), params, new_stats, view
+    )
+    metrics = {
+      'd_loss': loss + extra,
+      'd_real': jnp.mean(r),
+      'd_fake': jnp.mean(s),
+      'g_loss': self.loss.g_loss(r, s, carried(stats), key),
+    } | metrics
+    return loss + extra, (self._advance(new_stats, r, s), metrics)
 
-    def judge(samples):
-      judgement, _ = self.judge(params, stats, samples, labels)
-      return per_sample(judgement.logits)
-
-    for name, (weight, function) in self.penalties.items():
-      value = function(judge, real, fake, scores, stream(key, name))
-      metrics[name] = value
-      total += weight * value
-    return total, metrics
-
-  def d_metrics(self, loss, r, s) -> dict:
-    """What is logged of an update of D with these scores."""
-    return {'d_loss': loss, 'd_real': jnp.mean(r), 'd_fake': jnp.mean(s)}
-
-  def advance(self, stats, r, s) -> dict:
-    """D's stats once what the loss carries has seen these scores."""
-    if LOSS not in stats:
-      return stats
+  def _advance(self, stats, r, s) -> dict:
+    """D's stats once loss and augmentation have seen these scores."""
     r, s = jax.lax.stop_gradient((r, s))
-    return stats | {LOSS: self.loss.advance(r, s, stats[LOSS])}
+    if LOSS in stats:
+      stats = stats | {LOSS: self.loss.advance(r, s, stats[LOSS])}
+    if passes.AUGMENT in stats:
+      new = self.augment.advance(r, stats[passes.AUGMENT])
+      stats = stats | {passes.AUGMENT: new}
+    return stats
 
-  def g_loss(self, fake, d_params, d_stats, real, labels):
-    """What G minimises, as a function of its samples.
+  def g_loss(self, params, stats, opponent: Player, made, now: Round):
+    """What G minimises.
 
     Args:
-      fake: [N, ...].
-      d_params: of the opponent, which stays as it is; so do its stats.
-      d_stats: the opponent's other collections.
-      real: [N, ...], for the losses that compare with them; for the others
-        the compiler drops their pass.
-      labels: int32 [N], of both.
+      params: of G, for the terms that have it pass; what the adversarial loss
+        sees of G is `made`.
+      stats: G's other collections, after the pass that made it.
+      opponent: D, which stays as it is.
+      made: what G made.
+      now: the round; its real samples are for the losses that compare with
+        them, for the others the compiler drops their pass.
 
     Returns:
-      The loss and metrics.
+      The loss, and (G's new stats, metrics).
     """
-    on_real, _ = self.judge(d_params, d_stats, real, labels)
-    on_fake, _ = self.judge(d_params, d_stats, fake, labels)
-    loss = self.loss.g_loss(on_real.logits, on_fake.logits, carried(d_stats))
-    return loss, {'g_loss': loss}
+    judged, _ = self.judge_both(*frozen(opponent), made, now, chained=False)
+    return self.g_total(params, stats, opponent, made, judged, now)
+
+  def g_total(self, params, stats, opponent, made, judged, now):
+    """`g_loss` as a function of the two passes of D that it looks at."""
+    r, s = judged.on_real.logits, judged.on_fake.logits
+    key = stream(now.key, LOSS)
+    loss = self.loss.g_loss(r, s, carried(opponent.stats), key)
+    view = self.g_view(params, stats, opponent, made, judged, now)
+    extra, stats, metrics = terms_lib.add_up(self.of('g'), params, stats, view)
+    return loss + extra, (stats, {'g_loss': loss + extra} | metrics)
 
 
-def per_sample(logits):
-  """[N] or [N, P] -> [N]: the mean of a sample's judgements."""
-  return logits.reshape(len(logits), -1).mean(axis=1)
+def frozen(player: Player):
+  """A player's parameters and statistics, through which no gradient flows."""
+  return jax.lax.stop_gradient((player.params, player.stats))
 
 
-def initial_player(network: nn.Module, sample, optimizer, key) -> Player:
-  """A network's first parameters, statistics and optimiser state.
+def initial_player(network: nn.Module, sample, key) -> Player:
+  """A network's first parameters and statistics, without an optimiser.
 
   Args:
     network: a Linen module.
     sample: what it takes beside labels, with a batch axis.
-    optimizer: has `init(params)`.
     key: a typed key.
   """
   labels = jnp.zeros(len(sample), jnp.int32)
   keys = {'params': key, 'noise': stream(key, 'noise')}
   variables = network.init(keys, sample, labels, train=True)
   stats, params = flax.core.pop(variables, 'params')
-  return Player(params, stats, optimizer.init(params))
+  return Player(params, stats, ())
 
 
 def build(config, shape, classes: int) -> Objective:
@@ -239,24 +251,32 @@ def build(config, shape, classes: int) -> Objective:
     config: the whole run's config.
     shape: of one sample.
     classes: number of classes given to the networks, 0 for none.
-  """
-  penalties = {}
-  for name, section in config.penalties.items():
-    settings = dict(section)
-    weight = settings.pop('weight', 0.0)
-    if name in PENALTIES and weight:
-      function = functools.partial(PENALTIES[name], **settings)
-      penalties[name] = Penalty(weight, function)
 
+  Raises:
+    UserError: for terms that do not go together.
+  """
   network = functools.partial(networks.build, shape=shape, classes=classes)
   return Objective(
     generator=network(networks.GENERATORS, config.generator),
     discriminator=network(networks.DISCRIMINATORS, config.discriminator),
     loss=losses.build_loss(config.loss),
-    penalties=penalties,
-    latents=functools.partial(
-      latent.draw,
-      size=config.latent.size,
-      distribution=config.latent.distribution,
-    ),
+    terms=build_terms(config),
+    latents=latents_of(config.latent),
+  )
+
+
+def build_terms(config) -> dict[str, Term]:
+  """The terms that a config turns on, of both players, by name.
+
+  Raises:
+    UserError: for terms that do not go together.
+  """
+  found = terms_lib.build(losses.PENALTIES, config.penalties)
+  return found | terms_lib.build(tasks.TASKS, config.tasks)
+
+
+def latents_of(section) -> Callable:
+  """(key, count) -> latent vectors, of `config.latent`."""
+  return functools.partial(
+    latent.draw, size=section.size, distribution=section.distribution
   )

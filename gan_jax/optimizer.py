@@ -1,6 +1,5 @@
 """Optimisers, and the constraint that follows an update."""
 
-import math
 from collections.abc import Callable
 from typing import NamedTuple
 
@@ -8,12 +7,69 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from gan_jax.state import Player
+from gan_jax.settings import Setting
+from gan_jax.state import At, Player
+from gan_jax.terms import TERMS, keep_idle, lazy, network_only, of
 
+# Rules of rate 1: the rate is a function of images, outside their state.
 RULES = {
-  'adam': lambda c, lr: optax.adam(lr, b1=c.b1, b2=c.b2, eps=c.eps),
-  'rmsprop': lambda c, lr: optax.rmsprop(lr, decay=c.b2, eps=c.eps),
-  'sgd': lambda c, lr: optax.sgd(lr, momentum=c.b1 or None),
+  'adam': lambda c: optax.chain(
+    optax.scale_by_adam(b1=c.b1, b2=c.b2, eps=c.eps), optax.scale(-1.0)
+  ),
+  'rmsprop': lambda c: optax.chain(
+    optax.scale_by_rms(decay=c.b2, eps=c.eps),
+    optax.scale(-1.0),
+    optax.identity(),
+  ),
+  'sgd': lambda c: optax.chain(
+    optax.trace(decay=c.b1) if c.b1 else optax.identity(), optax.scale(-1.0)
+  ),
+}
+
+SETTINGS = {  # of either player
+  'name': Setting('adam', 'the update rule', choices=RULES),
+  'lr': Setting(2e-4, 'learning rate', low=0.0),
+  'b1': Setting(
+    0.5,
+    'momentum: memory of the gradients',
+    low=0.0,
+    below=1.0,
+    when={'name': ('adam', 'sgd')},
+  ),
+  'b2': Setting(
+    0.999,
+    'memory of their squares',
+    low=0.0,
+    below=1.0,
+    when={'name': ('adam', 'rmsprop')},
+  ),
+  'eps': Setting(
+    1e-8,
+    'what keeps the division by their root finite',
+    above=0.0,
+    when={'name': ('adam', 'rmsprop')},
+  ),
+  'weight_decay': Setting(
+    0.0, 'L2: this share of the weights is added to the gradient', low=0.0
+  ),
+  'decay': Setting(
+    0.1,
+    'factor on the rate after each number of images in decay_at',
+    low=0.0,
+    high=1.0,
+    when={'decay_at': True},
+  ),
+  'decay_at': Setting(
+    (),
+    'numbers of images after which the rate falls, such as 1000000,2000000',
+    entry=int,
+    low=1,
+  ),
+}
+CLIP = {
+  'limit': Setting(
+    0.0, 'every weight of D stays in [-limit, limit]; 0.0: no clipping', low=0.0
+  ),
 }
 
 
@@ -21,21 +77,41 @@ class Optimizer(NamedTuple):
   """An update rule for one player.
 
   Attributes:
-    rule: the optax transformation.
-    constrain: maps updated parameters to admissible ones.
+    rule: the optax transformation, of learning rate 1.
+    rate: images shown before an update -> its learning rate.
+    constrain: maps a network's updated parameters to admissible ones.
+    main: names of the terms whose own parameters move with the main loss.
   """
 
   rule: optax.GradientTransformation
+  rate: Callable
   constrain: Callable = lambda params: params
+  main: frozenset[str] = frozenset()
 
   def init(self, params):
     """The optimiser state for fresh parameters."""
     return self.rule.init(params)
 
-  def update(self, player: Player, gradient, stats) -> Player:
-    """The player after one update; `stats` replace the player's own."""
-    updates, opt = self.rule.update(gradient, player.opt, player.params)
-    params = self.constrain(optax.apply_updates(player.params, updates))
+  def update(
+    self, player: Player, gradient, stats, at: At, term: str = ''
+  ) -> Player:
+    """The player after one update.
+
+    Args:
+      player: before it.
+      gradient: of all its parameters.
+      stats: replace the player's own.
+      at: the time of the update.
+      term: the term that this update is of, if it is not the main loss's.
+    """
+    moves, opt = self.rule.update(gradient, player.opt, player.params)
+    rate = self.rate(at.images)
+    moves = jax.tree.map(lambda x: rate * x, moves)
+    params = optax.apply_updates(player.params, moves)
+    own = {name: x for name, x in params.items() if name == TERMS}
+    params = self.constrain(network_only(params)) | own
+    active = frozenset([term]) if term else self.main
+    params, opt = keep_idle((params, opt), (player.params, player.opt), active)
     return Player(params, stats, opt)
 
 
@@ -54,41 +130,61 @@ def clip_weights(params, limit: float):
   return jax.tree.map(lambda x: jnp.clip(x, -limit, limit), params)
 
 
-def learning_rate(section, images: int):
-  """A player's learning rate: a number, or a function of its updates.
+def learning_rate(section, correction: float = 1.0) -> Callable:
+  """A player's learning rate as a function of the images shown before.
 
   Args:
-    section: `config.optimizer.generator` or `.discriminator`. After each of
-      the numbers of real images in `decay_at` the rate is `decay` times what
+    section: `config.optimizer.generator` or `.discriminator`. From each of the
+      numbers of real images in `decay_at` on, the rate is `decay` times what
       it was.
-    images: real images that one update of the player takes.
+    correction: a factor on the rate.
   """
-  if not section.decay_at:
-    return section.lr
-  updates = [math.ceil(at / images) for at in section.decay_at]
-  return optax.piecewise_constant_schedule(
-    section.lr, dict.fromkeys(updates, section.decay)
-  )
+
+  def rate(images):
+    value = jnp.float32(section.lr * correction)
+    for point in section.decay_at:
+      value = jnp.where(images >= point, section.decay * value, value)
+    return value
+
+  return rate
 
 
-def build(config) -> Optimizers:
-  """The update rules that a validated config describes."""
+def build(config, terms=None) -> Optimizers:
+  """The update rules that a validated config describes.
 
-  def rule(section, images):
-    made = RULES[section.name](section, learning_rate(section, images))
-    if not section.weight_decay:
-      return made
-    # L2, as in PyTorch's SGD and Adam: added to the gradient.
-    return optax.chain(optax.add_decayed_weights(section.weight_decay), made)
+  Args:
+    config: of the whole run.
+    terms: of both players, by name.
+
+  Raises:
+    UserError: see `terms.lazy`.
+  """
+  terms = terms or {}
+
+  def optimizer(section, player, constrain=lambda params: params):
+    # StyleGAN2, appendix B: a term with an update of its own every k steps
+    # makes k + 1 updates of k; Adam keeps its memory in steps all the same.
+    k = lazy(terms, player)
+    correct = section.name == 'adam' and of(terms, player, 'after')
+    share = k / (k + 1) if correct else 1.0
+    section = section.copy_and_resolve_references()
+    with section.unlocked():
+      section.update(b1=section.b1**share, b2=section.b2**share)
+    rule = RULES[section.name](section)
+    if section.weight_decay:
+      # L2, as in PyTorch's SGD and Adam: added to the gradient.
+      decayed = optax.add_decayed_weights(section.weight_decay)
+      rule = optax.chain(decayed, rule)
+    return Optimizer(
+      rule,
+      learning_rate(section, share),
+      constrain,
+      frozenset(of(terms, player, 'with')),
+    )
 
   limit = config.penalties.clip.limit
-  clip = (lambda params: clip_weights(params, limit)) if limit else None
-  generator, discriminator = (
-    config.optimizer.generator,
-    config.optimizer.discriminator,
-  )
-  batch = config.train.batch
+  clip = [lambda params: clip_weights(params, limit)] if limit else []
   return Optimizers(
-    g=Optimizer(rule(generator, batch * config.scheme.d_steps)),
-    d=Optimizer(rule(discriminator, batch), *([clip] if clip else [])),
+    g=optimizer(config.optimizer.generator, 'g'),
+    d=optimizer(config.optimizer.discriminator, 'd', *clip),
   )

@@ -7,7 +7,7 @@ from clu import parameter_overview
 
 from gan_jax import experiment as experiment_lib
 from gan_jax.data import open_source, tfds
-from gan_jax.distill.game import TEACHER
+from gan_jax.engine import Engine
 from gan_jax.mesh import make_mesh
 from gan_jax.restore import like
 from gan_jax.schemes import ensemble
@@ -47,16 +47,15 @@ def plan(config) -> str:
   mesh = make_mesh(config.mesh, ensemble.parts(config.ensemble))
   source, found = _open(config.data)
   experiment = experiment_lib.build(config, source.shape, len(source.classes))
-  feed = experiment_lib.make_feed(config, experiment, source, mesh)
+  engine = Engine(config, experiment, source, mesh)
+  engine.enter(0)
   state = like(experiment, mesh)
-  step = experiment_lib.compile_step(experiment, feed.decode, mesh)
-  compiled = step.lower(state, feed.table, feed.like()).compile()
   return '\n\n'.join(
     [
       found,
-      _networks(state),
-      _batch(config, experiment, mesh, source, feed),
-      _cost(compiled, state),
+      _networks(state, experiment_lib.constants_like(experiment)),
+      _batch(config, engine, mesh, source),
+      _cost(engine.compiled, state),
     ]
   )
 
@@ -80,31 +79,30 @@ def _open(section):
   )
 
 
-def _networks(state) -> str:
+def _networks(state, constants) -> str:
   """Parameter tables of the networks."""
   g, d = state.pair.g, state.pair.d
   networks = {'Generator': g.params} if g else {}
   networks['Discriminator'] = d.params
-  if TEACHER in d.stats:
-    networks['Teacher'] = d.stats[TEACHER]['params']
+  for name, variables in constants.items():
+    networks[name.capitalize()] = variables['params']
   table = functools.partial(
     parameter_overview.get_parameter_overview, include_stats=False
   )
   return '\n\n'.join(f'{name}\n{table(p)}' for name, p in networks.items())
 
 
-def _batch(config, experiment, mesh, source, feed) -> str:
+def _batch(config, engine, mesh, source) -> str:
   """How the data go through a step."""
   parts = mesh.shape['data']
-  epoch = len(source)
+  epoch, draws, batch = len(source), engine.stage.draws, engine.stage.batch
   steps = config.train.steps
-  images = steps * experiment.images_per_step
-  where = 'on the device' if feed.table else 'streamed from the host'
+  images = engine.images(steps)
+  where = 'on the device' if engine.feed.table else 'streamed from the host'
   return '\n'.join(
     [
-      f'Batch       {experiment.draws} x {config.train.batch} real images a'
-      f' step, {config.train.batch // parts} of each {config.train.batch} on'
-      f' each of {parts} device(s); the data are {where}',
+      f'Batch       {draws} x {batch} real images a step, {batch // parts} of'
+      f' each {batch} on each of {parts} device(s); the data are {where}',
       f'Run         {steps:,} steps = {images:,} images ='
       f' {images / epoch:.1f} passes over {epoch:,}',
       f'Devices     {mesh.size} x {mesh.devices.flat[0].device_kind}, data'

@@ -4,73 +4,17 @@ import logging
 import re
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 
-from gan_jax import experiment as experiment_lib
 from gan_jax.errors import UserError
 from gan_jax.mesh import one_device
-from gan_jax.nn import latent
 from gan_jax.restore import restore
 from gan_jax.run import draw
-from gan_jax.state import TrainState
+from gan_jax.sampler import Sampler
 
 log = logging.getLogger('gan_jax')
 
 MAX_SEEDS = 1_000_000
-
-
-def in_use(state: TrainState) -> dict:
-  """The variables that samples are made with: the average's, if there is."""
-  return (state.ema or state.pair.g).variables
-
-
-def labels_of(seeds, classes: int, label: int | None = None) -> jax.Array:
-  """The class of each seed: `label`, or the classes in turn. int32 [N]."""
-  if label is not None:
-    return jnp.full(len(seeds), label, jnp.int32)
-  return jnp.asarray(np.asarray(seeds) % max(classes, 1), jnp.int32)
-
-
-class Preview:
-  """The samples that show a run's progress: those of the first seeds.
-
-  Points are shown by a `landscape.Landscape` instead.
-
-  Args:
-    config: of the run.
-    experiment: what it means.
-  """
-
-  def __init__(self, config, experiment: experiment_lib.Experiment):
-    generator = experiment.objective.generator
-    # One column a class, where there are classes and room for them.
-    self.columns = generator.classes if 0 < generator.classes <= 16 else 8
-    self.count = 8 * self.columns
-    self._config = config.latent
-    self._sampler = experiment_lib.make_sampler(experiment)
-    self._local_sampler = experiment_lib.make_local_sampler(experiment)
-    self._classes = generator.classes
-
-  def __call__(self, state: TrainState) -> np.ndarray:
-    """Samples [count, ...] as they are at this state."""
-    seeds = range(self.count)
-    z = latent.by_seed(seeds, self._config.size, self._config.distribution)
-    samples = self._sampler(in_use(state), z, labels_of(seeds, self._classes))
-    return np.asarray(samples)
-
-  def locals(self, state: TrainState) -> np.ndarray:
-    """Samples of the local generators, a row of `columns` each.
-
-    They are those of the first seeds, so a row shows what the first row of the
-    global generator's grid does, at the same state.
-    """
-    seeds = range(self.columns)
-    z = latent.by_seed(seeds, self._config.size, self._config.distribution)
-    samples = self._local_sampler(
-      state.local_pairs.g.variables, z, labels_of(seeds, self._classes)
-    )
-    return np.asarray(samples).reshape(-1, *samples.shape[2:])
 
 
 def parse_seeds(text: str) -> list[int]:
@@ -122,7 +66,8 @@ def sample(workdir, seeds: str, step: int | None, label: int | None) -> None:
       f'--workdir={workdir} is the run of a classifier, which makes no'
       ' samples: use --mode=evaluate for its accuracy.'
     )
-  classes = experiment.objective.generator.classes
+  sampler = Sampler(config, experiment).at(step)
+  classes = sampler.classes
   if label is not None and not 0 <= label < classes:
     raise UserError(
       f'--label={label}: '
@@ -132,12 +77,9 @@ def sample(workdir, seeds: str, step: int | None, label: int | None) -> None:
         else 'this run was trained without labels.'
       )
     )
-  sampler = experiment_lib.make_sampler(experiment)
-  variables = in_use(state)
-  samples = []
-  for seed in numbers:
-    z = latent.by_seed([seed], config.latent.size, config.latent.distribution)
-    samples.append(sampler(variables, z, labels_of([seed], classes, label)))
+  variables = sampler.variables(state)
+  # One at a time: a batch of another size may have other bits.
+  samples = [sampler(variables, [seed], label) for seed in numbers]
   samples = np.concatenate(jax.device_get(samples))
   folder = run.path / 'samples' / f'step_{step:09d}'
   folder.mkdir(parents=True, exist_ok=True)

@@ -2,29 +2,25 @@
 
 import logging
 import math
-from collections.abc import Callable
 from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
+from jax.experimental import multihost_utils
 
 from gan_jax import config as config_lib
-from gan_jax import distill
 from gan_jax import experiment as experiment_lib
-from gan_jax.data import open_source
-from gan_jax.data.pipeline import Feed, samples_at
-from gan_jax.distill import teacher
+from gan_jax import observe
+from gan_jax.data import Source, open_source
+from gan_jax.engine import Engine
 from gan_jax.errors import UserError
 from gan_jax.mesh import check_batch, make_mesh
-from gan_jax.observe.accuracy import Accuracy
-from gan_jax.observe.landscape import Landscape
-from gan_jax.observe.scores import InTraining
-from gan_jax.restore import like
+from gan_jax.restore import check_identity, frozen, keep
 from gan_jax.run.checkpoints import Checkpoints
 from gan_jax.run.folder import RunDir
 from gan_jax.run.memory import give_back_freed_memory
 from gan_jax.run.progress import Clock, StopSignals, memory_gb, short
-from gan_jax.sample import Preview
 from gan_jax.schemes import ensemble
 from gan_jax.state import TrainState
 from gan_jax.validate import validate
@@ -33,25 +29,12 @@ log = logging.getLogger('gan_jax')
 
 
 class Job(NamedTuple):
-  """What the loop works with; see `prepare`.
+  """What a run is made of, apart from its state; see `prepare`."""
 
-  Attributes:
-    images_per_step: real images that a step counts for.
-    feed: the batches.
-    train_step: (state, feed.table, raw batch) -> (state, metrics), compiled.
-    preview: shows samples; None without a generator.
-    accuracy: measures a classifier; None without one.
-    evaluation: scores samples every so often; None unless asked for.
-    checkpoints: of the run.
-  """
-
-  images_per_step: int
-  feed: Feed
-  train_step: Callable
-  preview: Preview | Landscape | None
-  accuracy: Accuracy | None
-  evaluation: InTraining | None
-  checkpoints: Checkpoints
+  source: Source
+  experiment: experiment_lib.Experiment
+  engine: Engine
+  observers: list[observe.Observer]
 
 
 def train(config, workdir) -> None:
@@ -66,153 +49,127 @@ def train(config, workdir) -> None:
   """
   validate(config)
   with RunDir(workdir) as run, StopSignals() as signals:
-    job, state = prepare(config, run)
+    for sentence in config_lib.unused(config):
+      log.warning(sentence)
+    job = prepare(config, run)
+    engine, observers = job.engine, job.observers
+    checkpoints = Checkpoints(
+      run.checkpoints, config.train.keep, config.train.milestone_every
+    )
+    state = start(config, run, job, checkpoints)
     first, total = int(state.step), config.train.steps
-    batches = job.feed.batches(first)
-    clock = Clock(total, job.images_per_step)
-    before = None
+    clock = Clock(total, engine.images)
+    look(run, clock, overdue(observers, first), first, engine, state)
     signals.defer()
     for step in range(first + 1, total + 1):
-      state, metrics = job.train_step(state, job.feed.table, next(batches))
-
-      # The host may run one step ahead of the devices, not a hundred.
-      jax.block_until_ready(before)
-      before = metrics
-
+      state, metrics = engine.step(state)
       stop = signals.received
       last = step == total or stop
       if step % config.train.log_every == 0 or last:
-        report(run, clock, step, job.images_per_step, state, metrics)
+        report(run, clock, step, engine.images(step), state, metrics)
       elif step == first + 1:
         log.info('The first step is done.')
         clock.lap(step)
-      if step % config.train.image_every == 0 or last:
-        with clock.pause():
-          show(run, job, step, state, last)
       if step % config.train.checkpoint_every == 0 or last:
         with clock.pause():
           stop_if_diverged(run, step, state, metrics)
-          job.checkpoints.save(step, state)
-      if job.evaluation and job.evaluation.due(step) and not stop:
-        with clock.pause():
-          job.evaluation(step, state)
-      if stop:
+          checkpoints.save(step, state)
+      if stop:  # what is due is made up for by the next start
         log.info('%s: saved at step %d; the same command goes on.', stop, step)
+        run.curves()
         break
-    batches.close()
-    job.checkpoints.close()
-    if job.evaluation:
-      job.evaluation.close()
+      due = [observer for observer in observers if observer.due(step)]
+      look(run, clock, due, step, engine, state)
+    engine.close()
+    checkpoints.close()
+    for observer in observers:
+      observer.close()
 
 
-def prepare(config, run: RunDir) -> tuple[Job, TrainState]:
-  """From a config to all that the loop needs, in the order of the data's way.
+def prepare(config, run: RunDir) -> Job:
+  """From a config to what the loop works with, in the order of the data's way.
 
-  The state comes apart from the rest: a step gives its memory to the next.
+  Writes nothing.
 
   Raises:
     UserError: for whatever the user can put right.
   """
-  # Devices and data.
+  for change in check_identity(run, config):
+    log.info('Changed since the last start: %s', change)
   mesh = make_mesh(config.mesh, ensemble.parts(config.ensemble))
   check_batch(mesh, config.train.batch)  # before a long scan
   source = open_source(config.data)
   log.info(source.report)
-  run.save_data(source)
-
-  # The functions of this config.
+  run.check_data(source, config.train.change)
   experiment = experiment_lib.build(config, source.shape, len(source.classes))
-  feed = experiment_lib.make_feed(config, experiment, source, mesh)
-  log.info('Compiling the training step.')
-  train_step = compiled_step(experiment, feed, mesh)
-  preview = accuracy = None
-  if experiment.objective.generator:
-    if source.shape == (2,):
-      preview = Landscape(config, experiment, source, mesh)
-    else:
-      preview = Preview(config, experiment)
-  if config.loss.name in distill.LOSSES:
-    accuracy = Accuracy(config, experiment, source)
-  evaluation = None
-  if config.metrics.every:
-    evaluation = InTraining(run, config, experiment, source)
-
-  # The state: the newest whole checkpoint, or step 0.
-  checkpoints = Checkpoints(
-    run.checkpoints, config.train.keep, config.train.milestone_every
-  )
-  state = start(config, run, checkpoints, experiment, mesh)
-  step = int(state.step)
-  if step >= config.train.steps:
-    log.info('Nothing to do: step %d of %d.', step, config.train.steps)
-  run.save_config(config)
-  run.rewind(step)
-  if evaluation:
-    evaluation.rewind(step)
-  if config.train.tensorboard:
-    run.open_tensorboard()
-  if step == 0:
-    count, columns = (preview.count, preview.columns) if preview else (64, 8)
-    reals, _ = samples_at(source, config.train.seed, count)
-    run.images('reals', reals, columns)
-  give_back_freed_memory()  # of the restored or initial state's making
-  images = experiment.images_per_step
-  job = Job(
-    images, feed, train_step, preview, accuracy, evaluation, checkpoints
-  )
-  return job, state
+  observers = observe.build(config, run, experiment, source, mesh)
+  engine = Engine(config, experiment, source, mesh)
+  return Job(source, experiment, engine, observers)
 
 
-def compiled_step(experiment, feed: Feed, mesh) -> Callable:
-  """The training step, compiled before there is a state.
-
-  A compiler takes as much memory as a step does: one after the other, the run
-  needs the larger of the two, not the sum.
-  """
-  step = experiment_lib.compile_step(experiment, feed.decode, mesh)
-  lowered = step.lower(like(experiment, mesh), feed.table, feed.like())
-  compiled = lowered.compile()
-  give_back_freed_memory()
-  return compiled
-
-
-def start(config, run: RunDir, checkpoints: Checkpoints, experiment, mesh):
-  """The state to go on from.
+def start(config, run, job: Job, checkpoints) -> TrainState:
+  """The state to go on from, in a folder that is as it was at that step.
 
   Raises:
-    UserError: if the folder's checkpoints are of other networks; the message
-      has the settings that changed.
+    UserError: if the folder's checkpoints are of other networks, or the run
+      needs a trained network that is not there.
   """
-  before = run.load_config()
-  changed = config_lib.differences(before, config) if before else []
-  try:
-    restored = checkpoints.restore(like(experiment, mesh))
-  except UserError as error:
-    if not changed:
-      raise
-    raise UserError(
-      f'{error} Changed since that run: {"; ".join(changed)}. Take the old'
-      ' settings back or choose another --workdir.'
-    ) from None
-  if restored is None:
-    state = experiment_lib.initial_state(experiment, config.train.seed, mesh)
-    return teacher.install(state, config.teacher, run.load_data())
-  for change in changed:
-    log.info('Changed since the last start: %s', change)
-  step, state = restored
+  source, experiment, engine, observers = job
+  newest, total = max(checkpoints.steps(), default=0), config.train.steps
+  if newest < total:
+    engine.enter(newest)  # first of all: see there
+  state = engine.restore(checkpoints)
+  if state is None:
+    state, step = engine.first(), 0
+  else:
+    step = int(state.step)
+    log.info('Going on from step %d.', step)
+  if step >= total:
+    log.info('Nothing to do: step %d of %d.', step, total)
+  networks = frozen(run, config, experiment, source, checkpoints)
+  engine.use({name: kept.variables for name, kept in networks.items()})
+  run.begin()  # all has been checked: from here on the folder is written to
+  keep(run, networks)
+  run.save_data(source)
+  run.save_config(config_lib.to_json(config))
+  run.rewind(step)
   checkpoints.drop_after(step)
-  log.info('Going on from step %d.', step)
+  for observer in observers:
+    observer.rewind(step)
+  if config.train.tensorboard:
+    run.open_tensorboard()
+  give_back_freed_memory()  # of the restored or initial state's making
   return state
 
 
-def report(run, clock, step, images_per_step, state, metrics) -> None:
+def overdue(observers, step: int) -> list[observe.Observer]:
+  """Those that should have looked at the step a run goes on from."""
+  missed = [o.due(step) and not o.done(step) for o in observers]
+  # One host's disk decides for all: they look together.
+  missed = multihost_utils.broadcast_one_to_all(np.array(missed, bool))
+  return [o for o, late in zip(observers, missed, strict=True) if late]
+
+
+def look(run, clock, observers, step: int, engine, state) -> None:
+  """Lets observers look at a state; what they measure is logged and drawn."""
+  images = engine.images(step)
+  with clock.pause():
+    for observer in observers:
+      numbers = observer(step, images, state)
+      if numbers:
+        run.metrics(step, {'images': images, **numbers})
+    if observers:
+      run.curves()
+
+
+def report(run, clock, step, images, state, metrics) -> None:
   """Fetches the metrics of a step; writes the line that people watch.
 
   Raises:
     UserError: if one of them is not finite.
   """
   values = {name: float(x) for name, x in jax.device_get(metrics).items()}
-  speed, images = clock.lap(step), step * images_per_step
+  speed = clock.lap(step)
   log.info(
     'step %d/%d  img %s  %s img/s  %s  ETA %s  mem %.1f GB',
     step,
@@ -229,33 +186,6 @@ def report(run, clock, step, images_per_step, state, metrics) -> None:
   run.metrics(step, line)
   if not all(map(math.isfinite, values.values())):
     stop_if_diverged(run, step, state, metrics)
-
-
-def show(run, job: Job, step: int, state, last: bool) -> None:
-  """Shows how far the run has come: samples, the test set's accuracy, curves.
-
-  Args:
-    run: the RunDir.
-    job: what there is to show with.
-    step: of training.
-    state: at this step.
-    last: whether the program ends with this step.
-  """
-  preview, accuracy = job.preview, job.accuracy
-  if isinstance(preview, Landscape):
-    run.frame('landscape', preview(state), step)
-    if last:
-      run.animation('landscape', step)
-  elif preview:
-    run.images('fakes', preview(state), preview.columns, step)
-    if state.local_pairs is not None:
-      run.images('locals', preview.locals(state), preview.columns, step)
-  if accuracy:
-    share = accuracy(state)
-    log.info('step %d  accuracy %.4f on %s', step, share, accuracy.reference)
-    images = step * job.images_per_step
-    run.metrics(step, {'images': images, 'accuracy': share})
-  run.curves()
 
 
 @jax.jit
@@ -287,6 +217,7 @@ def stop_if_diverged(run: RunDir, step: int, state, metrics) -> None:
     f'Training has diverged: {", ".join(bad) or "a weight"} is not finite at'
     f' step {step}. That state is saved in {run.path / "diverged"}; the'
     f' checkpoints in {run.checkpoints} are from before. Lower the learning'
-    ' rates (--config.optimizer.discriminator.lr=...) and run the command'
-    ' again to go on from the newest.'
+    ' rates (--config.optimizer.discriminator.lr=...'
+    ' --config.train.change=optimizer) and run the command again to go on from'
+    ' the newest.'
   )

@@ -17,7 +17,8 @@ from gan_jax.mesh import one_device
 from gan_jax.validate import validate, validate_shape
 from tests import small
 
-FILES = sorted((pathlib.Path(__file__).parent.parent / 'configs').glob('*.py'))
+CONFIGS = pathlib.Path(__file__).parent.parent / 'configs'
+FILES = list(config_lib.files(CONFIGS))
 SECTIONS = set(
   'data generator discriminator latent loss penalties tasks augment scheme'
   ' ensemble growth teacher optimizer ema train metrics mesh'.split()
@@ -44,15 +45,23 @@ def take_a_step(text):
   source = open_source(config.data)
   made = experiment.build(config, source.shape, len(source.classes))
   mesh = one_device()  # one program is enough, and quicker to compile
-  feed = experiment.make_feed(config, made, source, mesh)
+  (span,), (stage,), _ = made.growth
+  feed = experiment.make_feed(config, stage, source, mesh)
   state = experiment.initial_state(made, 0, mesh)
   before = small.flat(state.pair)
   # Compiled, but not optimised: it runs once.
-  step = jax.jit(
-    lambda state, table, raw: made.step(state, feed.decode(table, raw)),
-    compiler_options={'xla_backend_optimization_level': 0},
+  one = made.make_step(stage)
+  constants = {
+    name: experiment.quickly(first, mesh)(jax.random.key(0))
+    for name, first in made.constants.items()
+  }
+  step = experiment.quickly(
+    lambda state, constants, table, raw: one(
+      state, constants, feed.decode(table, raw), span
+    ),
+    mesh,
   )
-  state, metrics = step(state, feed.table, next(feed.batches(0)))
+  state, metrics = step(state, constants, feed.table, next(feed.batches(0)))
   assert np.isfinite(small.flat(metrics)).all()
   assert int(state.step) == 1
   assert not np.array_equal(small.flat(state.pair), before)
@@ -122,7 +131,7 @@ def test_overrides_keep_the_type_of_what_they_replace():
     ('scheme', dict(d_steps=0), 'config.scheme.d_steps = 0'),
     ('scheme', dict(fakes='old'), "'fresh', 'shared'"),
     ('train', dict(batch=-1), 'at least 1'),
-    ('ema', dict(decay=1.5), 'at most 1.0'),
+    ('ema', dict(decay=1.5), 'below 1.0'),
     ('metrics', dict(names=('fit',)), 'did you mean fid?'),
     ('metrics', dict(best='frechet_pixels'), 'set config.metrics.every'),
     ('metrics', dict(best='d_real', every=9), 'a better side: frechet_pixels.'),
@@ -146,7 +155,7 @@ def test_a_networks_settings_are_its_own():
   config = small.config().unlock()
   config.generator = dict(name='dcgan', width=8, slope=0.1)
   text = message(validate, config)
-  assert "'dcgan' has no such setting" in text and 'norm' in text
+  assert "no setting 'slope' for the name 'dcgan'" in text and 'norm' in text
 
 
 def test_networks_that_cannot_make_the_datas_shape_are_refused():

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gan_jax import ema
-from gan_jax.state import Player
+from gan_jax.state import START, Player
 
 
 def section(name='half_life', half_life=100.0, ramp_up=0.0, decay=0.9):
@@ -21,7 +21,7 @@ def section(name='half_life', half_life=100.0, ramp_up=0.0, decay=0.9):
 @settings(max_examples=30, deadline=None)
 @given(half_life=st.floats(64, 1e5), per_step=st.integers(1, 64))
 def test_an_image_counts_half_after_the_half_life(half_life, per_step):
-  weight = ema.decay(section(half_life=half_life), per_step, jnp.int32(0))
+  weight = ema.decay(section(half_life=half_life), START, per_step)
   steps = half_life / per_step
   assert float(weight) ** steps == pytest.approx(0.5, rel=2e-3)
 
@@ -29,13 +29,13 @@ def test_an_image_counts_half_after_the_half_life(half_life, per_step):
 def test_ramp_up_shortens_the_half_life_early_on():
   s = section(half_life=1000.0, ramp_up=0.1)
   # At step 9 (10 steps of 32 seen) the half-life is 0.1 x 320 = 32 images.
-  assert float(ema.decay(s, 32, jnp.int32(9))) == pytest.approx(0.5)
-  late = ema.decay(s, 32, jnp.int32(10_000))
+  assert float(ema.decay(s, START.later(9 * 32), 32)) == pytest.approx(0.5)
+  late = ema.decay(s, START.later(320_000), 32)
   assert float(late) == pytest.approx(0.5 ** (32 / 1000))
 
 
 def test_plain_decay_is_the_number_given():
-  weight = ema.decay(section('decay', decay=0.875), 64, jnp.int32(3))
+  weight = ema.decay(section('decay', decay=0.875), START, 64)
   assert float(weight) == 0.875
 
 

@@ -11,7 +11,7 @@ import time
 
 import pytest
 
-from gan_jax import main
+from gan_jax import flags, main
 from gan_jax.mesh import one_device
 from gan_jax.restore import restore
 from gan_jax.run.checkpoints import Checkpoints
@@ -63,6 +63,9 @@ LONG = (
   '--config.train.checkpoint_every=20',
   '--config.train.log_every=5',
   '--config.train.image_every=100',
+  '--config.metrics.every=50',
+  '--config.metrics.names=frechet_pixels',
+  '--config.metrics.best=frechet_pixels',
 )
 
 
@@ -94,12 +97,36 @@ def test_killed_at_random_it_ends_bit_identical(undisturbed, tmp_path):
   a, b = final(undisturbed), final(tmp_path)
   assert a.step == b.step == 300
   assert small.identical(a.state, b.state)
-  # The log has every step once, as if nothing had happened.
-  losses = [
-    [(line['step'], line['d_loss']) for line in RunDir(d).lines()]
-    for d in (undisturbed, tmp_path)
-  ]
-  assert losses[0] == losses[1]
+  # Log, evaluations, best state and pictures are as if nothing had happened.
+  assert left(tmp_path) == left(undisturbed)
+
+
+def left(folder):
+  """What a run leaves beside its state."""
+  run = RunDir(folder)
+  evaluated = run.lines('evaluate.jsonl')
+  losses = [(ln['step'], ln['d_loss']) for ln in run.lines() if 'd_loss' in ln]
+  assert len(losses) == 60 and len(evaluated) == 6
+  return {
+    'losses': losses,
+    'evaluated': evaluated,
+    'best': (folder / 'best.json').read_text(),
+    'pictures': {f.name: f.read_bytes() for f in (folder / 'images').iterdir()},
+  }
+
+
+def test_a_second_process_is_refused_and_the_first_unharmed(
+  undisturbed, tmp_path
+):
+  first = start(*LONG, f'--workdir={tmp_path}')
+  wait_for_step(first, tmp_path, 10)
+  status, output = run(*LONG, f'--workdir={tmp_path}')
+  assert status == 1 and 'Traceback' not in output, output
+  assert f'in use by process {first.pid} on ' in output
+  output, _ = first.communicate(timeout=300)
+  assert first.returncode == 0, output
+  assert small.identical(final(tmp_path).state, final(undisturbed).state)
+  assert not (tmp_path / '.lock').exists()
 
 
 @pytest.mark.parametrize('name', ['SIGTERM', 'SIGINT'])
@@ -170,6 +197,10 @@ def test_a_mistake_shows_no_traceback_and_fails():
   status, output = run(*TRAIN, '--config.data.source=folder:/no/such/folder')
   assert status == 1 and 'Traceback' not in output
   assert output.startswith('gan_jax: ') and output.count('\n') == 1
+
+
+def test_every_mode_has_a_job():
+  assert set(main.JOBS) == set(flags.MODES)
 
 
 def test_help_needs_no_jax_and_shows_examples():

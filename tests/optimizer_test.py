@@ -3,12 +3,13 @@
 import jax
 import jax.numpy as jnp
 import numpy as np
+import optax
 import pytest
 
 from gan_jax import config as config_lib
 from gan_jax import optimizer
 from gan_jax.errors import UserError
-from gan_jax.state import Player
+from gan_jax.state import START, Player
 from gan_jax.validate import validate
 from tests import small
 
@@ -21,12 +22,13 @@ def rules(d_steps=1, **player):
   )
 
 
-def path(rule, gradients):
-  """The parameter after each update, from 1.0."""
+def path(rule, gradients, images=8):
+  """The parameter after each update, from 1.0; each takes so many images."""
   params = {'w': jnp.ones(())}
   player = Player(params, {}, rule.init(params))
-  for gradient in gradients:
-    player = rule.update(player, {'w': jnp.float32(gradient)}, {})
+  for k, gradient in enumerate(gradients):
+    at = START.later(k * images)
+    player = rule.update(player, {'w': jnp.float32(gradient)}, {}, at)
     yield float(player.params['w'])
 
 
@@ -37,7 +39,7 @@ def test_the_learning_rate_decays_at_numbers_of_images():
   moves = -np.diff([1.0, *path(both.d, [1.0] * 7)])
   np.testing.assert_allclose(moves, [1, 1, 0.5, 0.5, 0.5, 0.25, 0.25])
   # G moves once for every 16 images.
-  moves = -np.diff([1.0, *path(both.g, [1.0] * 4)])
+  moves = -np.diff([1.0, *path(both.g, [1.0] * 4, images=16)])
   np.testing.assert_allclose(moves, [1, 0.5, 0.5, 0.25])
 
 
@@ -47,12 +49,39 @@ def test_weight_decay_is_l2():
   assert after == pytest.approx(1.0 - 0.1 * (0.25 + 0.5 * 1.0))
 
 
-def test_without_decay_the_state_is_the_plain_rules():
+@pytest.mark.parametrize('more', [{}, dict(decay_at=(8,))])
+@pytest.mark.parametrize('name', ['adam', 'rmsprop', 'sgd'])
+def test_the_state_is_that_of_optaxs_own_rule_with_a_constant_rate(name, more):
+  """Older checkpoints have it, and a schedule puts nothing into it."""
+  plain = dict(
+    adam=optax.adam(0.1, 0.5, 0.999),
+    rmsprop=optax.rmsprop(0.1, 0.999),
+    sgd=optax.sgd(0.1, momentum=0.5),
+  )[name]
   params = {'w': jnp.ones(3)}
-  plain = rules(name='adam').d.init(params)
-  decayed = rules(name='adam', decay_at=(8,)).d.init(params)
-  leaves = lambda tree: len(jax.tree.leaves(tree))
-  assert leaves(plain) == 3 and leaves(decayed) == 4  # count, mu, nu (+ count)
+  player = dict(name=name, lr=0.1, b1=0.5, b2=0.999, eps=1e-8)
+  rule = rules(**player, **more).d
+  assert jax.tree.structure(rule.init(params)) == jax.tree.structure(
+    plain.init(params)
+  )
+
+
+@pytest.mark.parametrize('name', ['adam', 'rmsprop', 'sgd'])
+def test_updates_are_those_of_optaxs_own_rule_to_the_bit(name):
+  plain = dict(
+    adam=optax.adam(0.1, 0.5, 0.999),
+    rmsprop=optax.rmsprop(0.1, 0.999),
+    sgd=optax.sgd(0.1, momentum=0.5),
+  )[name]
+  gradients = np.random.default_rng(0).normal(size=20).astype(np.float32)
+  player = dict(name=name, lr=0.1, b1=0.5, b2=0.999, eps=1e-8)
+  params = {'w': jnp.ones(())}
+  opt, wanted = plain.init(params), []
+  for gradient in gradients:
+    moves, opt = plain.update({'w': gradient}, opt)
+    params = optax.apply_updates(params, moves)
+    wanted.append(float(params['w']))
+  assert list(path(rules(**player).d, gradients)) == wanted
 
 
 @pytest.mark.parametrize('bad', [(0,), ('soon',), (-5, 10)])

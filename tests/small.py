@@ -6,6 +6,8 @@ import numpy as np
 
 from gan_jax.config import defaults, finish
 from gan_jax.data.pipeline import Batch
+from gan_jax.passes import Round
+from gan_jax.state import START
 
 SHAPE = (2,)
 N = 8
@@ -26,6 +28,17 @@ def batch(draws, n=N, seed=0, shape=SHAPE):
   """A batch of normal samples."""
   image = np.random.default_rng(seed).normal(size=(draws, n, *shape))
   return Batch(jnp.float32(image), jnp.zeros((draws, n), jnp.int32))
+
+
+def now(real, key, at=START, constants=None):
+  """The round of an update on these real samples, of class 0."""
+  labels = jnp.zeros(len(real), jnp.int32)
+  return Round(real, labels, at, key, constants or {})
+
+
+def compiled(step):
+  """A scheme's step as a function of (pair, batch, key), at the start."""
+  return jax.jit(lambda pair, batch, key: step(pair, batch, START, key, {}))
 
 
 def init(network, *args):

@@ -15,7 +15,6 @@ with its `Kind`s and their names in `KINDS`. --mode=convert: released.py at the
 package's root.
 """
 
-import difflib
 from collections.abc import Mapping
 
 import flax.linen as nn
@@ -23,7 +22,7 @@ import numpy as np
 
 from gan_jax.convert import feature_nets, osgan
 from gan_jax.convert.layout import Kind
-from gan_jax.errors import UserError
+from gan_jax.errors import UserError, did_you_mean
 
 KINDS: dict[str, Kind] = {
   'osgan.generator': osgan.GENERATOR,
@@ -42,11 +41,9 @@ def kind(name: str) -> Kind:
     UserError: if there is none.
   """
   if name not in KINDS:
-    close = difflib.get_close_matches(name, KINDS, 1)
     raise UserError(
-      f"'{name}' is no released network that is known"
-      + (f'; did you mean {close[0]}?' if close else '')
-      + f' (known are: {", ".join(KINDS)}).'
+      f"'{name}' is no released network that is known; known are"
+      f' {", ".join(KINDS)}{did_you_mean(name, KINDS, str)}'
     )
   return KINDS[name]
 

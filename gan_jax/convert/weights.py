@@ -25,6 +25,7 @@ from gan_jax.networks.alexnet import AlexNet
 from gan_jax.networks.inception import Inception
 from gan_jax.networks.lpips import Lpips
 from gan_jax.networks.vgg import Vgg16
+from gan_jax.run.write import whole
 
 log = logging.getLogger('gan_jax')
 
@@ -262,13 +263,11 @@ def _module(about: dict) -> nn.Module:
 def _keep(path: pathlib.Path, module, variables) -> None:
   """Writes the converted network, whole or not at all."""
   flat = flax.traverse_util.flatten_dict(variables, sep='/')
-  scratch = path.with_name(f'.{os.getpid()}.npz')
   try:
     path.parent.mkdir(parents=True, exist_ok=True)
-    np.savez(scratch, about=json.dumps(_about(module)), **flat)
-    scratch.replace(path)
+    with whole(path) as scratch:
+      np.savez(scratch, about=json.dumps(_about(module)), **flat)
   except OSError as error:
-    scratch.unlink(missing_ok=True)
     log.info('%s is not kept (%s); it is converted anew.', path, error.strerror)
 
 

@@ -15,8 +15,7 @@ size, part.py what 'train[:90%]' is, order.py which sample comes i-th,
 pipeline.py how batches reach the devices, augment.py what happens there.
 """
 
-import difflib
-
+from gan_jax import settings
 from gan_jax.data import part, picture
 from gan_jax.data.digits import open_digits
 from gan_jax.data.folder import open_folder
@@ -26,7 +25,8 @@ from gan_jax.data.source import Source
 from gan_jax.data.text import open_text
 from gan_jax.data.tfds import open_tfds
 from gan_jax.data.toy import open_toy
-from gan_jax.errors import UserError
+from gan_jax.errors import UserError, did_you_mean
+from gan_jax.settings import Setting
 
 # Each takes (the config string, what follows its colon, config.data, the form
 # that pictures shall have) and gives a Source.
@@ -49,13 +49,75 @@ _USAGE = {
   'text': 'text:PATH',
 }
 
+_PICTURES = {'source': ('digits', 'tfds', 'folder', 'npz', 'idx')}
+
+SETTINGS = {
+  'source': Setting(
+    'digits', f'where samples come from: {", ".join(_USAGE.values())}'
+  ),
+  'split': Setting(
+    'train', "which split of it, or a part of one: 'train[:90%]'"
+  ),
+  'test_split': Setting(
+    '', "what a classifier's accuracy is measured on; '': nothing"
+  ),
+  'test_source': Setting(
+    '',
+    "where that split is; '': in the same source",
+    when={'test_split': True},
+  ),
+  'resolution': Setting(
+    32,
+    'pixels a side after resize and crop, 0: as they are; of text, characters'
+    ' that a line is cut to',
+    low=0,
+    high=4096,
+    when={'source': (*_PICTURES['source'], 'text')},
+  ),
+  'channels': Setting(
+    3, 'of pictures: grey or colour', choices=(1, 3), when=_PICTURES
+  ),
+  'filter': Setting(
+    'lanczos', 'of the resize', choices=picture.FILTERS, when=_PICTURES
+  ),
+  'background': Setting(
+    'white',
+    'what transparency is laid on',
+    choices=picture.BACKGROUNDS,
+    when=_PICTURES,
+  ),
+  'max_bad': Setting(
+    0.05,
+    'share of unreadable files above which a run refuses',
+    low=0.0,
+    high=1.0,
+    when={'source': ('folder', 'text')},
+  ),
+  'conditional': Setting(False, 'give the labels to the networks'),
+  'label': Setting(
+    '',
+    "the feature that is the class; '': the first one",
+    when={'source': ('tfds',)},
+  ),
+  'device_budget_mb': Setting(
+    1024, 'sets up to this size live on the device, in MiB', low=0, high=2**31
+  ),
+  'workers': Setting(
+    0, 'processes that read larger sets; 0: threads', low=0, high=256
+  ),
+  'data_dir': Setting(
+    '',
+    "where TFDS keeps its data sets; '': its default",
+    when={'source': ('tfds',)},
+  ),
+}
+
 
 def open_source(config) -> Source:
   """Opens the source that a run's `config.data` names.
 
   Args:
-    config: ConfigDict with source, split, resolution, channels, filter,
-      background, max_bad, conditional, label, device_budget_mb and data_dir.
+    config: ConfigDict with the keys of `SETTINGS`.
 
   Raises:
     UserError: anything about it that cannot work; the message says what to do.
@@ -63,11 +125,9 @@ def open_source(config) -> Source:
   kind, colon, where = config.source.partition(':')
   usage = ', '.join(_USAGE[k] for k in SOURCES)
   if kind not in SOURCES:
-    near = difflib.get_close_matches(kind, SOURCES, 1)
-    hint = f' Did you mean {_USAGE[near[0]]}?' if near else ''
     raise UserError(
       f"config.data.source is '{config.source}', but a source is one of"
-      f' {usage}.{hint}'
+      f' {usage}{did_you_mean(kind, SOURCES, _USAGE.get)}'
     )
   if kind != 'digits' and not where:
     raise UserError(
@@ -78,7 +138,10 @@ def open_source(config) -> Source:
       f"config.data.label is '{config.label}', but only tfds:NAME has classes"
       f" to choose from; set config.data.label='' for {config.source}."
     )
-  form = _form(config)
+  settings.check(SETTINGS, config, 'data')
+  form = picture.Form(
+    config.resolution, config.channels, config.filter, config.background
+  )
   if kind == 'tfds':
     source = open_tfds(config.source, where, config, form)
   else:
@@ -94,26 +157,3 @@ def open_source(config) -> Source:
       ' (for a folder: one sub-folder per class).'
     )
   return source
-
-
-def _form(config):
-  """What pictures are turned into, checked."""
-  _one_of('channels', config.channels, (1, 3))
-  _one_of('filter', config.filter, tuple(picture.FILTERS))
-  _one_of('background', config.background, tuple(picture.BACKGROUNDS))
-  if config.resolution < 0:
-    raise UserError(
-      f'config.data.resolution is {config.resolution}; give the side in'
-      ' pixels, or 0 to leave the pictures at their size.'
-    )
-  return picture.Form(
-    config.resolution, config.channels, config.filter, config.background
-  )
-
-
-def _one_of(key, value, allowed):
-  if value not in allowed:
-    raise UserError(
-      f'config.data.{key} is {value!r}; it must be one of'
-      f' {", ".join(map(str, allowed))}.'
-    )

@@ -1,9 +1,60 @@
-"""What happens to pictures inside the step, beside mirroring (pipeline.py)."""
+"""What happens to samples inside the step.
+
+Mirroring and crops make more of the data: they concern real pictures only, and
+whether and where is drawn by a sample's position in the run, or by the step's
+key. An `Augmentation` stands in front of D instead, in each of its passes, over
+real samples and over fakes.
+"""
+
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 
+from gan_jax.settings import Setting
+
+SETTINGS = {
+  'mirror': Setting(False, 'flip each picture with probability one half'),
+  'crop': Setting(
+    0,
+    'pixels of border, of which a window of the old size is cut; 0: off',
+    low=0,
+    high=64,
+  ),
+}
+
 BLACK = -1.0
+
+
+class Augmentation:
+  """What D sees in place of samples; `carried` is its own state, {} for most.
+
+  It acts on each sample by itself, differentiably, so that one_stage stays
+  exact.
+  """
+
+  def __call__(self, samples, carried, key) -> Any:
+    """Samples [N, ...], or a tree of such, as D shall see them."""
+    raise NotImplementedError
+
+  def start(self) -> dict:
+    """The first `carried`."""
+    return {}
+
+  def advance(self, real, carried) -> dict:
+    """`carried` after an update of D with these scores of real samples."""
+    del real
+    return carried
+
+
+def mirror(images, which):
+  """Turns some pictures left to right.
+
+  Args:
+    images: [..., H, W, C].
+    which: bool [...], one a picture.
+  """
+  return jnp.where(which[..., None, None, None], images[..., ::-1, :], images)
 
 
 def random_crop(images, key, pad: int):

@@ -5,7 +5,6 @@ the same on every machine whatever its locale. Hidden files and what macOS adds
 to archives are left out.
 """
 
-import difflib
 import os
 import pathlib
 import threading
@@ -13,7 +12,7 @@ import zipfile
 import zlib
 
 from gan_jax.data.picture import BadPictureError
-from gan_jax.errors import UserError
+from gan_jax.errors import UserError, did_you_mean
 
 
 class Folder:
@@ -130,15 +129,18 @@ def open_files(name: str, where: str) -> Folder | Zip:
     return Folder(path)
   if path.is_file():
     return Zip(path)
-  near = []
-  if path.parent.is_dir():
-    siblings = [p.name for p in path.parent.iterdir() if _visible(p.name)]
-    near = difflib.get_close_matches(path.name, siblings, 1)
-  hint = f' Did you mean {path.parent / near[0]}?' if near else ''
   raise UserError(
     f"config.data.source is '{name}', but there is no folder or zip archive"
-    f' {path}; give folder:PATH with the path of one.{hint}'
+    f' {path}: give folder:PATH with the path of one{near(path)}'
   )
+
+
+def near(path: pathlib.Path) -> str:
+  """The end of a sentence on a path that is not there; see did_you_mean."""
+  folder = path.parent
+  siblings = [p.name for p in folder.iterdir()] if folder.is_dir() else []
+  visible = filter(_visible, siblings)
+  return did_you_mean(path.name, visible, lambda name: str(folder / name))
 
 
 def printable(name: str) -> str:

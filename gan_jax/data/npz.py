@@ -8,7 +8,7 @@ import numpy as np
 
 from gan_jax.data import picture
 from gan_jax.data.arrays import ArraySource
-from gan_jax.data.source import Source, integer_labels
+from gan_jax.data.source import Source, integer_labels, to_bytes
 from gan_jax.errors import UserError
 
 _IMAGE_KEYS = ('image', 'images', 'x', 'arr_0')
@@ -59,7 +59,7 @@ def open_npz(name: str, where: str, config, form: picture.Form) -> Source:
       ' again with numpy.savez(PATH, image=..., label=...).'
     ) from e
   note = f"key '{image_key}', {images.dtype} {list(images.shape)}"
-  images, how = _to_bytes(images, name, image_key)
+  images, how = _as_bytes(images, name, image_key)
   if labels is None:
     labels, classes = np.zeros(len(images), np.int32), ()
   else:
@@ -76,7 +76,7 @@ def _find(keys, wanted, split):
   return next((key for key in wanted if key in keys), None)
 
 
-def _to_bytes(images, name, key):
+def _as_bytes(images, name, key):
   """Returns uint8 pictures and what was done, for the report."""
   shape = list(images.shape)
   if images.ndim not in (3, 4) or 0 in shape:
@@ -103,10 +103,7 @@ def _to_bytes(images, name, key):
     if low >= 0 and high <= 1:
       return np.round(images * 255).astype(np.uint8), '; float taken as [0, 1]'
     if low >= -1 and high <= 1:
-      return (
-        np.round((images + 1) * 127.5).astype(np.uint8),
-        '; float taken as [-1, 1]',
-      )
+      return to_bytes(images), '; float taken as [-1, 1]'
     raise UserError(
       f"{name}: '{key}' is {images.dtype} from {low:.4g} to {high:.4g};"
       ' float pictures must lie in [0, 1] or [-1, 1], or save uint8.'

@@ -5,7 +5,7 @@ points), and a step gathers its rows there: the host sends only indices. A
 larger one is read by grain's threads or worker processes and sent sample by
 sample. Only inside the step does it become floats. Both ways give the
 same bits. Nothing here has state that a checkpoint would have to keep: step t
-uses the positions t*K*N ... (t+1)*K*N - 1 of the run (order.py).
+uses the K*N positions of the run from offset + t*K*N on (order.py).
 """
 
 import atexit
@@ -22,13 +22,13 @@ from typing import Any
 import flax
 import grain.python as grain
 import jax
-import jax.numpy as jnp
 import numpy as np
 from absl import flags
 from jax.sharding import NamedSharding
 from jax.sharding import PartitionSpec as P
 
 from gan_jax.data import order
+from gan_jax.data.augment import mirror
 from gan_jax.data.source import Source, to_float
 from gan_jax.mesh import check_batch
 
@@ -76,8 +76,7 @@ def decode(
   else:
     image, label = raw['image'], raw['label']
   if image.ndim == 5:  # pictures: nothing else has a left and a right
-    flip = raw['mirror'][..., None, None, None]
-    image = jnp.where(flip, image[..., ::-1, :], image)
+    image = mirror(image, raw['mirror'])
   return Batch(unpack(image), label)
 
 
@@ -101,6 +100,7 @@ class Feed:
     mesh: jax.sharding.Mesh,
     device_budget_mb: float,
     workers: int,
+    offset: int = 0,
   ):
     """Puts a small set onto the devices.
 
@@ -114,6 +114,7 @@ class Feed:
       mesh: with an axis 'data'.
       device_budget_mb: sets up to this many MiB live on the devices.
       workers: processes that read a streamed set; 0 reads in threads.
+      offset: position of step 0, where earlier steps were of another size.
 
     Raises:
       UserError: N is not such a multiple.
@@ -134,6 +135,7 @@ class Feed:
       rows,
       seed,
       mirror,
+      offset,
     )
     self.table = {}
     if self._resident:
@@ -218,6 +220,7 @@ class _Loader:
     rows: which of the N are this process's.
     seed: of order and mirroring.
     mirror: whether to flip at all.
+    offset: position of step 0.
   """
 
   source: Source | None
@@ -226,11 +229,12 @@ class _Loader:
   rows: np.ndarray
   seed: int
   mirror: bool
+  offset: int
 
   def __call__(self, step):
     draws, batch = self.shape
     draw = (np.int64(step) * draws + np.arange(draws)[:, None]) * batch
-    positions = draw + self.rows  # [K, local N]
+    positions = self.offset + draw + self.rows  # [K, local N]
     index = order.indices(self.seed, positions, self.n)
     raw = {'mirror': order.mirrored(self.seed, positions) & self.mirror}
     if self.source is None:

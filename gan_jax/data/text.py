@@ -8,7 +8,6 @@ sentence ends is a part of the language. Lines without a character are dropped.
 
 import bz2
 import collections
-import difflib
 import gzip
 import itertools
 import lzma
@@ -20,7 +19,7 @@ from typing import NamedTuple
 import numpy as np
 
 from gan_jax.data import picture
-from gan_jax.data.files import Folder, printable
+from gan_jax.data.files import Folder, near, printable
 from gan_jax.data.scan import first_few
 from gan_jax.data.source import Source, in_threads, report_text
 from gan_jax.errors import UserError
@@ -184,14 +183,9 @@ def _files(name, path):
     if not names:
       raise UserError(f'{name}: there are no files in {path}.')
     return path, names
-  near = []
-  if path.parent.is_dir():
-    siblings = [p.name for p in path.parent.iterdir()]
-    near = difflib.get_close_matches(path.name, siblings, 1)
-  hint = f' Did you mean {path.parent / near[0]}?' if near else ''
   raise UserError(
-    f"config.data.source is '{name}', but there is no file or folder {path};"
-    f' give text:PATH with the path of one, or text:{BUILTIN}.{hint}'
+    f"config.data.source is '{name}', but there is no file or folder {path}:"
+    f' give text:PATH with the path of one, or text:{BUILTIN}{near(path)}'
   )
 
 

@@ -4,7 +4,6 @@ Reading needs no TensorFlow; only the first preparation of a set does.
 """
 
 import contextlib
-import difflib
 import importlib.util
 import os
 import sys
@@ -14,7 +13,7 @@ from absl import logging
 
 from gan_jax.data import picture
 from gan_jax.data.source import DecodedSource, Source, in_threads, report_text
-from gan_jax.errors import UserError
+from gan_jax.errors import UserError, did_you_mean
 
 
 class TfdsSource(DecodedSource):
@@ -185,12 +184,11 @@ def _builder(tfds, name, where, data_dir, **kwargs):
     known = tfds.list_builders(with_community_datasets=False)
     if os.path.isdir(folder):
       known = known + sorted(os.listdir(folder))
-    near = difflib.get_close_matches(where, known, 1)
-    hint = f' Did you mean tfds:{near[0]}?' if near else ''
     raise UserError(
       f"config.data.source is '{name}', but TFDS knows no such set and none"
       f' is stored in {folder}; see https://www.tensorflow.org/datasets or'
-      f' set config.data.data_dir.{hint}'
+      ' set config.data.data_dir'
+      + did_you_mean(where, known, lambda near: f'tfds:{near}')
     ) from None
   except Exception as e:  # unknown config, version, malformed name
     raise UserError(

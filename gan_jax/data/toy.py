@@ -10,13 +10,11 @@ is then scaled so that the outermost centre lies at 0.9: points stay within
 [-1, 1], the range of a generator that ends in tanh.
 """
 
-import difflib
-
 import numpy as np
 
 from gan_jax.data import picture
 from gan_jax.data.source import Source, class_counts, report_text
-from gan_jax.errors import UserError
+from gan_jax.errors import UserError, did_you_mean
 
 NAMES = ('ring8', 'ring10', 'grid25', 'swissroll')
 COUNT = 100_000
@@ -115,10 +113,9 @@ def open_toy(name: str, where: str, config, form: picture.Form) -> Source:
   """
   del config, form  # points have neither splits nor sizes
   if where not in NAMES:
-    near = difflib.get_close_matches(where, NAMES, 1)
-    hint = f' Did you mean toy:{near[0]}?' if near else ''
     raise UserError(
       f"config.data.source is '{name}', but the toy sets are"
-      f' {", ".join(NAMES)}.{hint}'
+      f' {", ".join(NAMES)}'
+      + did_you_mean(where, NAMES, lambda near: f'toy:{near}')
     )
   return ToySource(name, where)

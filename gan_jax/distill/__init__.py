@@ -9,8 +9,10 @@
 
 import dataclasses
 
+from gan_jax import settings
 from gan_jax.distill import losses
 from gan_jax.distill.losses import ClassifierLoss
+from gan_jax.settings import Setting
 
 __all__ = ['LOSSES', 'ClassifierLoss', 'build_loss']
 
@@ -22,15 +24,14 @@ LOSSES = {
   'zskt': losses.ZeroShot(),
 }
 
-# The keys of `config.loss` that a loss takes, beside its name.
-SETTINGS = {
-  'kd': ('temperature', 'alpha'),
-  'zskt': ('attention',),
+# Of `config.teacher`, beside its network's: see `networks.settings`.
+TEACHER = {
+  'workdir': Setting('', "the folder of the teacher's run"),
 }
 
 
 def build_loss(section) -> ClassifierLoss:
   """The loss of `config.loss`: its name and the settings it has."""
   loss = LOSSES[section.name]
-  settings = {key: section[key] for key in SETTINGS.get(section.name, ())}
-  return dataclasses.replace(loss, **settings) if settings else loss
+  own = {key: section[key] for key in settings.of(loss)}
+  return dataclasses.replace(loss, **own) if own else loss

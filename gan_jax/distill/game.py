@@ -7,21 +7,21 @@ generator's samples, the generator maximises it (OSGAN section 4.4). A
 train it as they are. A classifier trained alone is a game without a generator.
 """
 
-import functools
+from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 import flax.linen as nn
 import jax.numpy as jnp
 
-from gan_jax import networks
+from gan_jax import networks, passes
 from gan_jax.distill import ClassifierLoss, build_loss
 from gan_jax.errors import UserError
-from gan_jax.nn import latent
-from gan_jax.objective import Objective, initial_player
-from gan_jax.state import Player, stream
+from gan_jax.objective import frozen, initial_player, latents_of
+from gan_jax.passes import Round
+from gan_jax.state import Pair, Player, stream
+from gan_jax.terms import Term
 
-# The collection of the student's stats that holds the teacher's variables. So
-# they are in every checkpoint, and no optimiser ever sees them.
+# The constant that has the teacher's variables.
 TEACHER = 'teacher'
 
 
@@ -35,6 +35,8 @@ class Distillation(NamedTuple):
     loss: what the student minimises, and the generator.
     latents: as in `Objective`.
     teacher: of the student's form, used in inference mode; None without one.
+    terms: none: a classifier takes no penalties and no tasks.
+    augment: none.
   """
 
   generator: nn.Module | None
@@ -42,82 +44,104 @@ class Distillation(NamedTuple):
   loss: ClassifierLoss
   latents: Any
   teacher: nn.Module | None = None
+  terms: Mapping[str, Term] = {}
+  augment: Any = None
 
   # A pass of G or of the student is a GAN's.
-  generate = Objective.generate
-  fakes = Objective.fakes
-  judge = Objective.judge
+  generate = passes.generate
+  fakes = passes.fakes
+  judge = passes.judge
 
-  def first_d(self, sample, optimizer, key) -> Player:
-    """The student's first state; the teacher in it is not trained yet."""
-    student = initial_player(self.discriminator, sample, optimizer, key)
-    if self.teacher is None:
-      return student
-    key = stream(key, TEACHER)
-    teacher = initial_player(self.teacher, sample, optimizer, key)
-    return student.replace(stats=student.stats | {TEACHER: teacher.variables})
+  def of(self, player: str, phase: str = 'with') -> dict[str, Term]:
+    """No terms, of either player."""
+    del player, phase
+    return {}
 
-  def answers(self, params, stats, samples, labels):
+  def at_resolution(self, resolution: int):
+    """Classifiers do not grow."""
+    del resolution
+    return self
+
+  def first_pair(self, z, sample, optimizers, key) -> Pair:
+    """A pair before its first update; `g` is None without a generator."""
+    g = None
+    if self.generator:
+      g = initial_player(self.generator, z, stream(key, 'generator'))
+      g = g.replace(opt=optimizers.g.init(g.params))
+    d = initial_player(self.discriminator, sample, stream(key, 'critic'))
+    return Pair(g, d.replace(opt=optimizers.d.init(d.params)))
+
+  def first_teacher(self, sample, key) -> dict:
+    """Variables of an untrained teacher: its shapes, and a stand-in in tests.
+
+    Args:
+      sample: a sample of the data [1, ...].
+      key: the run's root key.
+    """
+    key = stream(stream(key, 'critic'), TEACHER)
+    return initial_player(self.teacher, sample, key).variables
+
+  def answers(self, params, stats, samples, now: Round):
     """What student and teacher say to the same samples.
 
     Args:
       params: of the student.
-      stats: the student's other collections, the teacher's variables among
-        them.
+      stats: the student's other collections.
       samples: [N, ...]; gradients flow to them through both networks.
-      labels: int32 [N].
+      now: the round; the teacher's variables are among its constants.
 
     Returns:
       The student's Judgement in training mode, the teacher's in inference
       mode (None without one), and the student's new stats.
     """
-    student, new_stats = self.judge(params, stats, samples, labels)
+    student, _, new = self.judge(params, stats, samples, now, 'student')
     if self.teacher is None:
-      return student, None, new_stats
-    teacher = self.teacher.apply(stats[TEACHER], samples, labels, train=False)
-    return student, teacher, new_stats
+      return student, None, new
+    variables = now.constants[TEACHER]
+    teacher = self.teacher.apply(variables, samples, now.labels, train=False)
+    return student, teacher, new
 
-  def d_loss(self, params, stats, real, fake, labels, key):
+  def d_loss(self, params, stats, opponent, made, now: Round):
     """What the student minimises.
 
     Args:
       params: of the student.
       stats: its other collections.
-      real: [N, ...]; not looked at by a data-free loss.
-      fake: [N, ...]; None if the loss takes the real samples.
-      labels: int32 [N], of the real samples.
-      key: unused; penalties, which a student has none of, would draw from it.
+      opponent: not looked at.
+      made: the generator's samples; None if the loss takes the real ones.
+      now: the round; a data-free loss does not look at its real samples.
 
     Returns:
       The loss, and (the student's new stats, metrics). 'agreement' is the
       share of the samples that the student puts into the class the teacher
       does; of the real ones without a teacher, the one they belong to.
     """
-    del key
-    samples = fake if self.loss.data_free else real
-    student, teacher, new_stats = self.answers(params, stats, samples, labels)
-    loss = self.loss.d_loss(student, teacher, labels)
-    target = labels if teacher is None else jnp.argmax(teacher.logits, -1)
+    del opponent
+    samples = made.samples if self.loss.data_free else now.real
+    student, teacher, new = self.answers(params, stats, samples, now)
+    loss = self.loss.d_loss(student, teacher, now.labels)
+    target = now.labels if teacher is None else jnp.argmax(teacher.logits, -1)
     agreement = jnp.mean(jnp.argmax(student.logits, -1) == target)
-    return loss, (new_stats, {'d_loss': loss, 'agreement': agreement})
+    return loss, (new, {'d_loss': loss, 'agreement': agreement})
 
-  def g_loss(self, fake, d_params, d_stats, real, labels):
-    """What the generator minimises, as a function of its samples.
+  def g_loss(self, params, stats, opponent: Player, made, now: Round):
+    """What the generator minimises, as a function of what it made.
 
     Args:
-      fake: [N, ...].
-      d_params: of the student, which stays as it is; so do its stats.
-      d_stats: the student's other collections.
-      real: not looked at.
-      labels: int32 [N].
+      params: of the generator; not looked at.
+      stats: its other collections.
+      opponent: the student, which stays as it is.
+      made: the generator's samples.
+      now: the round; its real samples are not looked at.
 
     Returns:
-      The loss and metrics.
+      The loss, and (the generator's stats, metrics).
     """
-    del real
-    student, teacher, _ = self.answers(d_params, d_stats, fake, labels)
+    del params
+    samples = made.samples
+    student, teacher, _ = self.answers(*frozen(opponent), samples, now)
     loss = self.loss.g_loss(student, teacher)
-    return loss, {'g_loss': loss}
+    return loss, (stats, {'g_loss': loss})
 
 
 def build(config, shape, classes: int) -> Distillation:
@@ -153,10 +177,6 @@ def build(config, shape, classes: int) -> Distillation:
     generator=generator,
     discriminator=classifier(config.discriminator),
     loss=loss,
-    latents=functools.partial(
-      latent.draw,
-      size=config.latent.size,
-      distribution=config.latent.distribution,
-    ),
+    latents=latents_of(config.latent),
     teacher=teacher,
   )

@@ -11,6 +11,8 @@ import dataclasses
 import jax
 import jax.numpy as jnp
 
+from gan_jax.settings import Setting, field
+
 
 class ClassifierLoss:
   """What a loss offers to `gan_jax.distill`."""
@@ -54,14 +56,21 @@ class CrossEntropy(ClassifierLoss):
 class KnowledgeDistillation(ClassifierLoss):
   """Hinton et al. 2015, section 2, with real pictures.
 
-  Attributes:
-    temperature: T, which both sides' logits are divided by. The gradients of
-      that term shrink with T^2, so it is multiplied by T^2.
-    alpha: its weight; 1 - alpha is that of the labels' cross entropy.
+  Both sides' logits are divided by the temperature T. The gradients of that
+  term shrink with T^2, so it is multiplied by T^2.
   """
 
-  temperature: float = 4.0
-  alpha: float = 0.9
+  temperature: float = field(
+    Setting(4.0, "what both sides' logits are divided by", low=1e-3)
+  )
+  alpha: float = field(
+    Setting(
+      0.9,
+      "weight of the teacher's answers; the rest is the labels'",
+      low=0.0,
+      high=1.0,
+    )
+  )
 
   def d_loss(self, student, teacher, labels):
     t = self.temperature
@@ -86,14 +95,17 @@ class DataFreeAdversarial(ClassifierLoss):
 class ZeroShot(ClassifierLoss):
   """ZSKT (Micaelli and Storkey 2019): KL(teacher || student).
 
-  Attributes:
-    attention: weight of the attention transfer (their beta, 250), a term of
-      the student alone, so that with it the game is not symmetric.
+  The attention transfer is a term of the student alone, so that with it the
+  game is not symmetric.
   """
 
   data_free = True
 
-  attention: float = 0.0
+  attention: float = field(
+    Setting(
+      0.0, "weight of the attention transfer; the authors' own is 250", low=0.0
+    )
+  )
 
   @property
   def symmetric(self) -> bool:

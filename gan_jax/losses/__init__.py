@@ -7,8 +7,10 @@ added to D's loss.
 
 import dataclasses
 
-from gan_jax.losses import adversarial, penalties
+from gan_jax import settings
+from gan_jax.losses import adversarial
 from gan_jax.losses.adversarial import AdversarialLoss
+from gan_jax.losses.penalties import PENALTIES
 
 __all__ = [
   'LOSSES',
@@ -29,22 +31,9 @@ LOSSES = {
   'fisher': adversarial.Fisher(),
 }
 
-PENALTIES = {
-  'wgan_gp': penalties.wgan_gp,
-  'dragan': penalties.dragan,
-  'r1': penalties.r1,
-  'drift': penalties.drift,
-}
-
-
-# The keys of `config.loss` that a loss takes, beside its name.
-SETTINGS = {
-  'fisher': ('rho',),
-}
-
 
 def build_loss(section) -> AdversarialLoss:
   """The loss of `config.loss`: its name and the settings it has."""
   loss = LOSSES[section.name]
-  settings = {key: section[key] for key in SETTINGS.get(section.name, ())}
-  return dataclasses.replace(loss, **settings) if settings else loss
+  own = {key: section[key] for key in settings.of(loss)}
+  return dataclasses.replace(loss, **own) if own else loss

@@ -11,22 +11,27 @@ from collections.abc import Callable
 import jax
 import jax.numpy as jnp
 
+from gan_jax.settings import Setting, field
+
 Scores = jax.Array  # [N] or [N, P]
 softplus = jax.nn.softplus
 
 
 class AdversarialLoss:
-  """What a loss offers; `carried` is its own state, {} for most."""
+  """What a loss offers.
+
+  `carried` is its own state, {} for most; `key` is for those that draw.
+  """
 
   # Whether the generator minimises exactly the negative of the fake samples'
   # term in D's loss, sample by sample: OSGAN's symmetric GANs, gamma = -1.
   symmetric = False
 
-  def d_loss(self, real: Scores, fake: Scores, carried) -> jax.Array:
+  def d_loss(self, real: Scores, fake: Scores, carried, key=None) -> jax.Array:
     """What the discriminator minimises, a scalar."""
     raise NotImplementedError
 
-  def g_loss(self, real: Scores, fake: Scores, carried) -> jax.Array:
+  def g_loss(self, real: Scores, fake: Scores, carried, key=None) -> jax.Array:
     """What the generator minimises, a scalar."""
     raise NotImplementedError
 
@@ -58,10 +63,10 @@ class Separable(AdversarialLoss):
   def symmetric(self) -> bool:
     return self.g is None
 
-  def d_loss(self, real, fake, carried):
+  def d_loss(self, real, fake, carried, key=None):
     return jnp.mean(self.d_real(real)) + jnp.mean(self.d_fake(fake))
 
-  def g_loss(self, real, fake, carried):
+  def g_loss(self, real, fake, carried, key=None):
     return jnp.mean(self.g(fake) if self.g else -self.d_fake(fake))
 
 
@@ -99,21 +104,21 @@ BOUNDARY_SEEKING = dataclasses.replace(MINIMAX, g=lambda s: 0.5 * s**2)
 class RelativisticPaired(AdversarialLoss):
   """Jolicoeur-Martineau 2018 (RSGAN), eq. 4 and 5: real against fake i."""
 
-  def d_loss(self, real, fake, carried):
+  def d_loss(self, real, fake, carried, key=None):
     return jnp.mean(softplus(fake - real))
 
-  def g_loss(self, real, fake, carried):
+  def g_loss(self, real, fake, carried, key=None):
     return jnp.mean(softplus(real - fake))
 
 
 class RelativisticAverage(AdversarialLoss):
   """Jolicoeur-Martineau 2018 (RaSGAN), eq. 8: against the others' mean."""
 
-  def d_loss(self, real, fake, carried):
+  def d_loss(self, real, fake, carried, key=None):
     above, below = real - jnp.mean(fake), fake - jnp.mean(real)
     return jnp.mean(softplus(-above)) + jnp.mean(softplus(below))
 
-  def g_loss(self, real, fake, carried):
+  def g_loss(self, real, fake, carried, key=None):
     above, below = real - jnp.mean(fake), fake - jnp.mean(real)
     return jnp.mean(softplus(-below)) + jnp.mean(softplus(above))
 
@@ -124,22 +129,25 @@ class Fisher(AdversarialLoss):
 
   D maximises mean r - mean s under the constraint that its second moment
   Omega = (mean r^2 + mean s^2) / 2 is 1.
-
-  Attributes:
-    rho: weight of the squared constraint, and the multiplier's step size.
   """
 
-  rho: float = 1e-6  # the authors' own
+  rho: float = field(
+    Setting(
+      1e-6,  # the authors' own
+      "weight of the squared constraint, and the multiplier's step size",
+      low=0.0,
+    )
+  )
 
   def _excess(self, real, fake):
     return 0.5 * (jnp.mean(real**2) + jnp.mean(fake**2)) - 1.0
 
-  def d_loss(self, real, fake, carried):
+  def d_loss(self, real, fake, carried, key=None):
     excess = self._excess(real, fake)
     constraint = carried['multiplier'] * excess + 0.5 * self.rho * excess**2
     return jnp.mean(fake) - jnp.mean(real) + constraint
 
-  def g_loss(self, real, fake, carried):
+  def g_loss(self, real, fake, carried, key=None):
     return -jnp.mean(fake)
 
   def start(self):

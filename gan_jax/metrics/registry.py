@@ -15,7 +15,6 @@ sample; `Metric.needs` lists those that one works on:
 | path_lengths:SPACE | of the run's generator, see path_length.py [N] |
 """
 
-import difflib
 import logging
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
@@ -24,7 +23,7 @@ import numpy as np
 
 from gan_jax.data import toy as toy_data
 from gan_jax.data.source import KINDS
-from gan_jax.errors import UserError
+from gan_jax.errors import UserError, did_you_mean
 from gan_jax.metrics import (
   class_score,
   frechet,
@@ -36,7 +35,9 @@ from gan_jax.metrics import (
   swd,
   toy,
 )
+from gan_jax.metrics.resize import RESIZERS
 from gan_jax.metrics.scores import ranked
+from gan_jax.settings import INT32, Setting
 
 log = logging.getLogger('gan_jax')
 
@@ -276,6 +277,44 @@ METRICS: dict[str, Metric] = {
   'path_length': Metric((PATHS,), _path_length, {'path_length': -1}),
 }
 
+SETTINGS = {
+  'names': Setting(
+    ('scores', 'frechet_pixels'),
+    'what is measured, by --mode=evaluate and while training',
+    choices=METRICS,
+    filled=True,
+  ),
+  'samples': Setting(2000, 'generated for each draw', low=2, high=INT32),
+  'reals': Setting(
+    0,
+    'of the data, in a fixed random order; 0: as many, if there are',
+    low=0,
+    high=INT32,
+  ),
+  'draws': Setting(
+    1,
+    'sets of samples; of 2 and more mean and deviation are given',
+    low=1,
+    high=1000,
+  ),
+  'every': Setting(
+    0, 'steps between evaluations while training; 0: none', low=0, high=INT32
+  ),
+  'best': Setting(
+    '',
+    "the number whose best state is kept, such as 'fid'; '': none is",
+  ),
+  'resizer': Setting(
+    'tf1_bilinear', "in front of FID's Inception", choices=RESIZERS
+  ),
+  'weights': Setting(
+    '', "files, a comma between; '': those of the cache folder"
+  ),
+  'classifier': Setting(
+    '', "folder of a classifier's run, whose features are a space"
+  ),
+}
+
 
 def needs_of(names) -> tuple[str, ...]:
   """The columns that some metrics work on, each once."""
@@ -298,11 +337,10 @@ def check_names(names) -> None:
   for name in names:
     if name not in METRICS:
       by_number = [m for m, metric in METRICS.items() if name in metric.gives]
-      close = by_number or difflib.get_close_matches(name, METRICS, 1)
+      meant = by_number[0] if by_number else name
       raise UserError(
-        f"config.metrics.names: there is no metric '{name}'"
-        + (f'; did you mean {close[0]}?' if close else '.')
-        + f' There are {", ".join(METRICS)}.'
+        f"config.metrics.names: there is no metric '{name}', but"
+        f' {", ".join(METRICS)}{did_you_mean(meant, METRICS, str)}'
       )
 
 

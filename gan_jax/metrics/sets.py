@@ -16,6 +16,7 @@ import numpy as np
 from gan_jax.data.source import to_bytes
 from gan_jax.metrics import frechet
 from gan_jax.metrics.spaces import Space
+from gan_jax.run.write import whole
 
 log = logging.getLogger('gan_jax')
 
@@ -119,14 +120,12 @@ def _file(data: str, column: str, spaces) -> pathlib.Path:
 
 
 def _write(file: pathlib.Path, value) -> None:
-  scratch = file.with_name(f'.{os.getpid()}.npz')
   arrays = value if isinstance(value, frechet.Gaussian) else (value,)
   try:
     file.parent.mkdir(parents=True, exist_ok=True)
-    np.savez(scratch, *arrays)
-    scratch.replace(file)
+    with whole(file) as scratch:
+      np.savez(scratch, *arrays)
   except OSError as error:
-    scratch.unlink(missing_ok=True)
     log.info('%s is not kept: %s.', file, error.strerror)
 
 

@@ -14,13 +14,27 @@ discriminator takes (samples, labels, train) to a `Judgement`, and says by
 discriminator with a logit a class, [N, classes]. All are used through `init`
 and `apply`. A network's `kinds` are the samples it is for, 'pictures', 'points'
 or 'text'; without it, pictures. The fields of a module other than `shape` and
-`classes` are the keys of the config's section.
+`classes` are the keys of the config's section; see `settings.field`.
 """
 
+import collections
+
+from gan_jax import settings as settings_lib
 from gan_jax.networks import charcnn, dcgan, mlp, resnet, upsample
 from gan_jax.networks.judgement import Judgement
+from gan_jax.networks.made import Made, Start
 
-__all__ = ['CLASSIFIERS', 'DISCRIMINATORS', 'GENERATORS', 'Judgement', 'build']
+__all__ = [
+  'CLASSIFIERS',
+  'DISCRIMINATORS',
+  'GENERATORS',
+  'ROLES',
+  'Judgement',
+  'Made',
+  'Start',
+  'build',
+  'settings',
+]
 
 GENERATORS = {
   'dcgan': dcgan.Generator,
@@ -34,6 +48,36 @@ DISCRIMINATORS = {
   'charcnn': charcnn.Discriminator,
 }
 CLASSIFIERS = {'resnet': resnet.Classifier}
+
+# What a section of a config may name; which game takes which: validate.py.
+ROLES = {
+  'generator': GENERATORS,
+  'discriminator': collections.ChainMap(CLASSIFIERS, DISCRIMINATORS),
+  'teacher': CLASSIFIERS,
+}
+
+
+def settings(role: str, name: str | None = None) -> settings_lib.Table:
+  """Those of the section of a network.
+
+  Args:
+    role: a key of `ROLES`.
+    name: of the network, whose fields are added; None, or one that does not
+      exist, for the name alone.
+  """
+  registry = ROLES[role]
+  first = 'dcgan' if 'dcgan' in registry else next(iter(registry))
+  table = {
+    'name': settings_lib.Setting(
+      first,
+      f'the network; its own settings: --help={role}:{first}',
+      choices=registry,
+    )
+  }
+  if name in registry:
+    own = settings_lib.of(registry[name])
+    table |= {k: s for k, s in own.items() if k not in ('shape', 'classes')}
+  return table
 
 
 def build(registry, section, shape, classes: int):

@@ -11,9 +11,14 @@ import flax.linen as nn
 
 from gan_jax.networks.judgement import Judgement
 from gan_jax.nn.conv import Conv
+from gan_jax.settings import Setting, field
 
 # Of a block's branch: small, so that a block starts near the identity.
 SCALE = 0.3
+
+_WIDTH = Setting(512, 'channels', low=1, high=2**14)
+_DEPTH = Setting(4, 'residual blocks', low=1, high=1000)
+_WINDOW = Setting(5, 'characters that a convolution sees', low=1, high=4096)
 
 # He et al. 2015: every convolution but the outermost ones follows a ReLU.
 _INIT = nn.initializers.he_normal()
@@ -53,18 +58,15 @@ class Generator(nn.Module):
   Attributes:
     shape: (L, V), characters of a line and of the alphabet.
     classes: must be 0; text has no labels.
-    width: channels.
-    depth: number of residual blocks.
-    window: characters that a convolution sees.
   """
 
   kinds = ('text',)
 
   shape: tuple[int, int]
   classes: int = 0
-  width: int = 512
-  depth: int = 4
-  window: int = 5
+  width: int = field(_WIDTH)
+  depth: int = field(_DEPTH)
+  window: int = field(_WINDOW)
 
   @nn.compact
   def __call__(self, z, labels=None, *, train: bool):
@@ -87,9 +89,9 @@ class Discriminator(nn.Module):
 
   shape: tuple[int, int]
   classes: int = 0
-  width: int = 512
-  depth: int = 4
-  window: int = 5
+  width: int = field(_WIDTH)
+  depth: int = field(_DEPTH)
+  window: int = field(_WINDOW)
 
   per_sample = True
 

@@ -6,25 +6,26 @@ and 28 pixels the widest layer is left out (SGAN section 4.2).
 """
 
 import flax.linen as nn
-import jax
 import jax.numpy as jnp
 
 from gan_jax.networks.judgement import Judgement
+from gan_jax.nn import norm as norms
 from gan_jax.nn.conv import Conv, ConvTranspose
+from gan_jax.nn.labels import with_label
 from gan_jax.nn.norm import CROSS_SAMPLE, normalise
+from gan_jax.nn.spectral import spectral_norm
+from gan_jax.settings import Setting, field
 
 # Kernel sizes of the stride-2 layers, from the 4x4 map to the picture, each
 # with padding 1: a kernel of 4 doubles the map, a kernel of 3 takes 4 to 7.
 KERNELS = {28: (3, 4, 4), 32: (4, 4, 4), 64: (4, 4, 4, 4)}
 RESOLUTIONS = tuple(KERNELS)
 
-
-def _spectral(layer, spectral: bool, train: bool):
-  """The layer, its kernel divided by its largest singular value if asked."""
-  if not spectral:
-    return layer
-  wrapped = nn.SpectralNorm(layer, collection_name='spectral')
-  return lambda x: wrapped(x, update_stats=train)
+_WIDTH = Setting(
+  64, 'channels of the map nearest the picture', low=1, high=2**14
+)
+_SPECTRAL = Setting(False, 'spectral norm on every kernel (Miyato et al. 2018)')
+_BIAS = Setting(True, 'whether convolutions have a bias')
 
 
 class Generator(nn.Module):
@@ -34,36 +35,30 @@ class Generator(nn.Module):
     shape: (H, W, C) of a picture; H = W in `RESOLUTIONS`.
     classes: number of classes if labels are given, else 0. The label enters
       as a one-hot vector behind the latent one (Mirza and Osindero 2014).
-    width: channels of the map nearest the picture.
-    norm: 'batch', 'group' or 'none', after every layer but the last.
-    spectral: spectral norm on every kernel (Miyato et al. 2018).
-    bias: whether convolutions have a bias.
+    norm: after every layer but the last.
   """
 
   resolutions = RESOLUTIONS
 
   shape: tuple[int, int, int]
   classes: int = 0
-  width: int = 64
-  norm: str = 'batch'
-  spectral: bool = False
-  bias: bool = True
+  width: int = field(_WIDTH)
+  norm: str = field(norms.SETTING)
+  spectral: bool = field(_SPECTRAL)
+  bias: bool = field(_BIAS)
 
   @nn.compact
   def __call__(self, z, labels=None, *, train: bool):
     """[N, Z] and labels [N] -> pictures [N, H, W, C] in [-1, 1]."""
     kernels = KERNELS[self.shape[0]]
-    x = z
-    if self.classes:
-      x = jnp.concatenate([x, jax.nn.one_hot(labels, self.classes)], -1)
-    x = x[:, None, None, :]  # [N, 1, 1, Z]
+    x = with_label(z, labels, self.classes)[:, None, None, :]  # [N, 1, 1, Z]
     width = self.width * 2 ** (len(kernels) - 1)
 
     def up(x, features, kernel, stride, padding):
       layer = ConvTranspose(
         features, kernel, stride, padding, use_bias=self.bias
       )
-      return _spectral(layer, self.spectral, train)(x)
+      return spectral_norm(layer, self.spectral, train=train)(x)
 
     x = up(x, width, 4, 1, 0)  # [N, 4, 4, width]
     for kernel in kernels:
@@ -81,20 +76,17 @@ class Discriminator(nn.Module):
     shape: (H, W, C) of a picture; H = W in `RESOLUTIONS`.
     classes: number of classes if labels are given, else 0. The label enters
       as constant one-hot maps behind the picture's channels.
-    width: channels of the map nearest the picture.
-    norm: 'batch', 'group' or 'none', after every layer but first and last.
-    spectral: spectral norm on every kernel (Miyato et al. 2018).
-    bias: whether convolutions have a bias.
+    norm: after every layer but first and last.
   """
 
   resolutions = RESOLUTIONS
 
   shape: tuple[int, int, int]
   classes: int = 0
-  width: int = 64
-  norm: str = 'batch'
-  spectral: bool = False
-  bias: bool = True
+  width: int = field(_WIDTH)
+  norm: str = field(norms.SETTING)
+  spectral: bool = field(_SPECTRAL)
+  bias: bool = field(_BIAS)
 
   @property
   def per_sample(self) -> bool:
@@ -104,15 +96,11 @@ class Discriminator(nn.Module):
   @nn.compact
   def __call__(self, images, labels=None, *, train: bool) -> Judgement:
     """[N, H, W, C] and labels [N] -> logits [N], features by resolution."""
-    x = images
-    if self.classes:
-      planes = jax.nn.one_hot(labels, self.classes)[:, None, None, :]
-      planes = jnp.broadcast_to(planes, x.shape[:3] + (self.classes,))
-      x = jnp.concatenate([x, planes], -1)
+    x = with_label(images, labels, self.classes)
 
     def down(x, features, kernel, stride, padding):
       layer = Conv(features, kernel, stride, padding, use_bias=self.bias)
-      return _spectral(layer, self.spectral, train)(x)
+      return spectral_norm(layer, self.spectral, train=train)(x)
 
     width, features = self.width, {}
     for i, kernel in enumerate(reversed(KERNELS[self.shape[0]])):

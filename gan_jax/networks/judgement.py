@@ -1,4 +1,4 @@
-"""What every discriminator returns."""
+"""What every discriminator returns, and its answer in one number a sample."""
 
 from collections.abc import Mapping
 from typing import NamedTuple
@@ -17,3 +17,8 @@ class Judgement(NamedTuple):
 
   logits: jax.Array
   features: Mapping[str, jax.Array]
+
+
+def per_sample(logits):
+  """[N] or [N, P] -> [N]: the mean of a sample's judgements."""
+  return logits.reshape(len(logits), -1).mean(axis=1)

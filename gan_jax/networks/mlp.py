@@ -7,10 +7,15 @@ two dimensions 578,050 parameters in G and 527,361 in D).
 import math
 
 import flax.linen as nn
-import jax
 import jax.numpy as jnp
 
 from gan_jax.networks.judgement import Judgement
+from gan_jax.nn.labels import with_label
+from gan_jax.settings import Setting, field
+
+_WIDTH = Setting(512, 'units of a hidden layer', low=1, high=2**16)
+_DEPTH = Setting(4, 'linear layers, the last one included', low=1, high=1000)
+_SLOPE = Setting(0.01, 'of LeakyReLU below zero')
 
 
 def _hidden(x, depth: int, width: int, slope: float):
@@ -22,12 +27,6 @@ def _hidden(x, depth: int, width: int, slope: float):
   return x, features
 
 
-def _with_label(x, labels, classes: int):
-  if not classes:
-    return x
-  return jnp.concatenate([x, jax.nn.one_hot(labels, classes)], -1)
-
-
 class Generator(nn.Module):
   """Latent vectors to points or pictures.
 
@@ -35,24 +34,21 @@ class Generator(nn.Module):
     shape: of a sample; (2,) for points in the plane, (H, W, C) for pictures.
       Pictures end in tanh, points are not bounded.
     classes: number of classes if labels are given, else 0.
-    width: units of a hidden layer.
-    depth: number of linear layers.
-    slope: of LeakyReLU.
   """
 
   kinds = ('pictures', 'points')
 
   shape: tuple[int, ...]
   classes: int = 0
-  width: int = 512
-  depth: int = 4
-  slope: float = 0.01
+  width: int = field(_WIDTH)
+  depth: int = field(_DEPTH)
+  slope: float = field(_SLOPE)
 
   @nn.compact
   def __call__(self, z, labels=None, *, train: bool):
     """[N, Z] and labels [N] -> [N, *shape]."""
     del train  # the same function in training and use
-    x = _with_label(z, labels, self.classes)
+    x = with_label(z, labels, self.classes)
     x, _ = _hidden(x, self.depth, self.width, self.slope)
     x = nn.Dense(math.prod(self.shape))(x).reshape(-1, *self.shape)
     return jnp.tanh(x) if len(self.shape) == 3 else x
@@ -65,9 +61,9 @@ class Discriminator(nn.Module):
 
   shape: tuple[int, ...]
   classes: int = 0
-  width: int = 512
-  depth: int = 4
-  slope: float = 0.01
+  width: int = field(_WIDTH)
+  depth: int = field(_DEPTH)
+  slope: float = field(_SLOPE)
 
   per_sample = True
 
@@ -75,6 +71,6 @@ class Discriminator(nn.Module):
   def __call__(self, images, labels=None, *, train: bool) -> Judgement:
     """[N, *shape] and labels [N] -> logits [N], features by layer."""
     del train
-    x = _with_label(images.reshape(len(images), -1), labels, self.classes)
+    x = with_label(images.reshape(len(images), -1), labels, self.classes)
     x, features = _hidden(x, self.depth, self.width, self.slope)
     return Judgement(nn.Dense(1)(x)[:, 0], features)

@@ -10,8 +10,10 @@ import flax.linen as nn
 import jax.numpy as jnp
 
 from gan_jax.networks.judgement import Judgement
+from gan_jax.nn import norm as norms
 from gan_jax.nn.conv import Conv
 from gan_jax.nn.norm import CROSS_SAMPLE, normalise
+from gan_jax.settings import Setting, field
 
 # Blocks a stage, by the number of layers with weights. 18 and 34: He et al.,
 # Table 1; 10, one block a stage, is for tests and slow machines.
@@ -56,16 +58,20 @@ class Classifier(nn.Module):
   Attributes:
     shape: (H, W, C) of a picture, of any size from 8 pixels on.
     classes: number of classes.
-    width: channels of the first stage; each further one has twice as many.
-    depth: layers with weights; one of `BLOCKS`.
-    norm: 'batch', 'group', 'layer', 'instance' or 'none'.
   """
 
   shape: tuple[int, int, int]
   classes: int = 0
-  width: int = 64
-  depth: int = 18
-  norm: str = 'batch'
+  width: int = field(
+    Setting(
+      64,
+      'channels of the first stage; each further one has twice as many',
+      low=1,
+      high=2**14,
+    )
+  )
+  depth: int = field(Setting(18, 'layers with weights', choices=BLOCKS))
+  norm: str = field(norms.SETTING)
 
   @property
   def per_sample(self) -> bool:

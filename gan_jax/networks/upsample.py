@@ -11,11 +11,13 @@ pictures stay within [-1, 1], and the tanh cannot saturate as a whole.
 """
 
 import flax.linen as nn
-import jax
 import jax.numpy as jnp
 
+from gan_jax.nn import norm as norms
 from gan_jax.nn.conv import Conv, upsample_conv
+from gan_jax.nn.labels import with_label
 from gan_jax.nn.norm import normalise
+from gan_jax.settings import Setting, field
 
 
 class DoublingConv(Conv):
@@ -33,23 +35,28 @@ class Generator(nn.Module):
     shape: (H, W, C) of a picture; H = W in `resolutions`.
     classes: number of classes if labels are given, else 0. The label enters
       as a one-hot vector behind the latent one.
-    width: channels of the map nearest the picture; those before have twice as
-      many.
-    norm: 'batch', 'group' or 'none', after every layer but the last.
+    norm: after every layer but the last.
   """
 
   resolutions = (28, 32, 64)
 
   shape: tuple[int, int, int]
   classes: int = 0
-  width: int = 64
-  norm: str = 'batch'
+  width: int = field(
+    Setting(
+      64,
+      'channels of the map nearest the picture; those before have twice as'
+      ' many',
+      low=1,
+      high=2**14,
+    )
+  )
+  norm: str = field(norms.SETTING)
 
   @nn.compact
   def __call__(self, z, labels=None, *, train: bool):
     """[N, Z] and labels [N] -> pictures [N, H, W, C] in [-1, 1]."""
-    if self.classes:
-      z = jnp.concatenate([z, jax.nn.one_hot(labels, self.classes)], -1)
+    z = with_label(z, labels, self.classes)
     side, wide = self.shape[0] // 4, 2 * self.width
     x = nn.Dense(wide * side * side)(z).reshape(-1, side, side, wide)
     x = normalise(x, self.norm, train=train)

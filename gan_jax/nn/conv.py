@@ -303,7 +303,6 @@ class Conv(nn.Module):
     padding: as in `conv`.
     use_bias: adds a learned bias per channel, at first zero.
     kernel_init: initialiser of the kernel.
-    dtype: of the computation; parameters are float32.
   """
 
   features: int
@@ -312,7 +311,6 @@ class Conv(nn.Module):
   padding: Padding = 'SAME'
   use_bias: bool = True
   kernel_init: Callable[..., Array] = nn.initializers.normal(0.02)
-  dtype: Any = None
 
   def product(self, x: Array, kernel: Array) -> Array:
     """The layer without its bias."""
@@ -330,7 +328,7 @@ class Conv(nn.Module):
     bias = None
     if self.use_bias:
       bias = self.param('bias', nn.initializers.zeros, (self.features,))
-    x, kernel, bias = nn.dtypes.promote_dtype(x, kernel, bias, dtype=self.dtype)
+    x, kernel, bias = nn.dtypes.promote_dtype(x, kernel, bias)
     y = self.product(x, kernel)
     return y if bias is None else y + bias
 

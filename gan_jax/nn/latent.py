@@ -3,6 +3,7 @@
 import jax
 import jax.numpy as jnp
 
+from gan_jax.settings import Setting
 from gan_jax.state import stream
 
 DISTRIBUTIONS = {
@@ -10,6 +11,13 @@ DISTRIBUTIONS = {
   # DCGAN's own choice (Radford et al. 2016); its ports take 'normal'.
   'uniform': lambda key, shape: jax.random.uniform(
     key, shape, minval=-1.0, maxval=1.0
+  ),
+}
+
+SETTINGS = {
+  'size': Setting(100, 'numbers of a latent vector', low=1, high=2**20),
+  'distribution': Setting(
+    'normal', 'of each of them; uniform: in [-1, 1]', choices=DISTRIBUTIONS
   ),
 }
 

@@ -5,11 +5,15 @@ import math
 import flax.linen as nn
 import jax.numpy as jnp
 
+from gan_jax.settings import Setting
+
 NORMS = ('batch', 'group', 'layer', 'instance', 'none')
 
 # Norms that mix the samples of a batch: a discriminator with one of these is
 # not a per-sample function.
 CROSS_SAMPLE = ('batch',)
+
+SETTING = Setting('batch', 'the normalisation layer', choices=NORMS)
 
 
 class BatchNorm(nn.Module):

@@ -1,13 +1,19 @@
 """The share of the test set that a run's classifier or student gets right."""
 
+import logging
+
 import jax
 import jax.numpy as jnp
 import numpy as np
 
+from gan_jax import distill
 from gan_jax.data import open_source, part
 from gan_jax.data.pipeline import decode
 from gan_jax.errors import UserError
+from gan_jax.observe.occasional import Occasional, is_logged
 from gan_jax.state import TrainState
+
+log = logging.getLogger('gan_jax')
 
 CHUNK = 250  # pictures judged at a time
 NOBODY = -1  # the label of what fills up the last chunk: no class is that
@@ -16,6 +22,8 @@ NOBODY = -1  # the label of what fills up the last chunk: no class is that
 class Accuracy:
   """Measures it, in inference mode, on pictures that training never sees.
 
+  A `measures.Measure`.
+
   Args:
     config: of the run; `config.data` with `test_source` and `test_split` in
       place of its own.
@@ -23,13 +31,20 @@ class Accuracy:
     train: the source that the run trains on.
 
   Attributes:
-    reference: what it is measured on, for people.
-    count: number of pictures.
+    against: the test set, for people, and the number of its pictures.
+    main: of the numbers.
 
   Raises:
     UserError: if the test set cannot be opened, is not of the run's classes
       and shape, or is what the run trains on.
   """
+
+  main = {'accuracy': 1}
+
+  @staticmethod
+  def fits(config) -> bool:
+    """See `Measure`."""
+    return config.loss.name in distill.LOSSES
 
   def __init__(self, config, experiment, train):
     section = config.data.copy_and_resolve_references()
@@ -38,24 +53,25 @@ class Accuracy:
       section.split = section.test_split
     _refuse_training_split(config.data, section)
     test = open_source(section)
-    self.reference = f'{section.source}, {section.split}'
+    reference = f'{section.source}, {section.split}'
     if test.shape != train.shape or len(test.classes) > len(train.classes):
       raise UserError(
-        f'The test set {self.reference} has {len(test.classes)} classes and'
+        f'The test set {reference} has {len(test.classes)} classes and'
         f' pictures of shape {test.shape}; the run trains on'
         f' {len(train.classes)} and {train.shape}: set config.data.test_source'
         ' to a set of the same kind.'
       )
     if np.array_equal(test[0][0], train[0][0]):
-      raise UserError(_SAME.format(self.reference))
+      raise UserError(_SAME.format(reference))
     images, labels = test.arrays()
-    self.count = len(labels)
-    fill = -self.count % CHUNK
+    self._count = len(labels)
+    self.against = {'reference': reference, 'samples': self._count}
+    fill = -self._count % CHUNK
     self._images = np.concatenate([images, images[:1].repeat(fill, 0)])
     self._labels = np.concatenate([labels, np.full(fill, NOBODY, np.int32)])
     self._right = jax.jit(_counter(experiment.objective.discriminator))
 
-  def __call__(self, state: TrainState) -> float:
+  def __call__(self, state: TrainState) -> dict[str, float]:
     """The accuracy at this state, in [0, 1]."""
     variables = state.pair.d.variables
     right = [
@@ -64,7 +80,36 @@ class Accuracy:
       )
       for i in range(0, len(self._labels), CHUNK)
     ]
-    return sum(map(int, jax.device_get(right))) / self.count
+    return {'accuracy': sum(map(int, jax.device_get(right))) / self._count}
+
+
+class AccuracyObserver(Occasional):
+  """Measures the accuracy as often as other runs draw samples.
+
+  Args: as of `observe.build`.
+  """
+
+  @staticmethod
+  def wanted(config, experiment, source) -> bool:
+    """See `Observer`."""
+    return Accuracy.fits(config)
+
+  def __init__(self, config, run, experiment, source, mesh):
+    super().__init__(config.train.image_every, config.train.steps)
+    self._run = run
+    self._measure = Accuracy(config, experiment, source)
+
+  def done(self, step: int) -> bool:
+    """See `Observer`."""
+    return is_logged(self._run, self._measure.main, step)
+
+  def __call__(self, step: int, images: int, state: TrainState) -> dict:
+    """See `Observer`."""
+    numbers = self._measure(state)
+    reference = self._measure.against['reference']
+    share = numbers['accuracy']
+    log.info('step %d  accuracy %.4f on %s', step, share, reference)
+    return numbers
 
 
 _SAME = (

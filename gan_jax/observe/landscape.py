@@ -12,15 +12,15 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from gan_jax import experiment as experiment_lib
-from gan_jax import mesh
+from gan_jax import mesh as mesh_lib
 from gan_jax.data.pipeline import samples_at
-from gan_jax.nn import latent
-from gan_jax.objective import per_sample
+from gan_jax.networks.judgement import per_sample
+from gan_jax.observe.occasional import Occasional, is_drawn
 from gan_jax.run import draw
-from gan_jax.sample import in_use, labels_of
+from gan_jax.sampler import Sampler
 from gan_jax.state import TrainState
 
+NAME = 'landscape'  # of the files
 POINTS = 1000  # real ones, and samples of the generator that a user gets
 LOCAL_POINTS = 200  # of each local generator
 RESOLUTION = 80  # of the plane, points a side
@@ -85,61 +85,84 @@ def shades(scores, count: int = SHADES) -> np.ndarray:
   return np.unique(np.quantile(finite, np.linspace(0, 1, count + 1)))
 
 
-class Landscape:
-  """Draws how far a run on points has come; in the place of a `Preview`.
+class Landscape(Occasional):
+  """Draws how far a run on points has come, and a film of it at the end.
 
-  Args:
-    config: of the run.
-    experiment: what it means.
-    source: of points [2].
-    on: the run's mesh.
+  Args: as of `observe.build`.
 
   Attributes:
     real: points of the data [POINTS, 2].
     reach: half the side of the square that is drawn.
-    count, columns: as of `Preview`.
   """
 
-  count, columns = POINTS, 8
+  @staticmethod
+  def wanted(config, experiment, source) -> bool:
+    """See `Observer`."""
+    return bool(experiment.objective.generator) and source.shape == (2,)
 
-  def __init__(self, config, experiment, source, on):
+  def __init__(self, config, run, experiment, source, mesh):
+    super().__init__(config.train.image_every, config.train.steps)
+    self._run = run
+    self._drawn = None  # the last step that was
     self.real, _ = samples_at(source, config.train.seed, POINTS)
     self.reach = 1.6 * float(np.abs(self.real).max())
     self._view = jax.jit(
-      make_view(config, experiment, self.real, plane(self.reach)),
-      out_shardings=mesh.replicated(on),
+      make_view(
+        Sampler(config, experiment),
+        experiment.objective.discriminator,
+        self.real,
+        plane(self.reach),
+      ),
+      out_shardings=mesh_lib.replicated(mesh),
     )
 
   def view(self, state: TrainState) -> View:
     """What there is to draw at this state."""
     return jax.device_get(self._view(state))
 
-  def __call__(self, state: TrainState) -> np.ndarray:
-    """A frame: uint8 [H, W, 3]."""
-    figure = figure_of(self.view(state), self.real, self.reach, int(state.step))
-    return pixels(figure)
+  def frame(self, state: TrainState, step: int) -> np.ndarray:
+    """The drawing of a state, uint8 [H, W, 3]."""
+    return pixels(figure_of(self.view(state), self.real, self.reach, step))
+
+  def done(self, step: int) -> bool:
+    """See `Observer`; the film of a whole run is as young as its last frame."""
+    if not is_drawn(self._run, NAME, step):
+      return False
+    film = self._run.path / 'images' / f'{NAME}.gif'
+    last = self._run.path / 'images' / f'{NAME}_{step:09d}.png'
+    return step < self._total or (
+      film.exists() and film.stat().st_mtime >= last.stat().st_mtime
+    )
+
+  def __call__(self, step: int, images: int, state: TrainState) -> dict:
+    """See `Observer`."""
+    self._run.frame(NAME, self.frame(state, step), step)
+    self._drawn = step
+    return {}
+
+  def close(self) -> None:
+    """Makes the film."""
+    if self._drawn is not None:
+      self._run.animation(NAME, self._drawn)
 
 
-def make_view(config, experiment, real, where):
+def make_view(sampler: Sampler, discriminator, real, where):
   """The pure function from a TrainState to its View.
 
   Samples are those of the first seeds. Discriminators that take labels are
   asked about every label, and the mean is drawn.
 
   Args:
-    config: of the run.
-    experiment: what it means.
+    sampler: of the run.
+    discriminator: its network.
     real: points of the data [M, 2].
     where: to score the plane, [R, R, 2].
   """
-  generator = experiment.objective.generator
-  discriminator = experiment.objective.discriminator
-  sample = experiment_lib.make_sampler(experiment)
 
   def fakes(variables, count):
     seeds = range(count)
-    z = latent.by_seed(seeds, config.latent.size, config.latent.distribution)
-    return sample(variables, z, labels_of(seeds, generator.classes))
+    z, labels = sampler.latents(seeds), sampler.labels(seeds)
+    return sampler.generate(variables, z, labels)
 
   def score(variables, points):
     flat = points.reshape(-1, 2)
@@ -159,7 +182,7 @@ def make_view(config, experiment, real, where):
   def view(state):
     locals_ = state.local_pairs
     return View(
-      fakes(in_use(state), POINTS),
+      fakes(sampler.variables(state), POINTS),
       score(state.pair.d.variables, where),
       *(() if locals_ is None else jax.vmap(local)(locals_)),
     )

@@ -6,7 +6,6 @@ all but text.
 """
 
 import math
-import os
 import pathlib
 from collections.abc import Iterable
 
@@ -15,6 +14,7 @@ from PIL import Image
 
 from gan_jax.data.source import to_bytes
 from gan_jax.data.text import lines_of
+from gan_jax.run.write import whole
 
 
 def grid(samples, columns: int | None = None, gap: int = 1) -> np.ndarray:
@@ -46,9 +46,8 @@ def grid(samples, columns: int | None = None, gap: int = 1) -> np.ndarray:
 def save_picture(file: pathlib.Path, array: np.ndarray) -> None:
   """Writes a uint8 picture [H, W, C], C in {1, 3}, whole or not at all."""
   picture = array[..., 0] if array.shape[-1] == 1 else array
-  scratch = file.with_name(f'.{file.name}')
-  Image.fromarray(picture).save(scratch, format='PNG')
-  os.replace(scratch, file)
+  with whole(file) as scratch:
+    Image.fromarray(picture).save(scratch, format='PNG')
 
 
 def save_grid(file: pathlib.Path, samples, columns: int | None = None) -> None:
@@ -131,10 +130,9 @@ def log_samples(
 
 def _write_lines(file: pathlib.Path, lines: Iterable[str]) -> None:
   """Writes lines in UTF-8, whole or not at all."""
-  scratch = file.with_name(f'.{file.name}')
   text = ''.join(f'{line}\n' for line in lines)
-  scratch.write_text(text, encoding='utf-8')
-  os.replace(scratch, file)
+  with whole(file) as scratch:
+    scratch.write_text(text, encoding='utf-8')
 
 
 def animate(
@@ -168,16 +166,15 @@ def animate(
     frame.quantize(palette=palette, dither=Image.Dither.NONE)
     for frame in frames
   ]
-  scratch = file.with_name(f'.{file.name}')
-  frames[0].save(
-    scratch,
-    format='GIF',
-    save_all=True,
-    append_images=frames[1:],
-    duration=[milliseconds] * (len(frames) - 1) + [8 * milliseconds],
-    loop=0,
-  )
-  os.replace(scratch, file)
+  with whole(file) as scratch:
+    frames[0].save(
+      scratch,
+      format='GIF',
+      save_all=True,
+      append_images=frames[1:],
+      duration=[milliseconds] * (len(frames) - 1) + [8 * milliseconds],
+      loop=0,
+    )
 
 
 def new_figure(layout='constrained', **kwargs):
@@ -188,13 +185,18 @@ def new_figure(layout='constrained', **kwargs):
   return Figure(layout=layout, **kwargs)
 
 
+def _save_figure(file, figure) -> None:
+  with whole(file) as scratch:
+    figure.savefig(scratch, dpi=100)
+
+
 def _save_scatter(file, points) -> None:
   figure = new_figure(figsize=(5, 5))
   axes = figure.subplots()
   axes.scatter(points[:, 0], points[:, 1], s=4, alpha=0.6)
   reach = max(1.5, 1.05 * float(np.abs(points).max()))
   axes.set(xlim=(-reach, reach), ylim=(-reach, reach), aspect='equal')
-  figure.savefig(file, dpi=100)
+  _save_figure(file, figure)
 
 
 def save_curves(file: pathlib.Path, lines: list[dict]) -> None:
@@ -229,4 +231,4 @@ def save_curves(file: pathlib.Path, lines: list[dict]) -> None:
     if len(group) > 1:
       axes.legend(fontsize=8)
   panels[-1].set_xlabel('real images shown')
-  figure.savefig(file, dpi=100)
+  _save_figure(file, figure)

@@ -5,6 +5,7 @@ import resource
 import signal
 import sys
 import time
+from collections.abc import Callable
 
 import jax
 
@@ -14,12 +15,12 @@ class Clock:
 
   Args:
     total: steps of the whole run.
-    images_per_step: real images that one step uses up.
+    images: steps taken -> real images shown.
   """
 
-  def __init__(self, total: int, images_per_step: int):
+  def __init__(self, total: int, images: Callable[[int], int]):
     self.total = total
-    self._images = images_per_step
+    self._images = images
     self._last = None  # (step, time) of the last log point
     self._paused = 0.0
 
@@ -39,9 +40,9 @@ class Clock:
     now = time.monotonic()
     speed = 0.0
     if self._last and step > self._last[0]:
-      steps = step - self._last[0]
+      images = self._images(step) - self._images(self._last[0])
       seconds = max(now - self._last[1] - self._paused, 1e-9)
-      speed = steps * self._images / seconds
+      speed = images / seconds
     self._last, self._paused = (step, now), 0.0
     return speed
 
@@ -49,7 +50,8 @@ class Clock:
     """Time to the end at this speed, such as '2h05m', or '?'."""
     if not speed:
       return '?'
-    seconds = int((self.total - step) * self._images / speed)
+    left = self._images(self.total) - self._images(step)
+    seconds = int(left / speed)
     minutes, seconds = divmod(seconds, 60)
     hours, minutes = divmod(minutes, 60)
     if hours:

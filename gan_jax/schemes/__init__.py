@@ -6,14 +6,16 @@ A scheme is a module with
   cannot train, before anything compiles;
 - `draws(settings)`, the real minibatches a step uses up;
 - `make_step(objective, optimizers, settings)`, which gives
-  `step(pair, batch, key) -> (pair, metrics)`.
+  `step(pair, batch, key) -> (pair, metrics)`;
+- `SETTINGS`, its own keys of `config.scheme`, if it has any.
 
 A wrapper (ensembles, growth) takes such a step and gives one of the same shape.
 """
 
+from gan_jax import settings as settings_lib
 from gan_jax.schemes import alone, one_stage, simultaneous, two_stage
 
-__all__ = ['SCHEMES']
+__all__ = ['SCHEMES', 'settings']
 
 SCHEMES = {
   'two_stage': two_stage,
@@ -21,3 +23,14 @@ SCHEMES = {
   'simultaneous': simultaneous,
   'alone': alone,
 }
+
+
+def settings() -> settings_lib.Table:
+  """Those of `config.scheme`."""
+  own = {name: getattr(s, 'SETTINGS', {}) for name, s in SCHEMES.items()}
+  return {
+    'name': settings_lib.Setting(
+      'two_stage', "how G's and D's updates follow", choices=SCHEMES
+    ),
+    **settings_lib.by_choice(own),
+  }

@@ -4,20 +4,21 @@ import jax
 
 from gan_jax.distill.losses import ClassifierLoss
 from gan_jax.errors import UserError
+from gan_jax.passes import Round
 from gan_jax.schemes import joint
-from gan_jax.schemes.joint import draws
+from gan_jax.schemes.joint import d_steps, draws
 from gan_jax.state import Pair
 
-__all__ = ['check', 'draws', 'make_step']
+__all__ = ['check', 'd_steps', 'draws', 'make_step']
 
 
-def check(settings, loss, discriminator) -> None:
+def check(settings, loss, discriminator, terms) -> None:
   """Refuses a loss that needs a generator.
 
   Raises:
     UserError: if the loss is not a classifier's, with data.
   """
-  del discriminator
+  del discriminator, terms
   joint.check_steps(settings)
   if not isinstance(loss, ClassifierLoss) or loss.data_free:
     raise UserError(
@@ -36,15 +37,17 @@ def make_step(objective, optimizers, settings):
     settings: nothing in them concerns this scheme.
 
   Returns:
-    step(pair, batch, key) -> (pair, metrics), pure; `pair.g` is None.
+    step(pair, batch, at, key, constants) -> (pair, metrics), pure; `pair.g` is
+    None.
   """
   del settings
 
-  def step(pair: Pair, batch, key):
-    d, real, labels = pair.d, batch.image[0], batch.label[0]
+  def step(pair: Pair, batch, at, key, constants):
+    now = Round(batch.image[0], batch.label[0], at, key, constants)
+    d = pair.d
     gradient, (stats, metrics) = jax.grad(objective.d_loss, has_aux=True)(
-      d.params, d.stats, real, None, labels, key
+      d.params, d.stats, None, None, now
     )
-    return Pair(None, optimizers.d.update(d, gradient, stats)), metrics
+    return Pair(None, optimizers.d.update(d, gradient, stats, at)), metrics
 
   return step

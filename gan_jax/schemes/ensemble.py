@@ -15,7 +15,8 @@ under `vmap`, and spread over the devices of the mesh axis `pair`.
 
 Where the paper is silent (spec/sgan.md, section 2.2), `config.ensemble` says.
 Statistics of G_0 and of D_0 move to the mean of what their N passes make of
-them: the passes happen side by side, so none is the last.
+them: the passes happen side by side, so none is the last. Terms of G_0 that see
+nothing of an opponent are evaluated once, not N times.
 """
 
 import functools
@@ -27,29 +28,16 @@ from jax import lax
 from jax.sharding import PartitionSpec as P
 
 from gan_jax.data.pipeline import Batch
-from gan_jax.objective import Objective, initial_player
+from gan_jax.objective import Objective
 from gan_jax.optimizer import Optimizers
-from gan_jax.schemes import sharing
+from gan_jax.passes import Round
+from gan_jax.schemes import sharing, updates
+from gan_jax.schemes.dealing import Dealing, fold, round_of
 from gan_jax.schemes.sharing import Shared, TiedOptimizer
-from gan_jax.state import Pair, Player, stream
+from gan_jax.state import At, Pair, Player, stream
+from gan_jax.terms import TERMS, add_up
 
 LOCAL = 'local'  # the axis of the pairs under vmap
-
-
-def draws(settings, d_steps: int) -> int:
-  """Real minibatches that one step uses up.
-
-  Algorithm 1 draws one wherever it says X_inf (`real = 'fresh'`): for every
-  pair I_D in step 1, I_D in step 3, one in step 5. G_0's update takes the
-  messengers' last. Shared, the pairs and the steps have the same I_D.
-
-  Args:
-    settings: `config.ensemble`, with pairs > 0.
-    d_steps: I_D, those of a local pair's step.
-  """
-  if settings.real == 'shared':
-    return d_steps
-  return settings.pairs * (d_steps * (1 + settings.messengers) + 1)
 
 
 def parts(settings) -> int:
@@ -78,11 +66,6 @@ def build(config, objective, optimizers, scheme, z, sample):
   )
 
 
-def fold(key, ids):
-  """One key a pair, [n]."""
-  return jax.vmap(functools.partial(jax.random.fold_in, key))(ids)
-
-
 class Ensemble(NamedTuple):
   """Algorithm 1, a method a phase; `step` puts them together.
 
@@ -108,20 +91,12 @@ class Ensemble(NamedTuple):
   @property
   def d_steps(self) -> int:
     """I_D, updates of a discriminator a step."""
-    return self.scheme.draws(self.scheme_settings)
+    return self.scheme.d_steps(self.scheme_settings)
 
   @property
-  def _real(self):
-    return 0 if self.settings.real == 'fresh' else None
-
-  @property
-  def _noise(self):
-    return 0 if self.settings.noise == 'fresh' else None
-
-  def keys(self, key, name: str, ids):
-    """A phase's keys: one a pair, or one key for all if noise is shared."""
-    key = stream(key, name)
-    return key if self._noise is None else fold(key, ids)
+  def dealing(self) -> Dealing:
+    """Who is given which minibatches and keys."""
+    return Dealing(self.settings, self.d_steps)
 
   def first_pairs(self, z, sample, key) -> Pair:
     """The local pairs before the first step, stacked [N, ...].
@@ -131,17 +106,11 @@ class Ensemble(NamedTuple):
       sample: a batch of samples.
       key: the run's root key.
     """
-    objective, rules = self.objective, self.optimizers
-
-    def one(key):
-      g, d = stream(key, 'generator'), stream(key, 'critic')
-      return Pair(
-        initial_player(objective.generator, z, rules.g, g),
-        objective.first_d(sample, rules.d, d),
-      )
-
+    first = functools.partial(
+      self.objective.first_pair, z, sample, self.optimizers
+    )
     ids = jnp.arange(self.settings.pairs)
-    pairs = jax.vmap(one)(fold(stream(key, 'locals'), ids))
+    pairs = jax.vmap(first)(fold(stream(key, 'locals'), ids))
     if not self.shared:
       return pairs
     tied = lambda player, names: player.replace(
@@ -149,34 +118,12 @@ class Ensemble(NamedTuple):
     )
     return Pair(tied(pairs.g, self.shared.g), tied(pairs.d, self.shared.d))
 
-  def deal(self, batch: Batch):
-    """A step's minibatches for locals, messengers and D_0.
-
-    Args:
-      batch: of `draws` minibatches, a pair's own ones next to each other and
-        in the order of the phases.
-
-    Returns:
-      Three of Batch, [n, I_D, ...], [n, I_D, ...] and [n, ...] where every
-      pair has its own, without n where they are shared. Without messengers
-      the second are the first: G_0's update meets the local discriminators
-      on what they have learned from.
-    """
-    count, last = self.d_steps, -1
-    cut = lambda *where: jax.tree.map(lambda x: x[where], batch)
-    if self._real is None:
-      return cut(slice(count)), cut(slice(count)), cut(last)
-    every = slice(None)
-    local = cut(every, slice(count))
-    own = cut(every, slice(count, 2 * count))
-    return local, own if self.settings.messengers else local, cut(every, last)
-
-  def train_locals(self, pairs: Pair, batch: Batch, keys, axis=None):
+  def train_locals(self, pairs: Pair, batch: Batch, keys, now, axis=None):
     """Step 1: every pair by itself. Returns the pairs and metrics [n]."""
     rules = self._tied(axis) if self.shared else self.optimizers
     step = self.scheme.make_step(self.objective, rules, self.scheme_settings)
-    axes = (0, self._real, self._noise)
-    return jax.vmap(step, axes, axis_name=LOCAL)(pairs, batch, keys)
+    one = lambda pair, batch, key: step(pair, batch, now.at, key, now.constants)
+    return jax.vmap(one, self.dealing.axes, axis_name=LOCAL)(pairs, batch, keys)
 
   def _tied(self, axis) -> Optimizers:
     """The update rules under which shared layers stay equal."""
@@ -198,70 +145,85 @@ class Ensemble(NamedTuple):
       return critics
     return critics.replace(opt=jax.vmap(self.optimizers.d.init)(critics.params))
 
-  def train_messengers(self, g: Player, messengers: Player, batch, keys):
+  def train_messengers(self, g: Player, messengers: Player, batch, keys, now):
     """Step 3: each messenger against G_0, which stays as it is."""
+    game = self.objective
 
     def one(d, batch, key):
+      size = batch.image.shape[1]
       for k in range(self.d_steps):
-        real, labels = batch.image[k], batch.label[k]
-        key_k = stream(key, f'{k}')
-        fake, _ = self._fakes(g.params, g.stats, labels, key_k)
-        gradient, (stats, _) = jax.grad(self.objective.d_loss, has_aux=True)(
-          d.params, d.stats, real, fake, labels, key_k
+        now_k = round_of(batch, k, now, stream(key, f'{k}'), k * size)
+        made, _ = self._made(g.params, g.stats, now_k)
+        gradient, (stats, _) = jax.grad(game.d_loss, has_aux=True)(
+          d.params, d.stats, g, made, now_k
         )
-        d = self.optimizers.d.update(d, gradient, stats)
-      return d
+        d = self.optimizers.d.update(d, gradient, stats, now_k.at)
+      return updates.after_d(game, self.optimizers, d, g, made, now_k)[0]
 
-    return jax.vmap(one, (0, self._real, self._noise))(messengers, batch, keys)
+    return jax.vmap(one, self.dealing.axes)(messengers, batch, keys)
 
-  def g_gradient(self, g: Player, critics: Player, batch, keys, axis=None):
+  def g_gradient(self, g: Player, critics: Player, batch, keys, now, axis=None):
     """Step 4: G_0's gradient against all critics, its stats, metrics."""
+    game = self.objective
+    alone = {n: term for n, term in game.of('g').items() if term.alone}
+    rest = {n: term for n, term in game.terms.items() if n not in alone}
+    game = game._replace(terms=rest)
 
     def one(params, critic, batch, key):
-      fake, stats = self._fakes(params, g.stats, batch.label, key)
-      loss, metrics = self.objective.g_loss(
-        fake, critic.params, critic.stats, batch.image, batch.label
-      )
-      return loss, (stats, metrics)
+      now_n = round_of(batch, ..., now, key)
+      made, stats = self._made(params, g.stats, now_n)
+      return game.g_loss(params, stats, critic, made, now_n)
 
-    return self._gradient(one, g.params, (critics, batch, keys), axis)
+    def by_itself(params):
+      critic = jax.tree.map(lambda x: x[0], critics)  # not looked at
+      view = game.g_view(params, g.stats, critic, None, None, now)
+      return add_up(alone, params, g.stats, view)
 
-  def d_gradient(self, d: Player, generators: Player, batch, keys, axis=None):
+    return self._gradient(
+      one, g.params, (critics, batch, keys), axis, by_itself if alone else None
+    )
+
+  def d_gradient(
+    self, d: Player, generators: Player, batch, keys, now, axis=None
+  ):
     """Step 5: D_0's gradient against all local generators, stats, metrics."""
 
     def one(params, g, batch, key):
-      fake, _ = self._fakes(g.params, g.stats, batch.label, key)
-      return self.objective.d_loss(
-        params, d.stats, batch.image, fake, batch.label, key
-      )
+      now_n = round_of(batch, ..., now, key)
+      made, _ = self._made(g.params, g.stats, now_n)
+      return self.objective.d_loss(params, d.stats, g, made, now_n)
 
     return self._gradient(one, d.params, (generators, batch, keys), axis)
 
-  def _fakes(self, params, stats, labels, key):
+  def _made(self, params, stats, now):
     """A generator's training pass on fresh latent vectors; its new stats."""
-    z = self.objective.latents(key, len(labels))
-    return self.objective.generate(params, stats, z, labels, key)
+    z = self.objective.latents(now.key, len(now.labels))
+    return self.objective.generate(params, stats, z, now)
 
-  def _gradient(self, one, params, opponents, axis):
+  def _gradient(self, one, params, opponents, axis, by_itself=None):
     """The gradient of the reduced losses `one(params, *opponent)`.
 
     One gradient of a mean, not a mean of gradients: convolutions see the N
-    batches as a single one.
+    batches as a single one. `by_itself(params)` is added to each loss.
     """
     summed = self.settings.reduce == 'sum'
 
     def total(params):
-      losses, aux = jax.vmap(
-        functools.partial(one, params), (0, self._real, self._noise)
-      )(*opponents)
-      return (jnp.sum if summed else jnp.mean)(losses), aux
+      losses, aux = jax.vmap(functools.partial(one, params), self.dealing.axes)(
+        *opponents
+      )
+      extra, *own = by_itself(params) if by_itself else (0.0, {}, {})
+      return (jnp.sum if summed else jnp.mean)(losses + extra), (aux, own)
 
-    gradient, aux = jax.grad(total, has_aux=True)(params)
+    gradient, (aux, (own, more)) = jax.grad(total, has_aux=True)(params)
     if axis:
       gradient = (lax.psum if summed else lax.pmean)(gradient, axis)
-    return gradient, *mean(aux, axis)
+    stats, metrics = mean(aux, axis)
+    if TERMS in own:
+      stats = stats | {TERMS: stats[TERMS] | own[TERMS]}
+    return gradient, stats, metrics | more
 
-  def train_g(self, g: Player, critics: Player, batch, keys, axis=None):
+  def train_g(self, g: Player, critics: Player, batch, keys, now, axis=None):
     """Steps 2 to 4: messengers and G_0. Returns G_0 and metrics.
 
     Args:
@@ -269,17 +231,26 @@ class Ensemble(NamedTuple):
       critics: the local discriminators.
       batch: minibatches [n, I_D, ...], or [I_D, ...] if shared.
       keys: of the two phases, messengers and G_0.
+      now: the step's time, constants and key.
       axis: see `Ensemble`.
     """
     if self.settings.messengers:
       critics = self.messengers(critics)
-      critics = self.train_messengers(g, critics, batch, keys[0])
-    where = (slice(None), -1) if self._real == 0 else (-1,)
-    last = jax.tree.map(lambda x: x[where], batch)
-    gradient, stats, metrics = self.g_gradient(g, critics, last, keys[1], axis)
-    return self.optimizers.g.update(g, gradient, stats), metrics
+      critics = self.train_messengers(g, critics, batch, keys[0], now)
+    last = self.dealing.last(batch)
+    gradient, stats, metrics = self.g_gradient(
+      g, critics, last, keys[1], now, axis
+    )
+    g = self.optimizers.g.update(g, gradient, stats, now.at)
+    critic = jax.tree.map(lambda x: x[0], critics)
+    batch = self.dealing.together(last)
+    now = now._replace(real=batch.image, labels=batch.label)
+    g, more = updates.after_g(
+      self.objective, self.optimizers, g, critic, None, now, _meet(axis)
+    )
+    return g, metrics | more
 
-  def train_g_each(self, g: Player, critics: Player, batch, keys):
+  def train_g_each(self, g: Player, critics: Player, batch, keys, now):
     """Steps 2 to 4 after each local pair's update (appendix A.2).
 
     G_0 meets the messenger of that pair alone, so N updates cost as much as
@@ -291,28 +262,41 @@ class Ensemble(NamedTuple):
     lift = lambda tree, axis: (
       jax.tree.map(lambda x: x[:, None], tree) if axis == 0 else None
     )
-    own = lift(critics, 0), lift(batch, self._real), lift(keys, self._noise)
+    _, real, noise = self.dealing.axes
+    own = lift(critics, 0), lift(batch, real), lift(keys, noise)
 
     def one(g, own):
       critic, own_batch, own_keys = own
       return self.train_g(
         g,
         critic,
-        batch if self._real is None else own_batch,
-        keys if self._noise is None else own_keys,
+        batch if real is None else own_batch,
+        keys if noise is None else own_keys,
+        now,
       )
 
     g, metrics = lax.scan(one, g, own)
     return g, mean(metrics)
 
-  def step(self, pair: Pair, pairs: Pair, batch: Batch, key, mesh=None):
+  def step(
+    self,
+    pair: Pair,
+    pairs: Pair,
+    batch: Batch,
+    at: At,
+    key,
+    constants,
+    mesh=None,
+  ):
     """Algorithm 1, one iteration.
 
     Args:
       pair: the global pair (G_0, D_0).
       pairs: the local pairs, stacked [N, ...].
       batch: of `draws` minibatches.
+      at: the time of the step.
       key: of the step.
+      constants: frozen networks' variables by name.
       mesh: devices to spread the pairs over, along 'pair', which divides N;
         None for one.
 
@@ -320,12 +304,10 @@ class Ensemble(NamedTuple):
       The global pair, the local pairs, and metrics: the global pair's under
       the names that a pair's have, the local pairs' means as 'local_...'.
     """
-    if self._real == 0:
-      apart = lambda x: x.reshape(self.settings.pairs, -1, *x.shape[1:])
-      batch = jax.tree.map(apart, batch)
+    batch = self.dealing.by_pair(batch)
     ids = jnp.arange(self.settings.pairs)
     if mesh is None or mesh.shape['pair'] == 1:
-      return self._step(pair, pairs, batch, ids, key)
+      return self._step(pair, pairs, batch, ids, at, key, constants)
     # What lies where is said, not left to the compiler: it would gather the
     # convolutions of all pairs. The axis 'data' stays the compiler's. Types
     # that vary over devices are not checked: they forbid the named axis LOCAL.
@@ -335,34 +317,55 @@ class Ensemble(NamedTuple):
       in_specs=(
         P(),
         P('pair'),
-        P('pair') if self._real == 0 else P(),
+        P('pair') if self.dealing.apart else P(),
         P('pair'),
+        P(),
+        P(),
         P(),
       ),
       out_specs=(P(), P('pair'), P()),
       axis_names={'pair'},
       check_vma=False,
     )
-    return spread(pair, pairs, batch, ids, key)
+    return spread(pair, pairs, batch, ids, at, key, constants)
 
-  def _step(self, pair, pairs, batch, ids, key, axis=None):
+  def _step(self, pair, pairs, batch, ids, at, key, constants, axis=None):
     """An iteration of the pairs that one device has."""
-    for_locals, for_messengers, for_d = self.deal(batch)
-    keys = lambda name: self.keys(key, name, ids)
-    pairs, on_locals = self.train_locals(pairs, for_locals, keys('local'), axis)
+    labels = batch.label.reshape(-1)[: batch.label.shape[-1]]
+    now = Round(None, labels, at, stream(key, 'terms'), constants)
+    for_locals, for_messengers, for_d = self.dealing.phases(batch)
+    keys = lambda name: self.dealing.keys(key, name, ids)
+    pairs, on_locals = self.train_locals(
+      pairs, for_locals, keys('local'), now, axis
+    )
     g_keys = keys('messenger'), keys('global g')
     if self.settings.g_updates == 'each':
-      g, on_g = self.train_g_each(pair.g, pairs.d, for_messengers, g_keys)
+      g, on_g = self.train_g_each(pair.g, pairs.d, for_messengers, g_keys, now)
     else:
-      g, on_g = self.train_g(pair.g, pairs.d, for_messengers, g_keys, axis)
+      g, on_g = self.train_g(pair.g, pairs.d, for_messengers, g_keys, now, axis)
     gradient, stats, on_d = self.d_gradient(
-      pair.d, pairs.g, for_d, keys('global d'), axis
+      pair.d, pairs.g, for_d, keys('global d'), now, axis
     )
-    d = self.optimizers.d.update(pair.d, gradient, stats)
+    d = self.optimizers.d.update(pair.d, gradient, stats, at)
+    merged = self.dealing.together(for_d)
+    d, more = updates.after_d(
+      self.objective,
+      self.optimizers,
+      d,
+      jax.tree.map(lambda x: x[0], pairs.g),
+      None,
+      now._replace(real=merged.image, labels=merged.label),
+      _meet(axis),
+    )
     on_locals = {
       f'local_{name}': value for name, value in mean(on_locals, axis).items()
     }
-    return Pair(g, d), pairs, on_d | on_g | on_locals
+    return Pair(g, d), pairs, on_d | more | on_g | on_locals
+
+
+def _meet(axis):
+  """A tree of one device -> the mean over all."""
+  return (lambda tree: lax.pmean(tree, axis)) if axis else (lambda tree: tree)
 
 
 def mean(tree, axis=None):

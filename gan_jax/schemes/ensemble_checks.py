@@ -1,14 +1,59 @@
 """What `config.ensemble` may say, and what does not go together."""
 
 from gan_jax.errors import UserError
+from gan_jax.settings import Setting, only_when
 
-CHOICES = {
-  'ensemble.reduce': ('mean', 'sum'),
-  'ensemble.real': ('fresh', 'shared'),
-  'ensemble.noise': ('fresh', 'shared'),
-  'ensemble.messenger_opt': ('copied', 'fresh'),
-  'ensemble.g_updates': ('once', 'each'),
-}
+SETTINGS = only_when(
+  {
+    'pairs': Setting(
+      0,
+      'N, local pairs that train the global one; 0: one pair alone',
+      low=0,
+      high=1000,
+    ),
+    'messengers': Setting(
+      True,
+      'G_0 meets clones of the local Ds that have learned from it; false: the'
+      ' local Ds (simplified SGAN)',
+    ),
+    'reduce': Setting(
+      'mean',
+      "of the N gradients that meet in G_0 and in D_0; sum: the paper's"
+      ' Algorithm 1, the same under Adam but for its eps',
+      choices=('mean', 'sum'),
+    ),
+    'real': Setting(
+      'fresh',
+      'minibatches for each pair and phase, N (2 I_D + 1) a step, or shared'
+      ' ones, I_D a step',
+      choices=('fresh', 'shared'),
+    ),
+    'noise': Setting(
+      'fresh',
+      'latent vectors for each pair and phase, or shared ones',
+      choices=('fresh', 'shared'),
+    ),
+    'messenger_opt': Setting(
+      'copied',
+      "clones have a copy of the local D's optimiser state, or none",
+      choices=('copied', 'fresh'),
+      when={'messengers': True},
+    ),
+    'g_updates': Setting(
+      'once',
+      'G_0 moves once a step, or after each local pair, against its messenger',
+      choices=('once', 'each'),
+    ),
+    'weight_sharing': Setting(
+      0.0,
+      "0.5 is the paper's N-SW: the layers nearest the picture, with about"
+      ' that share of the parameters, are common to all local pairs',
+      low=0.0,
+      high=1.0,
+    ),
+  },
+  pairs=True,
+)
 
 
 def check(config) -> None:
@@ -45,25 +90,3 @@ def check(config) -> None:
       ' devices cannot share: set config.mesh.pair = 0, or g_updates ='
       " 'once'."
     )
-  _check_decay(config)
-
-
-def _check_decay(config) -> None:
-  """Refuses learning-rate schedules that count another network's updates.
-
-  `optimizer.build` turns images into updates of a local player.
-  """
-  ensemble = config.ensemble
-  counted = {
-    'generator': ensemble.g_updates == 'each',
-    'discriminator': config.scheme.d_steps > 1
-    or ensemble.messenger_opt == 'fresh',
-  }
-  for player, differs in counted.items():
-    if differs and config.optimizer[player].decay_at:
-      raise UserError(
-        f'config.optimizer.{player}.decay_at counts updates, of which local'
-        ' and global networks have different numbers here: set it to (), or'
-        " ensemble.g_updates = 'once', ensemble.messenger_opt = 'copied' and"
-        ' scheme.d_steps = 1.'
-      )

@@ -1,11 +1,20 @@
 """What the schemes that update G and D from one pass of each share."""
 
 import jax
+import jax.numpy as jnp
 
 from gan_jax.errors import UserError
-from gan_jax.objective import Objective, carried, per_sample
+from gan_jax.objective import Objective
 from gan_jax.optimizer import Optimizers
+from gan_jax.passes import Round
+from gan_jax.schemes import updates
 from gan_jax.state import Pair, stream
+
+
+def d_steps(settings) -> int:
+  """Updates of D a step."""
+  del settings
+  return 1
 
 
 def draws(settings) -> int:
@@ -34,59 +43,93 @@ def make_step(objective: Objective, optimizers: Optimizers, gradients):
   Args:
     objective: the game.
     optimizers: the update rules of G and D.
-    gradients: (objective, d, real, fake, labels, key) -> D's gradient, the
-      gradient of G's loss at the fake samples, D's new stats, metrics.
+    gradients: (objective, pair, g_stats, made, now) -> D's gradient and new
+      stats; G's gradient at what it made, its direct one (None without terms)
+      and new stats; metrics.
 
   Returns:
-    step(pair, batch, key) -> (pair, metrics), pure; batch is a
+    step(pair, batch, at, key, constants) -> (pair, metrics), pure; batch is a
     `data.Batch` of one minibatch.
   """
 
-  def step(pair: Pair, batch, key):
+  def step(pair: Pair, batch, at, key, constants):
     g, d = pair.g, pair.d
-    real, labels = batch.image[0], batch.label[0]
-    z = objective.latents(stream(key, 'latent'), len(real))
-    fake, pull_back, g_stats = objective.fakes(g, z, labels, key)
-    d_gradient, fake_gradient, d_stats, metrics = gradients(
-      objective, d, real, fake, labels, key
+    now = Round(batch.image[0], batch.label[0], at, key, constants)
+    z = objective.latents(stream(key, 'latent'), batch.image.shape[1])
+    made, pull_back, g_stats = objective.fakes(g, z, now)
+    (d_gradient, d_stats), (at_made, direct, g_stats), metrics = gradients(
+      objective, pair, g_stats, made, now
     )
-    d = optimizers.d.update(d, d_gradient, d_stats)
-    g = optimizers.g.update(g, *pull_back(fake_gradient), g_stats)
-    return Pair(g, d), metrics
+    g_gradient = add(pull_back(at_made)[0], direct)
+    d = optimizers.d.update(d, d_gradient, d_stats, at)
+    g = optimizers.g.update(g, g_gradient, g_stats, at)
+    # Each against the opponent that it met in this step.
+    d, on_d = updates.after_d(objective, optimizers, d, pair.g, made, now)
+    g, on_g = updates.after_g(objective, optimizers, g, pair.d, made, now)
+    return Pair(g, d), metrics | on_d | on_g
 
   return step
 
 
-def cotangents(objective, d, stats, real, fake, r, s, labels, key):
-  """The losses' gradients at the scores.
+def add(gradient, direct):
+  """Two gradients of the same parameters; the second may be None."""
+  if direct is None:
+    return gradient
+  return jax.tree.map(jnp.add, gradient, direct)
+
+
+def d_cotangents(objective, pair: Pair, new_stats, made, judged, now: Round):
+  """D's loss, differentiated with respect to what it looks at.
 
   Args:
     objective: the game.
-    d: the discriminator before the step.
-    stats: D's stats after the pass that gave the scores.
-    real: [N, ...].
-    fake: [N, ...].
-    r: scores of the real samples, [N] or [N, P].
-    s: scores of the fake samples, of the same shape.
-    labels: int32 [N].
-    key: for the penalties' draws.
+    pair: before the step.
+    new_stats: D's stats after the passes.
+    made: what G made.
+    judged: D's passes.
+    now: the round.
 
   Returns:
-    dL_D/dr, dL_D/ds, dL_G/ds; the penalties' gradient that does not pass
-    through the scores, which is D's parameters'; metrics. The penalties are
-    in D's loss, and concern D alone.
+    The direct gradient of D's parameters, which does not go through the two
+    passes (terms that make passes of their own); the cotangents of the two
+    Judgements; D's new stats and metrics.
   """
-  carry = carried(d.stats)
+  g, d = pair.g, pair.d
 
-  def d_loss(params, r, s):
-    penalty, metrics = objective.penalty(
-      params, stats, real, fake, per_sample(r), labels, key
-    )
-    loss = objective.loss.d_loss(r, s, carry) + penalty
-    return loss, objective.d_metrics(loss, r, s) | metrics
+  def loss(params, on_real, on_fake):
+    seen = judged._replace(on_real=on_real, on_fake=on_fake)
+    return objective.d_total(params, d.stats, new_stats, g, made, seen, now)
 
-  (direct, d_to_r, d_to_s), metrics = jax.grad(d_loss, (0, 1, 2), has_aux=True)(
-    d.params, r, s
+  (direct, *cotangents), aux = jax.grad(loss, (0, 1, 2), has_aux=True)(
+    d.params, judged.on_real, judged.on_fake
   )
-  g_loss, g_to_s = jax.value_and_grad(objective.loss.g_loss, 1)(r, s, carry)
-  return d_to_r, d_to_s, g_to_s, direct, metrics | {'g_loss': g_loss}
+  return direct, tuple(cotangents), aux
+
+
+def g_cotangents(objective, pair: Pair, g_stats, made, judged, now: Round):
+  """G's loss, differentiated with respect to what it looks at.
+
+  Args:
+    objective: the game.
+    pair: before the step.
+    g_stats: G's stats after its pass.
+    made: what it made.
+    judged: D's passes.
+    now: the round.
+
+  Returns:
+    The cotangent of the Judgement of the fakes; the gradients of G's parameters
+    and at what it made that do not go through it (None without terms); G's new
+    stats and metrics.
+  """
+
+  def loss(on_fake, params, made):
+    seen = judged._replace(on_fake=on_fake)
+    return objective.g_total(params, g_stats, pair.d, made, seen, now)
+
+  inputs = judged.on_fake, pair.g.params, made
+  if not objective.of('g'):
+    cotangent, aux = jax.grad(loss, has_aux=True)(*inputs)
+    return cotangent, (None, None), aux
+  (cotangent, *direct), aux = jax.grad(loss, (0, 1, 2), has_aux=True)(*inputs)
+  return cotangent, tuple(direct), aux

@@ -16,11 +16,11 @@ import jax
 import jax.numpy as jnp
 
 from gan_jax.errors import UserError
-from gan_jax.objective import per_sample
+from gan_jax.networks.judgement import per_sample
 from gan_jax.schemes import joint
-from gan_jax.schemes.joint import draws
+from gan_jax.schemes.joint import d_steps, draws
 
-__all__ = ['FLOOR', 'check', 'draws', 'gradients_of', 'make_step']
+__all__ = ['FLOOR', 'check', 'd_steps', 'draws', 'gradients_of', 'make_step']
 
 log = logging.getLogger('gan_jax')
 
@@ -29,16 +29,24 @@ log = logging.getLogger('gan_jax')
 FLOOR = 1e-8
 
 
-def check(settings, loss, discriminator) -> None:
+def check(settings, loss, discriminator, terms) -> None:
   """Refuses what one stage cannot train.
 
   Raises:
-    UserError: if gamma does not exist for this loss and discriminator.
+    UserError: if gamma does not exist for this loss, discriminator and terms.
   """
   joint.check_steps(settings)
+  for name, term in terms.items():
+    if 'features_fake' in term.reads:
+      raise UserError(
+        f"config.scheme.name = 'one_stage' cannot train the term {name}: it"
+        " reads D's features of the fakes, and G learns from D's gradient at"
+        " its scores alone. Set config.scheme.name = 'simultaneous', or the"
+        ' weight of that term to 0.0.'
+      )
   if discriminator.per_sample:
     return
-  if not loss.symmetric:
+  if not symmetric(loss, terms):
     raise UserError(
       "config.scheme.name = 'one_stage' with this loss needs a discriminator"
       ' that judges each sample by itself, and this one mixes the samples of'
@@ -54,24 +62,39 @@ def check(settings, loss, discriminator) -> None:
 def make_step(objective, optimizers, settings):
   """See `joint.make_step`; nothing in `settings` concerns this scheme."""
   del settings
-  return joint.make_step(objective, optimizers, gradients_of(objective.loss))
+  gradients = gradients_of(objective.loss, objective.terms)
+  return joint.make_step(objective, optimizers, gradients)
 
 
-def gradients_of(loss):
-  """The function of a loss for `joint.make_step`'s `gradients`."""
-  return symmetric_gradients if loss.symmetric else asymmetric_gradients
+def symmetric(loss, terms) -> bool:
+  """Whether gamma is -1 for every sample.
 
-
-def symmetric_gradients(objective, d, real, fake, labels, key):
-  """D's gradient, G's at the fakes, D's stats, metrics (section 3.1.2)."""
-  gradient = jax.grad(objective.d_loss, argnums=(0, 3), has_aux=True)
-  (d_gradient, fake_gradient), (stats, metrics) = gradient(
-    d.params, d.stats, real, fake, labels, key
+  A term that looks at D's passes over the fakes adds to one player's derivative
+  and not to the other's; G's terms count as such without being asked.
+  """
+  with_main = [term for term in terms.values() if term.phase == 'with']
+  return loss.symmetric and not any(
+    'scores_fake' in term.reads or term.player == 'g' for term in with_main
   )
-  return d_gradient, -fake_gradient, stats, metrics
 
 
-def asymmetric_gradients(objective, d, real, fake, labels, key):
+def gradients_of(loss, terms):
+  """The function of a game for `joint.make_step`'s `gradients`."""
+  return symmetric_gradients if symmetric(loss, terms) else asymmetric_gradients
+
+
+def symmetric_gradients(objective, pair, g_stats, made, now):
+  """Both gradients of a step (section 3.1.2); see `joint.make_step`."""
+  g, d = pair.g, pair.d
+  gradient = jax.grad(objective.d_loss, argnums=(0, 3), has_aux=True)
+  (d_gradient, at_made), (d_stats, metrics) = gradient(
+    d.params, d.stats, g, made, now
+  )
+  at_made = jax.tree.map(jnp.negative, at_made)
+  return (d_gradient, d_stats), (at_made, None, g_stats), metrics
+
+
+def asymmetric_gradients(objective, pair, g_stats, made, now):
   """The same for any loss (section 3.1.3).
 
   The paper divides D's loss by 1 - gamma (eq. 9), which is zero for BGAN at a
@@ -80,28 +103,42 @@ def asymmetric_gradients(objective, d, real, fake, labels, key):
   smaller than the floor, and nothing is divided by 1 - gamma. Scores of
   patches [N, P] count by their mean: gamma is one number a sample.
   """
+  d = pair.d
 
-  def scores(params, fake):
-    judgements, stats = objective.judge_both(
-      params, d.stats, real, fake, labels
+  def passes(params, made):
+    judged, stats = objective.judge_both(params, d.stats, made, now)
+    both = tuple(
+      on._replace(logits=per_sample(on.logits))
+      for on in (judged.on_real, judged.on_fake)
     )
-    return tuple(per_sample(j.logits) for j in judgements), stats
+    return both, (judged._replace(on_real=None, on_fake=None), stats)
 
-  (r, s), pull_back, stats = jax.vjp(scores, d.params, fake, has_aux=True)
-  d_to_r, d_to_s, g_to_s, direct, metrics = joint.cotangents(
-    objective, d, stats, real, fake, r, s, labels, key
+  both, pull_back, (seen, stats) = jax.vjp(passes, d.params, made, has_aux=True)
+  judged = seen._replace(on_real=both[0], on_fake=both[1])
+  d_direct, (on_real, on_fake), (d_stats, metrics) = joint.d_cotangents(
+    objective, pair, stats, made, judged, now
   )
-  low = jnp.abs(d_to_s) < FLOOR / len(s)
-  d_to_s = jnp.where(low, jnp.copysign(FLOOR / len(s), d_to_s), d_to_s)
+  to_g, (g_direct, at_made), (g_stats, more) = joint.g_cotangents(
+    objective, pair, g_stats, made, judged, now
+  )
+  d_to_s, g_to_s = on_fake.logits, to_g.logits
+  low = jnp.abs(d_to_s) < FLOOR / len(d_to_s)
+  d_to_s = jnp.where(low, jnp.copysign(FLOOR / len(d_to_s), d_to_s), d_to_s)
   gamma = g_to_s / d_to_s  # eq. 7
 
-  d_gradient, fake_gradient = pull_back((d_to_r, d_to_s))
-  d_gradient = jax.tree.map(jnp.add, d_gradient, direct)
-  fake_gradient *= gamma.reshape((-1,) + (1,) * (fake.ndim - 1))
-  metrics |= {
+  d_gradient, made_gradient = pull_back(
+    (on_real, on_fake._replace(logits=d_to_s))
+  )
+  scale = lambda x: x * gamma.reshape((-1,) + (1,) * (x.ndim - 1))
+  made_gradient = jax.tree.map(scale, made_gradient)
+  metrics |= more | {
     'gamma': jnp.mean(gamma),
     'gamma_min': jnp.min(gamma),
     'gamma_max': jnp.max(gamma),
     'gamma_floored': jnp.mean(low),
   }
-  return d_gradient, fake_gradient, objective.advance(stats, r, s), metrics
+  return (
+    (joint.add(d_gradient, d_direct), d_stats),
+    (joint.add(made_gradient, at_made), g_direct, g_stats),
+    metrics,
+  )

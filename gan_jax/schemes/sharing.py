@@ -16,7 +16,7 @@ import jax.numpy as jnp
 
 from gan_jax.errors import UserError
 from gan_jax.optimizer import Optimizer
-from gan_jax.state import Player
+from gan_jax.state import At, Player
 
 log = logging.getLogger('gan_jax')
 
@@ -125,11 +125,14 @@ class TiedOptimizer(NamedTuple):
     """The optimiser state for fresh parameters."""
     return self.rule.init(params)
 
-  def update(self, player: Player, gradient, stats) -> Player:
+  def update(
+    self, player: Player, gradient, stats, at: At, term: str = ''
+  ) -> Player:
     """As `Optimizer.update`; to be called under a `vmap` over the pairs."""
     together = lambda meet, tree: {
       name: meet(layer) if name in self.shared else layer
       for name, layer in tree.items()
     }
     stats = {name: together(self.mean, tree) for name, tree in stats.items()}
-    return self.rule.update(player, together(self.gradient, gradient), stats)
+    gradient = together(self.gradient, gradient)
+    return self.rule.update(player, gradient, stats, at, term)

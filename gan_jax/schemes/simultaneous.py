@@ -11,14 +11,14 @@ import jax
 import jax.numpy as jnp
 
 from gan_jax.schemes import joint
-from gan_jax.schemes.joint import draws
+from gan_jax.schemes.joint import d_steps, draws
 
-__all__ = ['check', 'draws', 'gradients', 'make_step']
+__all__ = ['check', 'd_steps', 'draws', 'gradients', 'make_step']
 
 
-def check(settings, loss, discriminator) -> None:
-  """Takes every loss and discriminator, with one update of D a step."""
-  del loss, discriminator
+def check(settings, loss, discriminator, terms) -> None:
+  """Takes every loss, discriminator and term, with one update of D a step."""
+  del loss, discriminator, terms
   joint.check_steps(settings)
 
 
@@ -28,20 +28,28 @@ def make_step(objective, optimizers, settings):
   return joint.make_step(objective, optimizers, gradients)
 
 
-def gradients(objective, d, real, fake, labels, key):
-  """D's gradient, G's at the fake samples, D's new stats, metrics."""
+def gradients(objective, pair, g_stats, made, now):
+  """Both gradients of a step; see `joint.make_step`."""
+  d = pair.d
 
-  def logits(params, fake):
-    judgements, stats = objective.judge_both(
-      params, d.stats, real, fake, labels
-    )
-    return tuple(j.logits for j in judgements), stats
+  def passes(params, made):
+    judged, stats = objective.judge_both(params, d.stats, made, now)
+    seen = judged._replace(on_real=None, on_fake=None)
+    return (judged.on_real, judged.on_fake), (seen, stats)
 
-  (r, s), pull_back, stats = jax.vjp(logits, d.params, fake, has_aux=True)
-  d_to_r, d_to_s, g_to_s, direct, metrics = joint.cotangents(
-    objective, d, stats, real, fake, r, s, labels, key
+  both, pull_back, (seen, stats) = jax.vjp(passes, d.params, made, has_aux=True)
+  judged = seen._replace(on_real=both[0], on_fake=both[1])
+  d_direct, on_both, (d_stats, metrics) = joint.d_cotangents(
+    objective, pair, stats, made, judged, now
   )
-  d_gradient, _ = pull_back((d_to_r, d_to_s))
-  _, fake_gradient = pull_back((jnp.zeros_like(r), g_to_s))
-  d_gradient = jax.tree.map(jnp.add, d_gradient, direct)
-  return d_gradient, fake_gradient, objective.advance(stats, r, s), metrics
+  on_fake, (g_direct, at_made), (g_stats, more) = joint.g_cotangents(
+    objective, pair, g_stats, made, judged, now
+  )
+  d_gradient, _ = pull_back(on_both)
+  nothing = jax.tree.map(jnp.zeros_like, both[0])
+  _, made_gradient = pull_back((nothing, on_fake))
+  return (
+    (joint.add(d_gradient, d_direct), d_stats),
+    (joint.add(made_gradient, at_made), g_direct, g_stats),
+    metrics | more,
+  )

@@ -7,9 +7,25 @@ import jax
 
 from gan_jax.objective import Objective
 from gan_jax.optimizer import Optimizers
+from gan_jax.passes import Round
+from gan_jax.schemes import updates
+from gan_jax.settings import Setting
 from gan_jax.state import Pair, stream
 
-FAKES = ('fresh', 'shared')
+SETTINGS = {
+  'd_steps': Setting(1, 'updates of D before each of G (I_D)', low=1, high=100),
+  'fakes': Setting(
+    'fresh',
+    'G answers for new fakes, or for the very ones that D has just learned'
+    ' from, which saves a pass of G',
+    choices=('fresh', 'shared'),
+  ),
+}
+
+
+def d_steps(settings) -> int:
+  """Updates of D before each of G."""
+  return settings.d_steps
 
 
 def draws(settings) -> int:
@@ -17,8 +33,8 @@ def draws(settings) -> int:
   return settings.d_steps
 
 
-def check(settings, loss, discriminator) -> None:
-  """Two stages take every loss and every discriminator."""
+def check(settings, loss, discriminator, terms) -> None:
+  """Two stages take every loss, every discriminator and every term."""
 
 
 def make_step(objective: Objective, optimizers: Optimizers, settings):
@@ -32,30 +48,46 @@ def make_step(objective: Objective, optimizers: Optimizers, settings):
       for the very samples D has just learned from, which saves a pass of G.
 
   Returns:
-    step(pair, batch, key) -> (pair, metrics), pure; batch is a
+    step(pair, batch, at, key, constants) -> (pair, metrics), pure; batch is a
     `data.Batch` of `draws(settings)` minibatches.
   """
+  game = objective
 
-  def step(pair: Pair, batch, key):
+  def step(pair: Pair, batch, at, key, constants):
     g, d = pair.g, pair.d
+    size = batch.image.shape[1]
     for k in range(settings.d_steps):
-      real, labels = batch.image[k], batch.label[k]
-      key_d = stream(key, f'd{k}')
-      z = objective.latents(key_d, len(real))
-      fake, pull_back, g_stats = objective.fakes(g, z, labels, key_d)
-      gradient, (d_stats, metrics) = jax.grad(objective.d_loss, has_aux=True)(
-        d.params, d.stats, real, fake, labels, key_d
+      now = Round(
+        batch.image[k],
+        batch.label[k],
+        at.later(k * size),
+        stream(key, f'd{k}'),
+        constants,
       )
-      d = optimizers.d.update(d, gradient, d_stats)
+      z = game.latents(now.key, size)
+      made, pull_back, g_stats = game.fakes(g, z, now)
+      gradient, (d_stats, metrics) = jax.grad(game.d_loss, has_aux=True)(
+        d.params, d.stats, g, made, now
+      )
+      d = optimizers.d.update(d, gradient, d_stats, now.at)
+    now = now._replace(at=at)
+    d, more = updates.after_d(game, optimizers, d, g, made, now)
+    metrics |= more
 
     if settings.fakes == 'fresh':
-      key_g = stream(key, 'g')
-      z = objective.latents(key_g, len(real))
-      fake, pull_back, g_stats = objective.fakes(g, z, labels, key_g)
-    gradient, g_metrics = jax.grad(objective.g_loss, has_aux=True)(
-      fake, d.params, d.stats, real, labels
+      now = now._replace(key=stream(key, 'g'))
+      z = game.latents(now.key, size)
+      made, pull_back, g_stats = game.fakes(g, z, now)
+    gradient, (g_stats, more) = updates.g_gradient(
+      game,
+      g,
+      pull_back,
+      lambda params, made: game.g_loss(params, g_stats, d, made, now),
+      made,
     )
-    g = optimizers.g.update(g, *pull_back(gradient), g_stats)
-    return Pair(g, d), metrics | g_metrics
+    metrics |= more
+    g = optimizers.g.update(g, gradient, g_stats, at)
+    g, more = updates.after_g(game, optimizers, g, d, made, now)
+    return Pair(g, d), metrics | more
 
   return step

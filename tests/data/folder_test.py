@@ -263,7 +263,7 @@ def test_at_most_ten_are_named(tmp_path, open_source):
   [
     (
       'picturse',
-      r'no folder or zip archive .*picturse; .*Did you mean .*'
+      r'no folder or zip archive .*picturse: .*did you mean .*'
       r'/pictures\?',
     ),
     ('empty', 'no pictures in it .it is empty'),

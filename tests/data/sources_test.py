@@ -89,19 +89,19 @@ def test_resizing_is_the_same_for_every_source(place, open_source):
 @pytest.mark.parametrize(
   'changes, message',
   [
-    (dict(source='foldr:x'), r'Did you mean folder:PATH\?'),
+    (dict(source='foldr:x'), r'did you mean folder:PATH\?'),
     (dict(source='cifar10'), 'a source is one of digits, tfds:NAME, folder:PA'),
     (dict(source=''), 'a source is one of'),
     (dict(source='npz'), 'write npz:PATH'),
     (dict(source='tfds:'), 'write tfds:NAME'),
     (dict(source='digits:3'), "write 'digits'"),
-    (dict(source='toy:ring9'), r'Did you mean toy:ring8\?'),
+    (dict(source='toy:ring9'), r'did you mean toy:ring8\?'),
     (dict(source='toy:moons'), 'ring8, ring10, grid25, swissroll'),
     (dict(source='toy:swissroll', conditional=True), 'has no classes'),
-    (dict(filter='nearest'), 'lanczos, bicubic, bilinear, box'),
-    (dict(background='red'), 'white, black'),
+    (dict(filter='nearest'), "'lanczos', 'bicubic', 'bilinear', 'box'"),
+    (dict(background='red'), "'white', 'black'"),
     (dict(channels=4), '1, 3'),
-    (dict(resolution=-1), 'side in pixels'),
+    (dict(resolution=-1), 'at least 0'),
   ],
 )
 def test_wrong_configs(changes, message, open_source):

@@ -180,7 +180,7 @@ def test_a_broken_file_is_refused_or_left_out(name, tmp_path, open_source):
   'make, where, says',
   [
     (lambda d: None, 'nothing.txt', 'there is no file or folder'),
-    (lambda d: (d / 'lines.txt').touch(), 'line.txt', 'Did you mean .*lines'),
+    (lambda d: (d / 'lines.txt').touch(), 'line.txt', 'did you mean .*lines'),
     (lambda d: (d / 'a.txt').write_text(' \n\n'), 'a.txt', 'no text in it'),
     (lambda d: (d / 'folder').mkdir(), 'folder', 'there are no files in'),
   ],

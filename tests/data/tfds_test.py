@@ -109,8 +109,8 @@ def test_different_sizes_need_a_resolution(data_dir, open_source):
 
 def test_wrong_names(data_dir, open_source):
   for name, message in (
-    ('tiyn', r'Did you mean tfds:tiny\?'),
-    ('cifar1o', r'Did you mean tfds:cifar10\?'),
+    ('tiyn', r'did you mean tfds:tiny\?'),
+    ('cifar1o', r'did you mean tfds:cifar10\?'),
     ('mnist:9.9.9', 'only: 3.0.1'),
     ('voc/1066', 'BuilderConfig 1066'),
   ):

@@ -8,12 +8,22 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gan_jax.losses import PENALTIES, penalties
+from gan_jax.networks import Made
 
+OWN = {'wgan_gp': dict(target=1.0), 'dragan': dict(noise=0.5)}
 KEY = jax.random.key(0)
 RNG = np.random.default_rng(0)
 REAL = np.float32(RNG.normal(size=(5, 4, 4, 2)))
 FAKE = np.float32(RNG.normal(size=(5, 4, 4, 2)))
 W = np.float32(RNG.normal(size=(4, 4, 2)))
+
+
+class View:
+  """As much of a `terms.View` as penalties look at."""
+
+  def __init__(self, judge, real, fake=None, scores=None, key=KEY):
+    self.score, self.real, self.key = judge, real, key
+    self.made, self.scores_real = Made(fake, {}), scores
 
 
 def linear(x):
@@ -29,7 +39,7 @@ def quadratic(x):
 @settings(max_examples=20, deadline=None)
 @given(target=st.floats(0.25, 800))
 def test_wgan_gp_on_a_linear_score(target):
-  got = penalties.wgan_gp(linear, REAL, FAKE, None, KEY, target=target)
+  got = penalties.wgan_gp(View(linear, REAL, FAKE), target=target)
   expected = (np.linalg.norm(W) - target) ** 2 / target**2
   np.testing.assert_allclose(got, expected, rtol=2e-4)
 
@@ -37,7 +47,7 @@ def test_wgan_gp_on_a_linear_score(target):
 def test_wgan_gp_looks_between_real_and_fake():
   """The norm of the gradient of a quadratic is that of the point itself."""
   ones, threes = np.ones((4000, 1, 1, 1)), 3 * np.ones((4000, 1, 1, 1))
-  got = penalties.wgan_gp(quadratic, ones, threes, None, KEY)
+  got = penalties.wgan_gp(View(quadratic, ones, threes), target=1.0)
   # E (x - 1)^2 for x uniform on [1, 3] is 4 / 3.
   np.testing.assert_allclose(got, 4 / 3, rtol=0.05)
 
@@ -49,10 +59,12 @@ def test_wgan_gp_draws_one_position_a_sample():
     return 0.5 * (x[:, 0, 0, 0] - x[:, 0, 1, 0]) ** 2
 
   zeros, ones = np.zeros((3, 1, 2, 1)), np.ones((3, 1, 2, 1))
-  assert penalties.wgan_gp(judge, zeros, ones, None, KEY) == 1.0
+  assert penalties.wgan_gp(View(judge, zeros, ones), target=1.0) == 1.0
   # The draws differ from sample to sample: a quadratic D sees it.
   norms = [
-    penalties.wgan_gp(quadratic, zeros, ones, None, jax.random.key(k))
+    penalties.wgan_gp(
+      View(quadratic, zeros, ones, key=jax.random.key(k)), target=1.0
+    )
     for k in range(3)
   ]
   assert len(set(map(float, norms))) == 3
@@ -60,10 +72,10 @@ def test_wgan_gp_draws_one_position_a_sample():
 
 def test_dragan_looks_around_the_real_samples_only():
   flat = np.full((6, 2, 2, 1), 2.0, np.float32)  # no spread: no noise
-  got = penalties.dragan(quadratic, flat, FAKE, None, KEY)
+  got = penalties.dragan(View(quadratic, flat, FAKE), noise=0.5)
   np.testing.assert_allclose(got, (4.0 - 1.0) ** 2, rtol=1e-6)
   np.testing.assert_allclose(
-    penalties.dragan(linear, REAL, FAKE, None, KEY),
+    penalties.dragan(View(linear, REAL, FAKE), noise=0.5),
     (np.linalg.norm(W) - 1) ** 2,
     rtol=1e-4,
   )
@@ -71,13 +83,13 @@ def test_dragan_looks_around_the_real_samples_only():
 
 def test_r1_is_half_the_mean_squared_norm_at_real():
   expected = 0.5 * np.mean(np.sum(REAL**2, (1, 2, 3)))
-  got = penalties.r1(quadratic, REAL, FAKE, None, KEY)
+  got = penalties.r1(View(quadratic, REAL))
   np.testing.assert_allclose(got, expected, rtol=1e-5)
 
 
 def test_drift_is_the_mean_squared_score():
   scores = np.float32([1, -2, 3])
-  got = penalties.drift(linear, REAL, FAKE, scores, KEY)
+  got = penalties.drift(View(linear, REAL, scores=scores))
   np.testing.assert_allclose(got, 14 / 3, rtol=1e-6)
 
 
@@ -87,6 +99,8 @@ def test_a_flat_score_gives_finite_gradients(name):
 
   def loss(w):
     judge = lambda x: w * jnp.sum(x, (1, 2, 3))
-    return PENALTIES[name](judge, REAL, FAKE, judge(REAL), KEY)
+    view = View(judge, REAL, FAKE, judge(REAL))
+    view.carried = {}
+    return PENALTIES[name].make(**OWN.get(name, {})).value({}, view)[0]
 
   assert np.isfinite(jax.grad(loss)(0.0))

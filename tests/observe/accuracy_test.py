@@ -61,13 +61,14 @@ def state(shift):
 def test_it_is_the_share_of_right_answers(count, tmp_path):
   arrays = write(tmp_path / 'a.npz', train=50, test=count)
   accuracy = measure(source=f'npz:{tmp_path}/a.npz', test_split='test')
-  assert accuracy.count == count
-  assert accuracy.reference == f'npz:{tmp_path}/a.npz, test'
+  reference = f'npz:{tmp_path}/a.npz, test'
+  assert accuracy.against == {'reference': reference, 'samples': count}
   grey = arrays['x_test'][:, 0, 0] / 127.5 - 1
   for shift in (0.0, 0.5):
     answer = np.rint((grey + shift + 1) * (SHADES - 1) / 2)
     want = np.mean(np.clip(answer, 0, SHADES - 1) == arrays['y_test'])
-    assert accuracy(state(jnp.float32(shift))) == pytest.approx(want)
+    found = accuracy(state(jnp.float32(shift)))
+    assert found == {'accuracy': pytest.approx(want)}
 
 
 def test_what_the_run_trains_on_is_no_test_set(tmp_path):

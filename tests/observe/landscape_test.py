@@ -15,6 +15,7 @@ from gan_jax.data import open_source
 from gan_jax.mesh import one_device
 from gan_jax.observe import landscape
 from gan_jax.observe.landscape import View, figure_of, pixels, plane, shades
+from gan_jax.run.folder import RunDir
 from gan_jax.sample import sample
 from gan_jax.train import train
 from tests import small
@@ -39,12 +40,14 @@ def test_the_plane_is_in_the_order_of_contours():
 
 
 @pytest.fixture(scope='module')
-def ensemble():
+def ensemble(tmp_path_factory):
   """A landscape of two pairs that take labels, and their first state."""
   config = small.config(data=dict(conditional=True), ensemble=dict(pairs=2))
   source, mesh = open_source(config.data), one_device()
   made = experiment_lib.build(config, source.shape, len(source.classes))
-  drawing = landscape.Landscape(config, made, source, mesh)
+  run = RunDir(tmp_path_factory.mktemp('landscape'))
+  (run.path / 'images').mkdir()
+  drawing = landscape.Landscape(config, run, made, source, mesh)
   return drawing, made, experiment_lib.initial_state(made, 0, mesh)
 
 
@@ -76,7 +79,7 @@ def test_scores_are_the_discriminators_own(ensemble):
   assert np.std(seen.local_fakes[0] - seen.local_fakes[1]) > 0
   assert seen.fakes.shape == (1000, 2)
   assert seen.local_fakes.shape == (2, 200, 2)
-  assert drawing(state).shape == (560, 1020, 3)
+  assert drawing.frame(state, 0).shape == (560, 1020, 3)
 
 
 @settings(max_examples=30, deadline=None)

@@ -14,11 +14,12 @@ from gan_jax.data import open_source, text
 from gan_jax.errors import UserError
 from gan_jax.evaluate import evaluate
 from gan_jax.mesh import one_device
+from gan_jax.observe.preview import Preview
 from gan_jax.plan import plan
 from gan_jax.restore import restore
 from gan_jax.run import draw
 from gan_jax.run.folder import RunDir
-from gan_jax.sample import Preview, sample
+from gan_jax.sample import sample
 from gan_jax.train import train
 from tests import small
 
@@ -111,7 +112,8 @@ def test_another_alphabet_is_refused(trained, tmp_path):
   config = load()
   with config.unlocked():
     config.data.source = f'text:{tmp_path}/other.txt'
-  with pytest.raises(UserError, match='holds a run on text of another alph'):
+    config.train.change = ('data.source',)
+  with pytest.raises(UserError, match='data.alphabet: .* -> '):
     train(config, tmp_path / 'run')
   assert RunDir(tmp_path / 'run').alphabet == RunDir(trained).alphabet
 
@@ -121,11 +123,11 @@ def test_an_ensemble_shows_its_locals_as_text(tmp_path):
   source = open_source(config.data)
   made = experiment.build(config, source.shape, 0)
   state = experiment.initial_state(made, 0, one_device())
-  preview = Preview(config, made)
   run = RunDir(tmp_path)
+  (tmp_path / 'images').mkdir()
   run.save_data(source)
-  run.images('fakes', preview(state), preview.columns, 0)
-  run.images('locals', preview.locals(state), preview.columns, 0)
+  preview = Preview(config, run, made, source, one_device())
+  assert preview(0, 0, state) == {}
   rows = read(tmp_path / 'images' / 'locals_000000000.txt')
   assert len(rows) == 2 * 8 and rows[:8] != rows[8:]
   assert len(read(tmp_path / 'images' / 'fakes_000000000.txt')) == 64

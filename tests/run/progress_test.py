@@ -9,7 +9,7 @@ from gan_jax.run import progress
 def test_pauses_do_not_count(monkeypatch):
   now = [100.0]
   monkeypatch.setattr(progress.time, 'monotonic', lambda: now[0])
-  clock = progress.Clock(total=1000, images_per_step=10)
+  clock = progress.Clock(total=1000, images=lambda step: 10 * step)
   assert clock.lap(1) == 0.0  # compilation is not speed
   now[0] += 4.0
   with clock.pause():

@@ -18,7 +18,7 @@ from gan_jax.train import train
 from gan_jax.validate import validate
 from tests import small
 
-SGD = dict(name='sgd', lr=0.05, b1=0.0, b2=0.0, eps=0.0)
+SGD = dict(name='sgd', lr=0.05, b1=0.0)
 COLLECTIVES = (
   'all-gather',
   'all-reduce',
@@ -42,11 +42,13 @@ def compiled(config, mesh):
   """A compiled step with its arguments."""
   source = open_source(config.data)
   made = experiment.build(config, source.shape, len(source.classes))
-  feed = experiment.make_feed(config, made, source, mesh)
+  (span,), (stage,), _ = made.growth
+  feed = experiment.make_feed(config, stage, source, mesh)
   state = experiment.initial_state(made, 0, mesh)
   raw = next(feed.batches(0))
-  step = experiment.compile_step(made, feed.decode, mesh)
-  return step.lower(state, feed.table, raw).compile(), state, feed.table, raw
+  step = experiment.compile_step(made, stage, feed.decode, mesh)
+  arguments = state, {}, feed.table, raw, jax.tree.map(np.int32, span)
+  return step.lower(*arguments).compile(), *arguments
 
 
 def elements(operation, text):
@@ -159,8 +161,9 @@ def test_convolutions_of_pairs_keep_the_fast_path():
   config = config_lib.load('configs/sgan_cifar.py:test')
   made = experiment.build(config, (32, 32, 3), 0)
   shapes = jax.eval_shape(made.init, jax.random.key(0))
-  batch = small.batch(made.draws, shape=(32, 32, 3))
-  text = str(jax.make_jaxpr(made.step)(shapes, batch))
+  (span,), (stage,), _ = made.growth
+  batch = small.batch(stage.draws, shape=(32, 32, 3))
+  text = str(jax.make_jaxpr(made.make_step(stage))(shapes, {}, batch, span))
   assert 'conv_general_dilated' not in text
   members = re.findall(r'f32\[(\d+),[\d,]+\] = gan_conv', text)
   assert set(members) == {'1', '2'}  # global networks: one; locals: two
@@ -182,7 +185,6 @@ def test_convolutions_of_pairs_keep_the_fast_path():
     ('ensemble', dict(weight_sharing=1.5), 'at most 1.0'),
     ('ensemble', dict(pairs=0), 'config.mesh.pair = 2'),
     ('ensemble', dict(g_updates='each'), 'in turn'),
-    ('scheme', dict(d_steps=3), 'discriminator.decay_at'),
   ],
 )
 def test_what_does_not_go_together_is_refused(section, values, words):
@@ -198,7 +200,7 @@ def test_what_does_not_go_together_is_refused(section, values, words):
 
 
 def test_an_ensemble_of_classifiers_is_refused():
-  config = config_lib.load('configs/classifier_cifar10.py')
+  config = config_lib.load('configs/classifier_cifar.py')
   validate(config)
   config.ensemble.pairs = 2
   with pytest.raises(UserError, match='takes neither penalties nor an ens'):

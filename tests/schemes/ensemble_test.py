@@ -15,14 +15,16 @@ import pytest
 from gan_jax import experiment, optimizer
 from gan_jax.data.pipeline import Batch
 from gan_jax.mesh import one_device
+from gan_jax.passes import Round
 from gan_jax.schemes import SCHEMES, ensemble
-from gan_jax.state import Pair, stream
+from gan_jax.state import START, Pair, Player, stream
 from gan_jax.validate import validate
 from tests import small
 
-SGD = dict(name='sgd', lr=0.1, b1=0.0, b2=0.0, eps=0.0)
+SGD = dict(name='sgd', lr=0.1, b1=0.0)
 KEY = jax.random.key(7)
 IDS = jnp.arange(3)
+NOW = Round(None, jnp.zeros(small.N, jnp.int32), START, KEY, {})
 SCHEME_NAMES = ('two_stage', 'one_stage', 'simultaneous')
 
 
@@ -48,8 +50,13 @@ class Game:
     )
     state = experiment.initial_state(self.made, 0, one_device())
     self.pair, self.pairs = state.pair, state.local_pairs
-    self.batch = small.batch(self.made.draws)
-    self.step = jax.jit(self.group.step)
+    self.draws = self.made.growth.stages[0].draws
+    self.batch = small.batch(self.draws)
+    self.step = jax.jit(
+      lambda pair, pairs, batch, key: self.group.step(
+        pair, pairs, batch, START, key, {}
+      )
+    )
 
   def run(self, pair, steps):
     """The global and the local pairs after some steps."""
@@ -62,7 +69,7 @@ class Game:
   def dealt(self):
     """Fresh minibatches of the phases: [3, I_D, ...] twice, [3, ...]."""
     apart = lambda x: x.reshape(3, -1, *x.shape[1:])
-    return self.group.deal(jax.tree.map(apart, self.batch))
+    return self.group.dealing.phases(jax.tree.map(apart, self.batch))
 
 
 @functools.cache
@@ -91,12 +98,13 @@ def close(a, b, rtol=1e-4, atol=2e-6):
 def test_a_locals_go_the_same_way_without_a_global_pair(scheme):
   g = game(scheme)
   _, pairs = g.run(g.pair, 2)
+  step = g.scheme.make_step(g.objective, g.rules, g.config.scheme)
   alone = jax.jit(
-    jax.vmap(g.scheme.make_step(g.objective, g.rules, g.config.scheme))
+    jax.vmap(lambda pair, batch, key: step(pair, batch, START, key, {}))
   )
   expected, (batch, _, _) = g.pairs, g.dealt()
   for t in range(2):
-    keys = g.group.keys(jax.random.fold_in(KEY, t), 'local', IDS)
+    keys = g.group.dealing.keys(jax.random.fold_in(KEY, t), 'local', IDS)
     expected, _ = alone(expected, batch, keys)
   assert small.identical(pairs, expected)
 
@@ -122,12 +130,12 @@ def test_global_networks_do_not_see_each_other():
 def test_c_messengers_are_the_locals_then_learn_from_g():
   g = game(d_steps=2)
   _, batch, _ = g.dealt()
-  keys = g.group.keys(KEY, 'messenger', IDS)
+  keys = g.group.dealing.keys(KEY, 'messenger', IDS)
   train = jax.jit(g.group.train_messengers)
   messengers = g.group.messengers(g.pairs.d)
   assert small.identical(messengers, g.pairs.d)
-  learned = train(g.pair.g, messengers, batch, keys)
-  elsewhere = train(moved(g.pair.g), messengers, batch, keys)
+  learned = train(g.pair.g, messengers, batch, keys, NOW)
+  elsewhere = train(moved(g.pair.g), messengers, batch, keys, NOW)
   for n in range(3):
     before, after = (
       small.flat(member(m.params, n)) for m in (messengers, learned)
@@ -141,9 +149,9 @@ def test_d_one_pair_without_messengers_is_the_standard_gradient():
   net_g, net_d = g.objective.generator, g.objective.discriminator
   _, _, batch = g.dealt()
   first = lambda tree: jax.tree.map(lambda x: x[:1], tree)
-  keys = g.group.keys(KEY, 'global g', IDS[:1])
+  keys = g.group.dealing.keys(KEY, 'global g', IDS[:1])
   gradient, _, metrics = jax.jit(g.group.g_gradient)(
-    g.pair.g, first(g.pairs.d), first(batch), keys
+    g.pair.g, first(g.pairs.d), first(batch), keys, NOW
   )
   z = g.objective.latents(keys[0], small.N)
   critic = {'params': member(g.pairs.d.params, 0)}
@@ -163,31 +171,27 @@ def test_d_one_pair_without_messengers_is_the_standard_gradient():
 def test_e_global_gradients_are_those_of_the_pairs_put_together(reduce):
   g = game(d_steps=1, sgd=True, reduce=reduce)
   _, _, batch = g.dealt()
-  keys = g.group.keys(KEY, 'x', IDS)
+  keys = g.group.dealing.keys(KEY, 'x', IDS)
   put = {'mean': np.mean, 'sum': np.sum}[reduce]
 
   def loss_d(params, n):
     z = g.objective.latents(keys[n], small.N)
-    fake, _ = g.objective.generate(
-      member(g.pairs.g.params, n), {}, z, batch.label[n], keys[n]
-    )
-    return g.objective.d_loss(
-      params, {}, batch.image[n], fake, batch.label[n], keys[n]
-    )[0]
+    local, now = member(g.pairs.g, n), small.now(batch.image[n], keys[n])
+    made, _ = g.objective.generate(local.params, {}, z, now)
+    return g.objective.d_loss(params, {}, local, made, now)[0]
 
   def loss_g(params, n):
     z = g.objective.latents(keys[n], small.N)
-    fake, _ = g.objective.generate(params, {}, z, batch.label[n], keys[n])
-    critic = member(g.pairs.d.params, n)
-    return g.objective.g_loss(fake, critic, {}, batch.image[n], batch.label[n])[
-      0
-    ]
+    now = small.now(batch.image[n], keys[n])
+    made, _ = g.objective.generate(params, {}, z, now)
+    critic = member(g.pairs.d, n)
+    return g.objective.g_loss(params, {}, critic, made, now)[0]
 
   for method, loss, player, opponents in (
     (g.group.d_gradient, loss_d, g.pair.d, g.pairs.g),
     (g.group.g_gradient, loss_g, g.pair.g, g.pairs.d),
   ):
-    gradient, _, _ = jax.jit(method)(player, opponents, batch, keys)
+    gradient, _, _ = jax.jit(method)(player, opponents, batch, keys, NOW)
     one = jax.jit(jax.grad(loss))
     apart = [small.flat(one(player.params, n)) for n in range(3)]
     np.testing.assert_allclose(
@@ -207,9 +211,9 @@ def test_f_updates_are_counted():
   assert count(pairs.d) == [4, 4, 4] and count(pairs.g) == [2, 2, 2]
   assert count(pair.d) == 2 and count(pair.g) == 2
   _, batch, _ = g.dealt()
-  keys = g.group.keys(KEY, 'messenger', IDS)
+  keys = g.group.dealing.keys(KEY, 'messenger', IDS)
   train = jax.jit(g.group.train_messengers)
-  messengers = train(pair.g, g.group.messengers(pairs.d), batch, keys)
+  messengers = train(pair.g, g.group.messengers(pairs.d), batch, keys, NOW)
   assert count(messengers) == [6, 6, 6]  # copied with the local's 4
 
 
@@ -226,9 +230,10 @@ def test_messengers_may_begin_with_a_fresh_optimiser():
 def test_g_pairs_side_by_side_equal_pairs_in_a_loop(scheme):
   g = game(scheme, sgd=True)
   batch, _, _ = g.dealt()
-  keys = g.group.keys(KEY, 'local', IDS)
-  pairs, metrics = jax.jit(g.group.train_locals)(g.pairs, batch, keys)
-  alone = jax.jit(g.scheme.make_step(g.objective, g.rules, g.config.scheme))
+  keys = g.group.dealing.keys(KEY, 'local', IDS)
+  pairs, metrics = jax.jit(g.group.train_locals)(g.pairs, batch, keys, NOW)
+  step = g.scheme.make_step(g.objective, g.rules, g.config.scheme)
+  alone = small.compiled(step)
   for n in range(3):
     pair, on_pair = alone(member(g.pairs, n), member(batch, n), keys[n])
     close(pair, member(pairs, n))
@@ -239,25 +244,27 @@ def algorithm_1(g):
   """One iteration, line by line, one update after the other."""
   objective, rules, local = g.objective, g.rules, g.scheme
   settings, batches = g.config.ensemble, g.dealt()
-  update_pair = jax.jit(local.make_step(objective, rules, g.config.scheme))
-  key = lambda name: g.group.keys(KEY, name, IDS)
+  step = local.make_step(objective, rules, g.config.scheme)
+  update_pair = small.compiled(step)
+  key = lambda name: g.group.dealing.keys(KEY, name, IDS)
   d_gradient = jax.jit(jax.grad(objective.d_loss, has_aux=True))
 
   @jax.jit
   def g_gradient(params, critic, batch, key):
     def loss(params):
       z = objective.latents(key, small.N)
-      fake, _ = objective.generate(params, {}, z, batch.label, key)
-      return objective.g_loss(
-        fake, critic.params, critic.stats, batch.image, batch.label
-      )[0]
+      now = small.now(batch.image, key)
+      made, _ = objective.generate(params, {}, z, now)
+      return objective.g_loss(params, {}, critic, made, now)[0]
 
     return jax.grad(loss)(params)
 
   def learn(d, g_params, batch, key):
     z = objective.latents(key, small.N)
-    fake, _ = objective.generate(g_params, {}, z, batch.label, key)
-    return d_gradient(d.params, d.stats, batch.image, fake, batch.label, key)
+    now = small.now(batch.image, key)
+    made, _ = objective.generate(g_params, {}, z, now)
+    opponent = Player(g_params, {}, None)
+    return d_gradient(d.params, d.stats, opponent, made, now)
 
   pairs = [
     update_pair(member(g.pairs, n), member(batches[0], n), key('local')[n])[0]
@@ -270,7 +277,7 @@ def algorithm_1(g):
       batch = member(member(batches[1], n), k)
       key_k = stream(key('messenger')[n], f'{k}')
       gradient, (stats, _) = learn(d, g.pair.g.params, batch, key_k)
-      d = rules.d.update(d, gradient, stats)
+      d = rules.d.update(d, gradient, stats, START)
     messengers.append(d)
   together = lambda trees: jax.tree.map(
     lambda *x: sum(x) if settings.reduce == 'sum' else sum(x) / 3, *trees
@@ -292,8 +299,8 @@ def algorithm_1(g):
   ]
   stats = jax.tree.map(lambda *x: sum(x) / 3, *[aux[0] for _, aux in on_d])
   return Pair(
-    rules.g.update(g.pair.g, together(on_g), {}),
-    rules.d.update(g.pair.d, together([x for x, _ in on_d]), stats),
+    rules.g.update(g.pair.g, together(on_g), {}, START),
+    rules.d.update(g.pair.d, together([x for x, _ in on_d]), stats, START),
   ), stack(pairs)
 
 
@@ -324,20 +331,22 @@ def test_g_may_be_updated_after_each_local_pair():
   once = game(sgd=True).step(g.pair, g.pairs, g.batch, KEY)
   assert small.identical(pairs, once[1]) and small.identical(pair.d, once[0].d)
   _, batch, _ = g.dealt()
-  keys = [g.group.keys(KEY, name, IDS) for name in ('messenger', 'global g')]
+  keys = [
+    g.group.dealing.keys(KEY, name, IDS) for name in ('messenger', 'global g')
+  ]
   train, global_g = jax.jit(g.group.train_g), g.pair.g
   for n in range(3):
     own = lambda tree, n=n: jax.tree.map(lambda x: x[n : n + 1], tree)
-    global_g, _ = train(global_g, own(pairs.d), own(batch), own(keys))
+    global_g, _ = train(global_g, own(pairs.d), own(batch), own(keys), NOW)
   close(pair.g, global_g)
 
 
 def test_every_minibatch_is_used_once():
   g = game(d_steps=2)
-  number = jnp.arange(g.made.draws)
-  assert g.made.draws == 3 * (2 + 2 + 1)
+  number = jnp.arange(g.draws)
+  assert g.draws == 3 * (2 + 2 + 1)
   batch = Batch(number.reshape(3, 5), number.reshape(3, 5))
-  dealt = [np.asarray(x.label) for x in g.group.deal(batch)]
+  dealt = [np.asarray(x.label) for x in g.group.dealing.phases(batch)]
   assert [x.shape for x in dealt] == [(3, 2), (3, 2), (3,)]
   used = np.concatenate([x.ravel() for x in dealt])
   assert sorted(used) == list(number)
@@ -349,7 +358,7 @@ def test_every_minibatch_is_used_once():
 
 def test_shared_draws_are_the_same_for_all_pairs():
   g = game(real='shared', noise='shared', d_steps=2)
-  assert g.made.draws == 2
+  assert g.draws == 2
   same = jax.tree.map(lambda x: jnp.broadcast_to(x[:1], x.shape), g.pairs)
   _, pairs, metrics = g.step(g.pair, same, g.batch, KEY)
   assert small.identical(member(pairs, 0), member(pairs, 2))
@@ -374,8 +383,8 @@ def test_metrics_name_the_global_pair_and_the_locals_means():
   names = {'d_loss', 'd_real', 'd_fake', 'g_loss'}
   assert set(metrics) == names | {f'local_{name}' for name in names}
   batch, _, _ = g.dealt()
-  keys = g.group.keys(KEY, 'local', IDS)
-  _, on_pairs = jax.jit(g.group.train_locals)(g.pairs, batch, keys)
+  keys = g.group.dealing.keys(KEY, 'local', IDS)
+  _, on_pairs = jax.jit(g.group.train_locals)(g.pairs, batch, keys, NOW)
   assert on_pairs['d_loss'].shape == (3,)
   close(metrics['local_d_loss'], on_pairs['d_loss'].mean())
 
@@ -384,4 +393,4 @@ def test_without_an_ensemble_nothing_is_stacked():
   config = small.config()
   made = experiment.build(config, small.SHAPE, 0)
   state = jax.eval_shape(made.init, jax.random.key(0))
-  assert state.local_pairs is None and made.draws == 1
+  assert state.local_pairs is None and made.growth.stages[0].draws == 1

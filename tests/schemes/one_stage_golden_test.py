@@ -9,13 +9,15 @@ from gan_jax import convert
 from gan_jax.losses import LOSSES
 from gan_jax.networks import Judgement
 from gan_jax.objective import Objective
+from gan_jax.passes import Judged
 from gan_jax.schemes import one_stage
-from gan_jax.state import Player
+from gan_jax.state import Pair, Player
+from tests import small
 from tests.golden import rule
 from tests.networks import dcgan_golden_test as golden
 
 CASES = golden.ABOUT['cases']
-LABELS, KEY = np.zeros(6, np.int32), jax.random.key(0)
+KEY = jax.random.key(0)
 
 
 def player(net, shift=0.0):
@@ -32,20 +34,12 @@ def gradients(objective, net, shift=0.0):
   g, d = player('G'), player(net, shift)
 
   def both(g_params, d_params):
-    fake, pull_back, _ = objective.fakes(
-      g.replace(params=g_params), golden.latents(), LABELS, KEY
-    )
-    d_gradient, fake_gradient, _, metrics = one_stage.gradients_of(
-      objective.loss
-    )(
-      objective,
-      d.replace(params=d_params),
-      golden.images(),
-      fake,
-      LABELS,
-      KEY,
-    )
-    return pull_back(fake_gradient)[0], d_gradient, metrics
+    pair = Pair(g.replace(params=g_params), d.replace(params=d_params))
+    now = small.now(golden.images(), KEY)
+    made, pull_back, stats = objective.fakes(pair.g, golden.latents(), now)
+    way = one_stage.gradients_of(objective.loss, {})
+    on_d, on_g, metrics = way(objective, pair, stats, made, now)
+    return pull_back(on_g[0])[0], on_d[0], metrics
 
   g_gradient, d_gradient, metrics = jax.jit(both)(g.params, d.params)
   named = convert.under_released_names
@@ -123,12 +117,13 @@ def test_symmetric(case, net):
 class Together(Objective):
   """As released for WGAN: real and fake pass D in one batch."""
 
-  def judge_both(self, params, stats, real, fake, labels):
-    both, stats = self.judge(
-      params, stats, jnp.concatenate([real, fake]), jnp.tile(labels, 2)
-    )
+  def judge_both(self, params, stats, made, now):
+    twice = now._replace(labels=jnp.tile(now.labels, 2))
+    samples = jnp.concatenate([now.real, made.samples])
+    both, _, stats = self.judge(params, stats, samples, twice, 'both')
     real, fake = jnp.split(both.logits, 2)
-    return (Judgement(real, {}), Judgement(fake, {})), stats
+    judged = Judged(Judgement(real, {}), Judgement(fake, {}), None, None)
+    return judged, stats
 
 
 def test_wasserstein_with_real_and_fake_in_one_batch():

@@ -15,7 +15,7 @@ from gan_jax.schemes import sharing
 from gan_jax.validate import validate
 from tests import small
 
-RULES = dict(name='sgd', lr=0.1, b1=0.0, b2=0.0, eps=0.0)
+RULES = dict(name='sgd', lr=0.1, b1=0.0)
 
 
 def test_layers_come_in_the_order_of_the_pass():
@@ -68,9 +68,11 @@ def test_shared_layers_stay_equal_and_move_by_the_mean():
     first = experiment.initial_state(made, 0, one_device())
     if not share:  # from the same point, without sharing
       first = first.replace(local_pairs=states[0.5][0].local_pairs)
-    step = jax.jit(made.step)
-    second, _ = step(first, small.batch(made.draws))
-    states[share] = first, second, step(second, small.batch(made.draws))[0]
+    (span,), (stage,), _ = made.growth
+    one = jax.jit(made.make_step(stage))
+    data = {}, small.batch(stage.draws), span
+    second, _ = one(first, *data)
+    states[share] = first, second, one(second, *data)[0]
   names = {  # of 4 layers counted by hand: 8, 8-8, 8-2 and 2-8, 8-8, 8-1
     'g': ({'Dense_2', 'Dense_1'}, {'Dense_0'}),
     'd': ({'Dense_0'}, {'Dense_1', 'Dense_2'}),

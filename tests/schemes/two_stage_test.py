@@ -10,7 +10,7 @@ from gan_jax.schemes import two_stage
 from gan_jax.state import Pair, stream
 from tests import small
 
-SGD = dict(name='sgd', lr=0.1, b1=0.0, b2=0.0, eps=0.0)
+SGD = dict(name='sgd', lr=0.1, b1=0.0)
 KEY = jax.random.key(7)
 
 
@@ -49,16 +49,16 @@ def expected(made, pair, batch, d_steps, fakes):
   return minus_gradient(g, jax.grad(g_loss)(g)), d
 
 
-@pytest.mark.parametrize('fakes', two_stage.FAKES)
+@pytest.mark.parametrize('fakes', two_stage.SETTINGS['fakes'].choices)
 @pytest.mark.parametrize('d_steps', [1, 3])
 def test_step_is_algorithm_1(d_steps, fakes):
   config, made, pair = game(d_steps=d_steps, fakes=fakes)
-  assert made.draws == d_steps
+  assert made.growth.stages[0].draws == d_steps
   batch = small.batch(d_steps)
   step = two_stage.make_step(
     made.objective, optimizer.build(config), config.scheme
   )
-  new, metrics = jax.jit(step)(pair, batch, KEY)
+  new, metrics = small.compiled(step)(pair, batch, KEY)
   g, d = expected(made, pair, batch, d_steps, fakes)
   np.testing.assert_allclose(small.flat(new.d.params), small.flat(d), atol=1e-6)
   np.testing.assert_allclose(small.flat(new.g.params), small.flat(g), atol=1e-6)
@@ -67,12 +67,12 @@ def test_step_is_algorithm_1(d_steps, fakes):
 
 def test_fresh_and_shared_fakes_differ_for_g_only():
   results = {}
-  for fakes in two_stage.FAKES:
+  for fakes in two_stage.SETTINGS['fakes'].choices:
     config, made, pair = game(d_steps=1, fakes=fakes)
     step = two_stage.make_step(
       made.objective, optimizer.build(config), config.scheme
     )
-    results[fakes], _ = jax.jit(step)(pair, small.batch(1), KEY)
+    results[fakes], _ = small.compiled(step)(pair, small.batch(1), KEY)
   fresh, shared = results['fresh'], results['shared']
   assert small.identical(fresh.d, shared.d)
   assert not small.identical(fresh.g, shared.g)
@@ -91,7 +91,7 @@ def test_penalties_enter_with_their_weight():
     step = two_stage.make_step(
       made.objective, optimizer.build(config), config.scheme
     )
-    new, metrics = jax.jit(step)(pair, small.batch(1), KEY)
+    new, metrics = small.compiled(step)(pair, small.batch(1), KEY)
     updated[weight] = small.flat(new.d.params)
     assert ('r1' in metrics) == bool(weight)
   half, whole = (updated[w] - updated[0.0] for w in (0.5, 1.0))
@@ -106,7 +106,7 @@ def test_clipping_bounds_every_weight_of_d_and_none_of_g():
   step = two_stage.make_step(
     made.objective, optimizer.build(config), config.scheme
   )
-  new, _ = jax.jit(step)(pair, small.batch(1), KEY)
+  new, _ = small.compiled(step)(pair, small.batch(1), KEY)
   assert isinstance(new, Pair)
   assert np.abs(small.flat(new.d.params)).max() <= np.float32(0.01)
   assert np.abs(small.flat(new.g.params)).max() > 0.1

@@ -1,0 +1,52 @@
+"""What generators make, and how they are entered."""
+
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+import jax
+
+
+class Made(NamedTuple):
+  """A generator's answer to a batch of latent vectors.
+
+  Attributes:
+    samples: [N, ...], or a tree of such (a picture and a small companion).
+    features: inner maps by name, for the terms that compare them with D's; {}
+      of a generator that cannot be entered.
+  """
+
+  samples: Any
+  features: Mapping[str, jax.Array]
+
+
+class Start(NamedTuple):
+  """Where a generator is entered, in place of its beginning.
+
+  Attributes:
+    level: resolution of the block whose output is replaced.
+    features: [N, level, level, channels], in the place of what it gives.
+    rgb: [N, level, level, C], the sum of the pictures up to there.
+  """
+
+  level: int
+  features: jax.Array
+  rgb: jax.Array
+
+
+def can_be_entered(generator) -> bool:
+  """Whether a generator is `styles` and then `synthesise`.
+
+  Such a module offers, beside `__call__`, `styles(z, labels, *, train)` and
+  `synthesise(styles, start=None, *, train)`, which takes a `Start` and gives a
+  `Made`; `__call__` is one after the other.
+  """
+  return hasattr(generator, 'synthesise')
+
+
+def has_levels(network) -> bool:
+  """Whether a network grows: its passes take `alpha`, a clone a resolution.
+
+  Such a module has a field `resolution`, that of the pictures it works on (0:
+  of `shape`), and parameters of all levels whatever that is.
+  """
+  return 'resolution' in getattr(network, '__dataclass_fields__', {})

@@ -1,1 +1,0 @@
-"""What the configs of one paper share: `configs/` names the single runs."""

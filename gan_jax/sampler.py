@@ -1,0 +1,179 @@
+"""From seeds to samples: the one place where a trained generator is asked.
+
+Grids, --mode=sample, metrics, path lengths, landscapes and local generators
+all draw here, so seed k is the same latent vector, the same class and the same
+noise in each of them.
+"""
+
+import copy
+from collections.abc import Callable, Iterator
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.sharding import NamedSharding
+from jax.sharding import PartitionSpec as P
+
+from gan_jax import mesh as mesh_lib
+from gan_jax.experiment import Experiment
+from gan_jax.networks.made import has_levels
+from gan_jax.nn import latent
+from gan_jax.state import TrainState
+
+
+class Sampler:
+  """A run's generator, asked by seed.
+
+  Args:
+    config: of the run.
+    experiment: what it means; it has a generator.
+
+  Attributes:
+    classes: that the generator takes; 0 without labels.
+  """
+
+  def __init__(self, config, experiment: Experiment):
+    self._latent = config.latent
+    self._generator = experiment.objective.generator
+    self._growth = experiment.growth
+    self.classes = self._generator.classes
+    self._resolution, self._alpha = 0, 1.0  # of a generator that grows
+    # One object: one compilation for each resolution.
+    self._compiled = jax.jit(self._generate, static_argnums=0)
+
+  def at(self, step: int) -> 'Sampler':
+    """The sampler of the state after `step` steps: at its level, as faded in.
+
+    A generator without levels is the same at all steps.
+    """
+    if not has_levels(self._generator):
+      return self
+    now = copy.copy(self)
+    now._resolution = self._growth.stage(step).resolution
+    now._alpha = float(self._growth.time(step).alpha)
+    return now
+
+  def latents(self, seeds) -> jax.Array:
+    """A latent vector a seed [N, Z], which depends on that seed alone."""
+    return latent.by_seed(seeds, self._latent.size, self._latent.distribution)
+
+  def labels(self, seeds, label: int | None = None) -> jax.Array:
+    """The class of each seed: `label`, or the classes in turn. int32 [N]."""
+    if label is not None:
+      return jnp.full(len(seeds), label, jnp.int32)
+    return jnp.asarray(np.asarray(seeds) % max(self.classes, 1), jnp.int32)
+
+  @staticmethod
+  def variables(state: TrainState) -> dict:
+    """What samples of a state are made with: the average, if there is one."""
+    return (state.ema or state.pair.g).variables
+
+  def generate(self, variables, z, labels) -> jax.Array:
+    """Samples [N, ...] in inference mode: a pure function, to be traced.
+
+    Every sample of every job comes through here.
+
+    Args:
+      variables: of one generator, as `variables` gives them.
+      z: latent vectors [N, Z].
+      labels: int32 [N].
+    """
+    return self._generate(self._resolution, self._alpha, variables, z, labels)
+
+  def _generate(self, resolution: int, alpha, variables, z, labels):
+    generator, level = self._generator, {}
+    if has_levels(generator):
+      generator, level = (
+        generator.clone(resolution=resolution),
+        dict(alpha=alpha),
+      )
+    # Noise inside a generator is fixed: a seed gives one picture.
+    rngs = {'noise': jax.random.key(0)}
+    return generator.apply(
+      variables, z, labels, train=False, rngs=rngs, **level
+    )
+
+  def _generate_each(self, resolution: int, alpha, variables, z, labels):
+    one = lambda own: self._generate(resolution, alpha, own, z, labels)
+    return jax.vmap(one)(variables)
+
+  def apply(self, variables, z, labels) -> jax.Array:
+    """`generate`, compiled."""
+    return self._compiled(self._resolution, self._alpha, variables, z, labels)
+
+  def __call__(self, variables, seeds, label: int | None = None) -> jax.Array:
+    """Samples of some seeds [N, ...], all in one batch.
+
+    Args:
+      variables: as for `generate`.
+      seeds: whole numbers below 2^32.
+      label: see `labels`.
+    """
+    return self.apply(variables, self.latents(seeds), self.labels(seeds, label))
+
+  def local(self, state: TrainState, seeds) -> jax.Array:
+    """Samples [pairs, N, ...] of each local generator, on every host."""
+    variables = state.local_pairs.g.variables
+    on = jax.tree.leaves(variables)[0].sharding.mesh
+    sample = jax.jit(
+      self._generate_each,
+      static_argnums=0,
+      out_shardings=mesh_lib.replicated(on),
+    )
+    level = self._resolution, self._alpha
+    return sample(*level, variables, self.latents(seeds), self.labels(seeds))
+
+
+class Chunks:
+  """Large numbers of rows, a chunk at a time, shared by this host's devices.
+
+  Every chunk has the same number of rows, so that each function compiles once;
+  a last, shorter one is filled up with copies of its first row.
+
+  Args:
+    at_least: rows of a chunk, all devices together.
+    devices: to share them; None for all local ones.
+
+  Attributes:
+    size: rows of a chunk: the next even number that the devices divide, so
+      that no pair of neighbours is parted.
+  """
+
+  def __init__(self, at_least: int, devices=None):
+    mesh = mesh_lib.local(devices)
+    self.size = -(-at_least // (2 * mesh.size)) * 2 * mesh.size
+    self._apart = NamedSharding(mesh, P('data'))
+    self._whole = mesh_lib.replicated(mesh)
+
+  def of(self, rows, size: int = 0) -> Iterator:
+    """Parts of something that can be sliced, `size` rows each or a chunk."""
+    size = size or self.size
+    return (rows[i : i + size] for i in range(0, len(rows), size))
+
+  def place(self, variables):
+    """A network's variables on all the devices, for the calls that follow.
+
+    Args:
+      variables: arrays that lie whole on every device of whatever mesh.
+    """
+    local = lambda x: x.addressable_data(0) if isinstance(x, jax.Array) else x
+    return jax.device_put(jax.tree.map(local, variables), self._whole)
+
+  def __call__(self, function: Callable, variables, *arrays) -> np.ndarray:
+    """What a compiled function of rows gives for one chunk.
+
+    Args:
+      function: (variables, arrays) -> [size, ...], each row from its own.
+      variables: as `place` gives them.
+      *arrays: [n, ...] with n <= size.
+
+    Returns:
+      [n, ...].
+    """
+    count = len(arrays[0])
+    filled = []
+    for array in map(np.asarray, arrays):
+      fill = array[:1].repeat(self.size - count, 0)
+      filled.append(np.concatenate([array, fill]))
+    placed = jax.device_put(filled, self._apart)
+    return np.asarray(function(variables, *placed))[:count]

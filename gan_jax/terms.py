@@ -1,0 +1,402 @@
+"""Terms: what a player minimises beside the adversarial loss.
+
+Gradient penalties, path length, decoders that D trains along, reconstructions
+through the frozen opponent, alignment of features: one kind of object, for
+either player. A term sees the passes of a step through a `View`; it may have
+parameters of its own, which its player's optimiser trains, and values that it
+carries from step to step.
+
+Own parameters lie in `Player.params['terms'][name]`, carried values in
+`Player.stats['terms'][name]`, so that stacking, messengers, sharding and
+checkpoints treat them as the network's. Weight clipping, weight sharing and
+running averages leave them alone.
+"""
+
+import functools
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+
+from gan_jax.errors import UserError
+from gan_jax.networks.judgement import Judgement, per_sample
+from gan_jax.settings import INT32, Setting, Table, only_when
+from gan_jax.state import At, stream
+
+TERMS = 'terms'  # the entry of params and the collection of stats
+
+# What a term may say that it reads; see `Term`.
+READS = frozenset(
+  [
+    'scores_real',
+    'scores_fake',
+    'features_real',
+    'features_fake',
+    'opponent',
+    'made',
+  ]
+)
+# What a main pass gives. A term with an update of its own makes its passes.
+OF_THE_PASS = READS - {'opponent'}
+
+
+def _settings(text: str) -> Table:
+  """The settings that every term has, beside its own."""
+  return {
+    'weight': Setting(0.0, f'factor of {text}; 0.0: off', low=0.0),
+    'every': Setting(
+      1, 'at steps that this divides, times this', low=1, high=INT32
+    ),
+    'phase': Setting(
+      'with',
+      'in the update of the main loss, or in one of its own after it',
+      choices=('with', 'after'),
+    ),
+  }
+
+
+class View(NamedTuple):
+  """What a term sees of a step.
+
+  `player` below is the one whose loss the term is in. Gradient flows to what is
+  the player's own: for D's terms `made` is a constant, for G's it is live.
+
+  Attributes:
+    real: real samples [N, ...] as the networks get them.
+    made: what G made of the step's latent vectors, `networks.Made`.
+    labels: int32 [N], of both.
+    on_real: D's Judgement of the real samples.
+    on_fake: D's Judgement of the fakes. Both are None for a term that is
+      evaluated after the main update.
+    seen_real: the real samples as D saw them, augmented; never to be given to
+      D again.
+    seen_fake: likewise the fakes.
+    play: the player's own pass, with live parameters: `passes.CriticPass` or
+      `passes.GeneratorPass`.
+    opponent: the other player's, frozen: gradient passes through it to what it
+      is given, none to its parameters.
+    latents: count -> fresh latent vectors [count, Z] of this term.
+    constants: frozen networks' variables by name.
+    carried: what the term carries.
+    at: the time of the step.
+    key: of this term in this step.
+  """
+
+  real: Any
+  made: Any
+  labels: jax.Array
+  on_real: Judgement | None
+  on_fake: Judgement | None
+  seen_real: Any
+  seen_fake: Any
+  play: Any
+  opponent: Any
+  latents: Callable[[int], jax.Array]
+  constants: Mapping[str, Any]
+  carried: Any
+  at: At
+  key: jax.Array
+
+  @property
+  def scores_real(self) -> jax.Array:
+    """D's scores of the real samples, patches averaged, [N]."""
+    return per_sample(self.on_real.logits)
+
+  @property
+  def scores_fake(self) -> jax.Array:
+    """D's scores of the fakes, patches averaged, [N]."""
+    return per_sample(self.on_fake.logits)
+
+  def score(self, samples) -> jax.Array:
+    """Of a term of D: a pass of D over other samples, its scores [N]."""
+    return per_sample(self.play(samples).logits)
+
+
+class Term(NamedTuple):
+  """A term of one player's loss.
+
+  Attributes:
+    player: 'g' or 'd'.
+    value: (own, view) -> the unweighted value, what is carried on, metrics.
+    reads: which of `READS` it looks at; schemes refuse what they cannot give.
+    init: (view, key) -> own parameters, what is carried at first; None for a
+      term without either. `view` is that of a batch of one sample.
+    weight: factor.
+    every: the term counts at steps that this divides, `every` times as much.
+    phase: 'with' the main loss, or 'after' the player's last update of a step,
+      in an update of its own, as StyleGAN2 has it.
+  """
+
+  player: str
+  value: Callable
+  reads: frozenset = frozenset()
+  init: Callable | None = None
+  weight: float = 1.0
+  every: int = 1
+  phase: str = 'with'
+
+  @property
+  def alone(self) -> bool:
+    """Whether it sees nothing of the opponent, nor of a pass with it."""
+    return not self.reads
+
+
+class Kind(NamedTuple):
+  """A kind of term that a config can name.
+
+  Attributes:
+    make: (**own settings) -> Term.
+    text: what it is, as briefly as a table wants it.
+    settings: its own, by name; weight, every and phase come on top.
+  """
+
+  make: Callable[..., Term]
+  text: str
+  settings: Table = {}
+
+
+def settings(registry: Mapping[str, Kind]) -> Table:
+  """The table of the section that chooses among kinds of terms."""
+  return {
+    name: only_when(_settings(kind.text) | kind.settings, weight=True)
+    for name, kind in registry.items()
+  }
+
+
+def build(registry: Mapping[str, Kind], section) -> dict[str, Term]:
+  """The terms that a section of a config turns on.
+
+  Args:
+    registry: kinds of terms by name.
+    section: `config.penalties` or `config.tasks`: a section a term, with its
+      settings; a weight of 0.0 turns it off.
+
+  Raises:
+    UserError: if a term cannot have an update of its own.
+  """
+  found = {}
+  for name, kind in registry.items():
+    settings = dict(section.get(name, {}))
+    weight = settings.pop('weight', 0.0)
+    if not weight:
+      continue
+    every, phase = settings.pop('every', 1), settings.pop('phase', 'with')
+    term = kind.make(**settings)
+    term = term._replace(weight=weight, every=every, phase=phase)
+    if phase == 'after' and term.reads & OF_THE_PASS:
+      raise UserError(
+        f"The term {name} cannot have phase = 'after': it reads"
+        f' {", ".join(sorted(term.reads & OF_THE_PASS))}, which only the update'
+        " of the main loss has. Set its phase to 'with'."
+      )
+    found[name] = term
+  return found
+
+
+def of(terms: Mapping[str, Term], player: str, phase: str) -> dict[str, Term]:
+  """The terms of one player in one phase."""
+  return {
+    name: term
+    for name, term in terms.items()
+    if term.player == player and term.phase == phase
+  }
+
+
+def lazy(terms: Mapping[str, Term], player: str) -> int:
+  """How seldom a player's 'after' terms come; 1 if it has none.
+
+  Raises:
+    UserError: if they have different rhythms: the optimiser is corrected for
+      one.
+  """
+  rhythms = {t.every for t in of(terms, player, 'after').values()}
+  if len(rhythms) > 1:
+    raise UserError(
+      "Terms with phase = 'after' of one player must have one rhythm, and"
+      f' here every = {" and ".join(map(str, sorted(rhythms)))}: give them the'
+      ' same.'
+    )
+  return rhythms.pop() if rhythms else 1
+
+
+def first(terms: Mapping[str, Term], view: View) -> tuple[dict, dict]:
+  """The first own parameters and carried values of a player's terms.
+
+  Args:
+    terms: of one player.
+    view: of a batch of one sample; its key is that of the initialisation.
+
+  Returns:
+    Entries for `params[TERMS]` and `stats[TERMS]`, by term; without those
+    terms that have none.
+  """
+  own, kept = {}, {}
+  for name, term in terms.items():
+    seen = _named(view, name)
+    params, carried = term.init(seen, seen.key) if term.init else ({}, {})
+    if jax.tree.leaves(params):
+      own[name] = params
+    if jax.tree.leaves(carried):
+      kept[name] = {'carried': carried}
+    if term.every > 1:
+      started = seen._replace(carried=carried)  # holds functions: closed over
+      run = lambda own, term=term, name=name, seen=started: _logged(
+        term, name, own, seen
+      )
+      last = jax.eval_shape(run, params)[1]
+      zeros = jax.tree.map(lambda x: jnp.zeros(x.shape, x.dtype), last)
+      kept.setdefault(name, {})['last'] = zeros
+  return own, kept
+
+
+def add_up(terms: Mapping[str, Term], params, stats, view: View):
+  """The weighted sum of terms, in the update of the main loss.
+
+  Args:
+    terms: of one player, in phase 'with'.
+    params: of the player.
+    stats: of the player.
+    view: with the key of the update.
+
+  Returns:
+    A scalar; the player's stats with what the terms carry on; each term's
+    unweighted value by name, with its other metrics. A term that is not due
+    adds nothing, and its metrics are the last ones.
+  """
+  total, metrics, kept = jnp.float32(0.0), {}, dict(stats.get(TERMS, {}))
+  for name, term in terms.items():
+    own = params.get(TERMS, {}).get(name, {})
+    value, kept_on, logged = _evaluate(term, name, own, kept.get(name), view)
+    total += term.weight * term.every * value
+    metrics |= logged
+    if kept_on:
+      kept[name] = kept_on
+  return total, stats | {TERMS: kept} if kept else stats, metrics
+
+
+def _evaluate(term: Term, name: str, own, kept, view: View):
+  """A term's value if it is due, what is kept of it, its metrics."""
+  kept = kept or {}
+  seen = _named(view, name)._replace(carried=kept.get('carried', {}))
+
+  def due(own, seen):
+    (value, carried), logged = _logged(term, name, own, seen)
+    new = {'carried': carried} if 'carried' in kept else {}
+    if 'last' in kept:
+      new['last'] = jax.lax.stop_gradient(logged)
+    return value, jax.lax.stop_gradient(new), logged
+
+  if term.every == 1:
+    return due(own, seen)
+
+  def not_due(own, seen):
+    return jnp.float32(0.0), kept, kept['last']
+
+  # Closed over, not passed: a View holds functions.
+  return jax.lax.cond(
+    view.at.step % term.every == 0,
+    lambda: due(own, seen),
+    lambda: not_due(own, seen),
+  )
+
+
+def _logged(term: Term, name: str, own, seen: View):
+  """(value, carried), and the metrics, the value among them."""
+  value, carried, metrics = term.value(own, seen)
+  return (value, carried), {name: value, **metrics}
+
+
+def _named(view: View, name: str) -> View:
+  """A view with the streams of one term, in its passes too."""
+  key = stream(view.key, name)
+  again = lambda play: play._replace(now=play.now._replace(key=key))
+  return view._replace(
+    key=key,
+    play=again(view.play),
+    opponent=again(view.opponent),
+    latents=functools.partial(view.latents, stream(key, 'z')),
+  )
+
+
+def after(
+  terms: Mapping[str, Term], player, view_of, update, at: At, meet=lambda x: x
+):
+  """The updates that terms in phase 'after' have of their own.
+
+  Each carries the network's and that term's own parameters only. Its gradient
+  is taken inside the branch: outside, the branch would keep what it needs for
+  it in every step.
+
+  Args:
+    terms: of one player, in phase 'after'.
+    player: after the step's last update.
+    view_of: (params, stats) -> View, whose `play` has those.
+    update: (player, gradient, stats, own) -> player; `own` has the name of the
+      term whose parameters move.
+    at: the time of the step.
+    meet: what devices with other samples make together of a tree.
+
+  Returns:
+    The player, and the terms' metrics, of those not due the last ones.
+  """
+  metrics = {}
+  for name, term in terms.items():
+
+    def loss(params, stats, name=name, term=term):
+      own = params.get(TERMS, {}).get(name, {})
+      kept = stats.get(TERMS, {}).get(name, {})
+      seen = _named(view_of(params, stats), name)
+      seen = seen._replace(carried=kept.get('carried', {}))
+      (value, carried), logged = _logged(term, name, own, seen)
+      new = {'carried': carried} if 'carried' in kept else {}
+      if term.every > 1:
+        new['last'] = logged
+      return term.weight * term.every * value, (new, logged)
+
+    def learn(player, loss=loss, name=name):
+      gradient, (new, logged) = meet(
+        jax.grad(loss, has_aux=True)(player.params, player.stats)
+      )
+      stats = player.stats
+      if new:
+        stats = stats | {TERMS: stats.get(TERMS, {}) | {name: new}}
+      return update(player, gradient, stats, name), logged
+
+    if term.every == 1:
+      player, logged = learn(player)
+    else:
+      rest = lambda player, name=name: (
+        player,
+        player.stats[TERMS][name]['last'],
+      )
+      due = at.step % term.every == 0
+      player, logged = jax.lax.cond(due, learn, rest, player)
+    metrics |= logged
+  return player, metrics
+
+
+def network_only(tree):
+  """A dictionary of params or stats without what terms added to it."""
+  return {name: x for name, x in tree.items() if name != TERMS}
+
+
+def keep_idle(new, old, active: frozenset[str]):
+  """Undoes what an update did to own parameters of terms that had no part.
+
+  Without a gradient Adam still moves by its momentum.
+
+  Args:
+    new: a tree with entries TERMS at any depth: parameters, or an optimiser's
+      state for them.
+    old: the same before the update.
+    active: the terms that had a part.
+  """
+
+  def choose(path, new, old):
+    keys = [getattr(k, 'key', getattr(k, 'name', None)) for k in path]
+    if TERMS not in keys:
+      return new
+    return new if keys[keys.index(TERMS) + 1] in active else old
+
+  return jax.tree_util.tree_map_with_path(choose, new, old)

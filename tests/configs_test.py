@@ -1,0 +1,304 @@
+"""The files in configs/: what they say, how they are found, their papers."""
+
+import ast
+import pathlib
+import re
+import sys
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from gan_jax import config as config_lib
+from gan_jax.errors import UserError
+from gan_jax.validate import validate
+
+CONFIGS = pathlib.Path(__file__).parent.parent / 'configs'
+FILES = list(config_lib.files(CONFIGS))
+# OSGAN's Table 1, read off the paper: row -> loss, whether it is symmetric
+# (the scheme's gamma is -1) does not show in a config.
+TABLE_1 = {
+  'dcgan_sym': 'minimax',
+  'cgan': 'minimax',
+  'wgan': 'wasserstein',
+  'dcgan': 'non_saturating',
+  'lsgan': 'least_squares',
+  'geogan': 'hinge',
+  'relgan': 'relativistic_paired',
+  'fishergan': 'fisher',
+  'bgan': 'boundary_seeking',
+  'sngan': 'non_saturating',
+}
+ENTRIES = [
+  (data, row)
+  for data in ('celeba', 'church', 'ffhq', 'cifar')
+  for row in TABLE_1
+  if row != 'cgan' or data in ('celeba', 'cifar')
+] + [('mnist', row) for row in ('dcgan', 'dcgan_sym', 'wgan')]
+
+
+def osgan(data, *options):
+  return config_lib.load(f'{CONFIGS}/osgan_{data}.py:{",".join(options)}')
+
+
+def refusal(spec):
+  with pytest.raises(UserError) as error:
+    config_lib.load(spec)
+  return str(error.value)
+
+
+def test_a_file_is_a_config_or_shared():
+  """The underscore tells people what the program tells by get_config."""
+  shared = {p for p in CONFIGS.glob('*.py') if p.name.startswith('_')}
+  assert set(FILES) | shared == set(CONFIGS.glob('*.py'))
+  assert not set(FILES) & shared
+
+
+@pytest.mark.parametrize('file', FILES, ids=lambda f: f.stem)
+def test_a_docstring_says_what_a_user_needs(file):
+  doc = ast.get_docstring(ast.parse(file.read_text()))
+  assert doc.partition('\n')[0].endswith('.')
+  parts = ['--config=configs/' + file.name, 'Options:', 'Data:', 'Expected nu']
+  places = [doc.index('\n' + p) if ':' in p else doc.index(p) for p in parts]
+  assert places == sorted(places)
+  # Every option the file takes, but test, has a line of its own, and no other.
+  taken = refusal(f'{file}:no_such_option').partition(' but ')[2]
+  taken = set(re.findall(r'\w+', taken.partition(';')[0])) - {'test'}
+  lines = doc[places[1] + 1 : places[2]].splitlines()
+  if taken:
+    said = {line.split()[0] for line in lines[1:] if line[2] != ' '}
+    assert lines[0] == 'Options:' and said == taken
+  else:
+    assert lines == ['Options: none.']
+
+
+@pytest.mark.parametrize('data, row', ENTRIES)
+def test_a_controlled_pair_differs_in_the_scheme_alone(data, row):
+  one = osgan(data, f'loss={row}')
+  two = osgan(data, f'loss={row}', 'scheme=two_stage')
+  for config in (one, two):
+    validate(config)
+  assert config_lib.differences(one, two) == [
+    'scheme.name: one_stage -> two_stage'
+  ]
+  assert one.loss.name == TABLE_1[row]
+  assert one.train.batch == 128
+  # Section 4.1.2: no batch norm in D.
+  assert one.discriminator.norm in ('group', 'none')
+
+
+def test_rows_have_what_their_names_say():
+  chosen = {row: osgan('cifar', f'loss={row}') for row in TABLE_1}
+  assert [r for r, c in chosen.items() if c.data.conditional] == ['cgan']
+  assert [r for r, c in chosen.items() if c.discriminator.spectral] == ['sngan']
+  assert [r for r, c in chosen.items() if c.penalties.clip.limit] == ['wgan']
+  assert chosen['wgan'].penalties.clip.limit == 0.01
+  assert osgan('cifar') == chosen['dcgan']
+
+
+@pytest.mark.parametrize('data', ['church', 'ffhq', 'mnist'])
+def test_a_row_that_a_data_set_lacks_is_refused_with_those_it_has(data):
+  text = refusal(f'{CONFIGS}/osgan_{data}.py:loss=cgan')
+  there = [row for d, row in ENTRIES if d == data]
+  listed = text.partition('one of ')[2].partition(';')[0].split(', ')
+  assert sorted(listed) == sorted(there) and '\n' not in text
+
+
+def test_options():
+  gp = osgan('cifar', 'loss=wgan', 'gp')
+  assert gp.penalties.wgan_gp.weight and not gp.penalties.clip.limit
+  average = osgan('ffhq', 'loss=relgan', 'average')
+  assert average.loss.name == 'relativistic_average'
+  for config in (gp, average):
+    validate(config)
+
+
+# spec/osgan.md section 3.4: D's norm, latent size, rates, decay of D's rate.
+@pytest.mark.parametrize(
+  'row, scheme, norm, latent, lr_g, lr_d, decay_at',
+  [
+    ('dcgan_sym', 'one_stage', 'batch', 100, 2e-4, 4e-5, (10, 15)),
+    ('dcgan_sym', 'two_stage', 'batch', 100, 2e-4, 2e-5, ()),
+    ('dcgan', 'one_stage', 'group', 128, 2e-4, 1e-4, ()),
+    ('dcgan', 'two_stage', 'group', 100, 2e-4, 4e-5, (10, 15)),
+    ('wgan', 'one_stage', 'batch', 100, 1e-4, 1.35e-5, (10, 15)),
+    ('wgan', 'two_stage', 'batch', 100, 2e-4, 2e-4, (10, 15)),
+  ],
+)
+def test_released_settings(row, scheme, norm, latent, lr_g, lr_d, decay_at):
+  c = osgan('celeba', f'loss={row}', 'released', f'scheme={scheme}')
+  validate(c)
+  rates = c.optimizer.generator, c.optimizer.discriminator
+  assert (c.discriminator.norm, c.latent.size) == (norm, latent)
+  assert [r.lr for r in rates] == [lr_g, lr_d]
+  for r in rates:
+    epochs = [at / 202_599 for at in r.decay_at]
+    assert epochs == pytest.approx(decay_at, rel=1e-3)
+
+
+@pytest.mark.parametrize(
+  'data, arg, words',
+  [
+    ('mnist', 'loss=wgan,released,scheme=two_stage', 'released is for what'),
+    ('celeba', 'loss=wgan,released,gp', 'released is for what'),
+    ('celeba', 'loss=lsgan,released', 'released is for what'),
+    ('cifar', 'released', "takes no option 'released'"),
+    ('cifar', 'loss=lsgan,gp', 'for loss=wgan, not loss=lsgan'),
+    ('cifar', 'average', 'for loss=relgan, not loss=dcgan'),
+  ],
+)
+def test_options_that_an_entry_lacks_are_refused(data, arg, words):
+  text = refusal(f'{CONFIGS}/osgan_{data}.py:{arg}')
+  assert words in text and '\n' not in text
+
+
+@pytest.mark.parametrize('classes', [10, 100])
+def test_the_student_looks_where_its_teacher_is(classes):
+  """The two default folders of the docstring's two commands."""
+  option = '' if classes == 10 else f':classes={classes}'
+  teacher = config_lib.load(f'{CONFIGS}/classifier_cifar.py{option}')
+  student = config_lib.load(f'{CONFIGS}/distill_cifar.py{option}')
+  name = config_lib.name_of(f'configs/classifier_cifar.py{option}')
+  assert student.teacher.workdir == f'runs/{name}'
+  assert student.data.source == teacher.data.source == f'tfds:cifar{classes}'
+  assert student.teacher.depth == teacher.discriminator.depth
+
+
+def test_sgans_text_experiment():
+  """Appendix B.1; RMSProp's decay is that of the lecture cited there."""
+  c = config_lib.load(str(CONFIGS / 'sgan_text.py'))
+  validate(c)
+  assert (c.ensemble.pairs, c.loss.name) == (5, 'wasserstein')
+  assert (c.penalties.wgan_gp.weight, c.scheme.d_steps) == (10.0, 5)
+  assert (c.data.resolution, c.train.batch) == (32, 64)
+  for network in (c.generator, c.discriminator):
+    assert (network.name, network.depth) == ('charcnn', 4)
+  for rule in (c.optimizer.generator, c.optimizer.discriminator):
+    assert (rule.name, rule.lr, rule.b2) == ('rmsprop', 1e-5, 0.9)
+
+
+# Finding and loading.
+
+
+@pytest.mark.parametrize('spec', ['configs', 'configs/', 'configs/:test'])
+def test_a_folder_lists_its_configs_with_a_line_each(spec, monkeypatch):
+  monkeypatch.chdir(CONFIGS.parent)
+  sentence, *lines = refusal(spec).splitlines()
+  assert sentence.endswith('configs has:')
+  assert [line.split()[0] for line in lines] == [f.name for f in FILES]
+  line = next(x for x in lines if x.startswith('  dcgan_mnist.py'))
+  assert line.endswith('  DCGAN on MNIST, 28 x 28')
+
+
+@pytest.mark.parametrize(
+  'spec, right',
+  [
+    ('configs/quikstart.py', 'quickstart'),
+    ('configs/quickstart', 'quickstart'),
+    ('quickstart:test', 'quickstart'),
+    ('sgan_cifar10.py', 'sgan_cifar'),
+    # As they were called until losses and classes became options.
+    ('configs/classifier_cifar100.py', 'classifier_cifar'),
+    ('configs/distill_cifar10.py', 'distill_cifar'),
+    *((f'configs/osgan_{r}_{d}.py', f'osgan_{d}') for d, r in ENTRIES),
+  ],
+)
+def test_a_near_name_is_suggested_with_its_line(spec, right, monkeypatch):
+  monkeypatch.chdir(CONFIGS.parent)
+  text = refusal(spec)
+  assert f'did you mean configs/{right}.py (' in text
+  assert text.endswith(')?') and '\n' not in text
+
+
+def test_a_name_that_is_near_to_nothing_lists_what_there_is(tmp_path):
+  (tmp_path / 'one.py').write_text('"""The first."""\ndef get_config(_): 0\n')
+  (tmp_path / 'helper.py').write_text('"""None."""\n')
+  (tmp_path / 'broken.py').write_text('def get_config(:\n')
+  text = refusal(f'{tmp_path}/zzzzzz.py')
+  assert text.endswith(f'{tmp_path} has:\n  one.py  The first')
+  text = refusal(f'{tmp_path}/helper.py')
+  assert 'no function get_config' in text and f'--config={tmp_path} li' in text
+
+
+SHARED = """
+import _shared
+def get_config(arg):
+  import lazily
+  from gan_jax import config
+  c = config.defaults()
+  c.train.seed = _shared.SEED + lazily.SEED
+  return config.finish(c)
+"""
+
+
+def write(folder, seed, extra=''):
+  folder.mkdir()
+  (folder / 'a.py').write_text(SHARED + extra)
+  (folder / '_shared.py').write_text(f'SEED = {seed}\n')
+  (folder / 'lazily').mkdir()
+  (folder / 'lazily' / '__init__.py').write_text('from lazily.deep import *\n')
+  (folder / 'lazily' / 'deep.py').write_text('SEED = 1\n')
+  return folder / 'a.py'
+
+
+def test_modules_of_a_configs_folder_are_its_own(tmp_path, monkeypatch):
+  """The same names in two folders, from wherever, and nothing stays."""
+  files = [write(tmp_path / str(seed), seed) for seed in (10, 20)]
+  monkeypatch.chdir(tmp_path / '20')
+  path, modules = list(sys.path), set(sys.modules)
+  for spec, seed in ((files[0], 11), ('a.py', 21), (files[0], 11)):
+    assert config_lib.load(str(spec)).train.seed == seed
+  assert sys.path == path
+  assert not {m for m in set(sys.modules) - modules if '_shared' in m}
+  assert not {m for m in set(sys.modules) - modules if 'lazily' in m}
+
+
+def test_a_config_may_load_one_of_another_folder(tmp_path):
+  inner = write(tmp_path / 'inner', 10)
+  outer = write(tmp_path / 'outer', 20)
+  outer.write_text(
+    SHARED.replace('  return', f'  config.load({str(inner)!r})\n  return')
+    + 'import _shared as again\nassert again.SEED == 20\n'
+  )
+  assert config_lib.load(str(outer)).train.seed == 21
+
+
+def test_a_module_of_a_configs_name_stays_as_it_was(tmp_path, monkeypatch):
+  """Also when the config fails."""
+  loaded = object()
+  monkeypatch.setitem(sys.modules, '_shared', loaded)
+  path = list(sys.path)
+  assert config_lib.load(str(write(tmp_path / 'x', 10))).train.seed == 11
+  assert sys.modules['_shared'] is loaded
+  text = refusal(str(write(tmp_path / 'y', 10, extra='1 / 0\n')))
+  assert 'ZeroDivisionError' in text
+  assert sys.modules['_shared'] is loaded and sys.path == path
+
+
+def test_names_of_runs():
+  name = config_lib.name_of
+  assert name('configs/osgan_cifar.py:loss=lsgan,scheme=two_stage') == (
+    'osgan_cifar_loss=lsgan_scheme=two_stage'
+  )
+  assert name('configs/quickstart.py:test') == 'quickstart_test'
+  assert name('/a/b/quickstart.py') == name('quickstart.py:') == 'quickstart'
+  assert name('x.py:b=2,a') == name('x.py:a,b=2') == 'x_a_b=2'
+  assert name('my own.py:lr=1e-4,data=a/../b') == 'my-own_data=a-..-b_lr=1e-4'
+
+
+@given(st.text(), st.lists(st.text(), max_size=5), st.randoms())
+def test_a_runs_name_is_one_folder_anywhere(file, options, shuffle):
+  name = config_lib.name_of(f'{file}.py:{",".join(options)}')
+  assert re.fullmatch(r'[A-Za-z0-9_=+-][A-Za-z0-9._=+-]*', name)
+  assert len(name) <= 200
+  words = [w for option in options for w in option.split(',')]
+  shuffle.shuffle(words)
+  if ':' not in file:
+    assert name == config_lib.name_of(f'{file}.py:{",".join(words)}')
+
+
+@given(st.lists(st.sampled_from('abcdefgh'), unique=True, min_size=1))
+def test_other_options_are_another_folder(names):
+  full = ','.join(f'{name}=1' for name in names)
+  fewer = ','.join(f'{name}=1' for name in names[1:])
+  assert config_lib.name_of(f'x:{full}') != config_lib.name_of(f'x:{fewer}')

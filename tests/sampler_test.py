@@ -1,0 +1,100 @@
+"""Seeds to samples: the same numbers as the generator's own pass."""
+
+import types
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from gan_jax.config import defaults
+from gan_jax.mesh import one_device, replicated
+from gan_jax.nn import latent
+from gan_jax.sampler import Chunks, Sampler
+
+SEEDS = [5, 0, 13]
+
+
+class Noisy(nn.Module):
+  """A layer of the latent vector, plus the label, plus noise of its own."""
+
+  classes: int = 4
+
+  @nn.compact
+  def __call__(self, z, labels, *, train):
+    noise = jax.random.normal(self.make_rng('noise'), (2,))
+    return nn.Dense(2)(z) + labels[:, None] + noise + 100 * train
+
+
+@pytest.fixture(name='noisy', scope='module')
+def _noisy():
+  """A sampler of that network, and the network's variables."""
+  game = types.SimpleNamespace(generator=Noisy())
+  config = defaults()
+  config.latent.update(size=3, distribution='uniform')
+  sampler = Sampler(config, types.SimpleNamespace(objective=game, growth=None))
+  rngs = {'params': jax.random.key(1), 'noise': jax.random.key(2)}
+  z = jnp.zeros((1, 3))
+  return sampler, Noisy().init(rngs, z, jnp.zeros(1), train=False)
+
+
+@pytest.mark.parametrize('label', [None, 2])
+def test_samples_are_the_generators_own(noisy, label):
+  sampler, variables = noisy
+  samples = sampler(variables, SEEDS, label)
+  z = latent.by_seed(SEEDS, 3, 'uniform')
+  labels = [1, 0, 1] if label is None else [label] * 3  # 4 classes in turn
+  kernel, bias = (variables['params']['Dense_0'][k] for k in ('kernel', 'bias'))
+  noise = sampler(variables, [0]) - (z[1] @ kernel + bias)
+  expected = z @ kernel + bias + np.array(labels)[:, None] + noise
+  np.testing.assert_allclose(samples, expected, rtol=1e-6, atol=1e-6)
+  assert np.abs(noise).max() > 0.01
+  # The noise is the same again: a seed is one sample.
+  assert (sampler(variables, SEEDS, label) == samples).all()
+
+
+def test_the_average_is_asked_where_there_is_one():
+  player = types.SimpleNamespace(variables='live')
+  state = lambda ema: types.SimpleNamespace(
+    ema=ema, pair=types.SimpleNamespace(g=player)
+  )
+  assert Sampler.variables(state(None)) == 'live'
+  average = types.SimpleNamespace(variables='average')
+  assert Sampler.variables(state(average)) == 'average'
+
+
+def test_local_generators_are_asked_one_by_one(noisy):
+  sampler, variables = noisy
+  pairs = [variables, jax.tree.map(lambda x: -2 * x, variables)]
+  stacked = jax.device_put(
+    jax.tree.map(lambda *x: jnp.stack(x), *pairs), replicated(one_device())
+  )
+  g = types.SimpleNamespace(variables=stacked)
+  state = types.SimpleNamespace(local_pairs=types.SimpleNamespace(g=g))
+  rows = sampler.local(state, SEEDS)
+  assert rows.shape == (2, 3, 2)
+  for own, row in zip(pairs, rows, strict=True):
+    np.testing.assert_allclose(row, sampler(own, SEEDS), rtol=1e-5, atol=1e-6)
+  assert np.abs(rows[0] - rows[1]).max() > 0.01
+
+
+@pytest.mark.parametrize('devices', [1, 8])
+def test_chunks_have_one_shape_and_lose_no_row(devices):
+  chunks = Chunks(9, jax.local_devices()[:devices])
+  assert chunks.size == {1: 10, 8: 16}[devices]
+  shapes = []
+
+  @jax.jit
+  def scale(variables, rows, labels):
+    shapes.append(rows.shape)
+    return variables * rows + labels[:, None]
+
+  rows = np.arange(70, dtype=np.float32).reshape(35, 2)
+  factor = chunks.place(jnp.float32(3))
+  found = [
+    chunks(scale, factor, rows[part], part) for part in chunks.of(np.arange(35))
+  ]
+  expected = 3 * rows + np.arange(35)[:, None]
+  np.testing.assert_array_equal(np.concatenate(found), expected)
+  assert shapes == [(chunks.size, 2)]  # traced, so compiled, once
