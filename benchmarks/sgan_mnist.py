@@ -127,9 +127,9 @@ def measure_real(folder, count):
   """The figures of the data's first pictures, in random order."""
   from gan_jax.data import open_source
   from gan_jax.data.pipeline import samples_at
-  from gan_jax.run.folder import RunDir
+  from gan_jax.restore import open_run
 
-  config = RunDir(folder).load_config()
+  config = open_run(folder).config
   images, _ = samples_at(open_source(config.data), 0, count)
   return measure(load_judge(folder), images)
 

@@ -37,6 +37,7 @@ from gan_jax.data import augment
 from gan_jax.errors import UserError, did_you_mean, nearest
 from gan_jax.metrics import registry as metrics
 from gan_jax.nn import latent
+from gan_jax.run import identity
 from gan_jax.schemes import ensemble_checks
 from gan_jax.settings import INT32, Setting
 
@@ -64,6 +65,11 @@ TRAIN = {
   ),
   'tensorboard': Setting(
     True, 'write files for TensorBoard, if the tf extra is installed'
+  ),
+  'change': Setting(
+    (),
+    'settings or sections that a run may change when it goes on, beside those'
+    ' that only say how long, how often and where',
   ),
 }
 
@@ -380,20 +386,8 @@ def from_json(text: str) -> ml_collections.ConfigDict:
 
 def differences(old, new) -> list[str]:
   """What changed between two configs: 'train.batch: 64 -> 32', ..."""
-
-  def flat(tree, prefix=''):
-    if not isinstance(tree, dict):
-      return {prefix[:-1]: tree}
-    items = [flat(v, f'{prefix}{k}.') for k, v in tree.items()]
-    return {k: v for item in items for k, v in item.items()}
-
-  a, b = (flat(json.loads(to_json(c))) for c in (old, new))
-  missing = '(none)'
-  return [
-    f'{key}: {a.get(key, missing)} -> {b.get(key, missing)}'
-    for key in sorted(a | b)
-    if a.get(key, missing) != b.get(key, missing)
-  ]
+  a, b = (json.loads(to_json(config)) for config in (old, new))
+  return list(identity.changes(a, b).values())
 
 
 def filled(config) -> ml_collections.ConfigDict:
@@ -403,10 +397,13 @@ def filled(config) -> ml_collections.ConfigDict:
   out, and the log says so.
 
   Args:
-    config: as `from_json` gives it; it stays as it is.
+    config: as `from_json` gives it, or as JSON has it; it stays as it is.
 
   Returns:
     A locked config.
+
+  Raises:
+    TypeError: if a section is none.
   """
   made, unknown = settings_lib.fill(table(config), config)
   if unknown:

@@ -11,7 +11,7 @@ from gan_jax.data.augment import random_crop
 from gan_jax.data.pipeline import Feed
 from gan_jax.distill import game as distill_game
 from gan_jax.nn.levels import faded, reduce_to
-from gan_jax.schemes import SCHEMES, ensemble, growth
+from gan_jax.schemes import SCHEMES, dealing, ensemble, growth
 from gan_jax.schemes.growth import Growth
 from gan_jax.state import Stage
 from gan_jax.validate import validate_shape
@@ -67,7 +67,7 @@ def build(config, shape, classes: int) -> Experiment:
   draws = SCHEMES[config.scheme.name].draws(config.scheme)
   images = draws * config.train.batch
   if config.ensemble.pairs:
-    draws = ensemble.draws(config.ensemble, draws)
+    draws = dealing.draws(config.ensemble, draws)
   stage = Stage(0, config.train.batch, draws, images)
   return assemble(config, game, shape, growth.none(stage))
 

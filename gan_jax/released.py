@@ -90,6 +90,7 @@ def run(
   state = experiment_lib.initial_state(experiment, config.train.seed, mesh)
   state = take_over(state, networks, replicated(mesh))
   with RunDir(path) as folder:
+    folder.begin()
     for role in REGISTRIES:
       log.info('%s: %s', role, _described(networks.get(role)))
     for note in notes:
@@ -98,7 +99,8 @@ def run(
     saved = Checkpoints(folder.checkpoints, config.train.keep)
     saved.save(0, state)
     saved.close()
-    folder.save_config(config)  # last: with it the folder holds a run
+    # Last: with it the folder holds a run.
+    folder.save_config(config_lib.to_json(config))
     log.info('%s is a run now: --mode=sample --workdir=%s', out, out)
 
 

@@ -1,5 +1,6 @@
 """Opens a run that exists, for the modes that use one."""
 
+import json
 import pathlib
 from typing import Any, NamedTuple
 
@@ -7,10 +8,12 @@ import jax
 
 from gan_jax import config as config_lib
 from gan_jax import experiment as experiment_lib
+from gan_jax.distill import teacher
 from gan_jax.errors import UserError
 from gan_jax.mesh import of_state
+from gan_jax.run import constants, identity
 from gan_jax.run.checkpoints import Checkpoints
-from gan_jax.run.folder import RunDir
+from gan_jax.run.folder import RunDir, facts_of
 from gan_jax.state import TrainState
 from gan_jax.validate import validate
 
@@ -54,15 +57,13 @@ def open_run(workdir, overrides=()) -> Opened:
   Raises:
     UserError: if there is no run, or for another setting.
   """
-  path = pathlib.Path(workdir)
-  run = RunDir(path) if (path / 'config.json').exists() else None
-  facts = run and run.load_data()
-  if not facts:
+  run = RunDir(pathlib.Path(workdir))
+  config, facts = stored_config(run), run.load_data()
+  if not (config and facts):
     raise UserError(
       f'--workdir={workdir} holds no run: train one there first, or name'
       ' the folder of one that exists.'
     )
-  config = config_lib.filled(run.load_config())
   with config.unlocked():
     # What is measured while training is not asked for here.
     config.metrics.update(every=0, best='')
@@ -80,6 +81,54 @@ def open_run(workdir, overrides=()) -> Opened:
   return Opened(run, config, experiment)
 
 
+def stored_config(run: RunDir):
+  """The config that a folder's run was last started with, or None.
+
+  It is as this version of the program has it: see `config.filled`.
+
+  Raises:
+    UserError: if config.json is damaged.
+  """
+  stored = run.load_config()
+  try:
+    return stored if stored is None else config_lib.filled(stored)
+  except TypeError as error:
+    raise UserError(
+      f'{run.path / "config.json"} is no config ({error}): restore it from a'
+      ' copy, or delete it and go on with the config that --config names.'
+    ) from None
+
+
+def check_identity(run: RunDir, config) -> list[str]:
+  """Refuses to go on with another experiment than a folder holds.
+
+  Writes nothing. A run that was converted and has not been trained has
+  networks, and no other identity yet.
+
+  Args:
+    run: the folder; one without a run takes any.
+    config: what the run would go on with.
+
+  Returns:
+    What has changed and may, in words.
+
+  Raises:
+    UserError: if a setting has changed that `config.train.change` does not
+      name; the sentence shows the difference.
+  """
+  before = stored_config(run)
+  if before is None:
+    return []
+  now = config_lib.filled(config)  # what it leaves to defaults, too
+  a, b = (json.loads(config_lib.to_json(c)) for c in (before, now))
+  saved = Checkpoints(run.checkpoints)
+  converted = saved.steps() == [0]
+  saved.close()
+  networks = ('generator', 'discriminator')
+  free = [f'{name}.*' for name in b if converted and name not in networks]
+  return identity.check(run.path, a, b, config.train.change, free)
+
+
 def checkpoints(run: RunDir, kept: str = '') -> Checkpoints:
   """The checkpoints of a run that another process may be writing to.
 
@@ -93,7 +142,7 @@ def checkpoints(run: RunDir, kept: str = '') -> Checkpoints:
   folder = run.path / BEST if kept == BEST else run.checkpoints
   if not folder.exists():
     raise UserError(_NONE_BEST if kept == BEST else _NONE.format(folder))
-  return Checkpoints(folder, read_only=True)
+  return Checkpoints(folder)
 
 
 _NONE = (
@@ -129,3 +178,76 @@ def restore(
   if found is None:
     raise UserError(_NONE.format(opened.run.checkpoints))
   return Restored(*opened, *found)
+
+
+class Frozen(NamedTuple):
+  """A network that a run uses and does not train.
+
+  Attributes:
+    variables: what its `apply` takes.
+    origin: where they came from, for people; '' if the folder keeps them
+      already.
+  """
+
+  variables: Any
+  origin: str
+
+
+def frozen(
+  run: RunDir, config, experiment, source, checkpoints: Checkpoints
+) -> dict[str, Frozen]:
+  """The frozen networks of a run, by name. Writes nothing.
+
+  Of a run that has begun they are those that its folder keeps, of a run of an
+  older version those that lay in its state, of a new one those that the config
+  names.
+
+  Args:
+    run: the folder.
+    config: of the run.
+    experiment: what it means.
+    source: its data.
+    checkpoints: of the run, its state restored if there is one.
+
+  Raises:
+    UserError: if one of them is missing or damaged, or is another network.
+  """
+  found = {}
+  for name, shapes in experiment_lib.constants_like(experiment).items():
+    kept, origin = constants.load(run.path, name, shapes), ''
+    older = _nested(checkpoints.dropped, f'pair.d.stats.{name}.')
+    if kept is None and older:
+      kept, origin = older, 'the state of an older version of the program'
+    if kept is None and checkpoints.steps():
+      raise UserError(
+        f"{run.path / 'constants'} has lost the run's {name}: restore it and"
+        f' {constants.TABLE} from a copy, or choose another --workdir.'
+      )
+    if kept is None:
+      facts = facts_of(source)
+      kept, origin = teacher.find(config.teacher, facts, shapes, restore) or (
+        jax.jit(experiment.constants[name])(jax.random.key(config.train.seed)),
+        'random weights',
+      )
+    found[name] = Frozen(kept, origin)
+  return found
+
+
+def keep(run: RunDir, networks: dict[str, Frozen]) -> None:
+  """Writes frozen networks to a run's folder, if it has them not yet."""
+  for name, network in networks.items():
+    if network.origin and jax.process_index() == 0:
+      constants.save(run.path, name, network.variables, network.origin)
+
+
+def _nested(arrays: dict, prefix: str) -> dict:
+  """Arrays by dotted name as nested dictionaries: those below a prefix."""
+  tree = {}
+  for name, array in arrays.items():
+    if name.startswith(prefix):
+      *parents, leaf = name.removeprefix(prefix).split('.')
+      section = tree
+      for key in parents:
+        section = section.setdefault(key, {})
+      section[leaf] = jax.device_get(array)
+  return tree

@@ -376,7 +376,12 @@ def fill(table: Table, section, path: str = '') -> tuple[dict, list[str]]:
   Returns:
     The values, defaults where the section has none; the paths of the keys that
     the table lacks, which are left out.
+
+  Raises:
+    TypeError: if a section is none.
   """
+  if not hasattr(section, 'keys'):
+    raise TypeError(f'{path} is no section')
   made, unknown = {}, [join(path, key) for key in section if key not in table]
   for key, entry in table.items():
     if isinstance(entry, Setting):

@@ -2,6 +2,7 @@
 
 import logging
 import math
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -11,10 +12,11 @@ from jax.experimental import multihost_utils
 from gan_jax import config as config_lib
 from gan_jax import experiment as experiment_lib
 from gan_jax import observe
-from gan_jax.data import open_source
+from gan_jax.data import Source, open_source
 from gan_jax.engine import Engine
 from gan_jax.errors import UserError
 from gan_jax.mesh import check_batch, make_mesh
+from gan_jax.restore import check_identity, frozen, keep
 from gan_jax.run.checkpoints import Checkpoints
 from gan_jax.run.folder import RunDir
 from gan_jax.run.memory import give_back_freed_memory
@@ -24,6 +26,15 @@ from gan_jax.state import TrainState
 from gan_jax.validate import validate
 
 log = logging.getLogger('gan_jax')
+
+
+class Job(NamedTuple):
+  """What a run is made of, apart from its state; see `prepare`."""
+
+  source: Source
+  experiment: experiment_lib.Experiment
+  engine: Engine
+  observers: list[observe.Observer]
 
 
 def train(config, workdir) -> None:
@@ -40,11 +51,12 @@ def train(config, workdir) -> None:
   with RunDir(workdir) as run, StopSignals() as signals:
     for sentence in config_lib.unused(config):
       log.warning(sentence)
-    engine, observers = prepare(config, run)
+    job = prepare(config, run)
+    engine, observers = job.engine, job.observers
     checkpoints = Checkpoints(
       run.checkpoints, config.train.keep, config.train.milestone_every
     )
-    state = start(config, run, engine, observers, checkpoints)
+    state = start(config, run, job, checkpoints)
     first, total = int(state.step), config.train.steps
     clock = Clock(total, engine.images)
     look(run, clock, overdue(observers, first), first, engine, state)
@@ -74,55 +86,54 @@ def train(config, workdir) -> None:
       observer.close()
 
 
-def prepare(config, run: RunDir) -> tuple[Engine, list[observe.Observer]]:
+def prepare(config, run: RunDir) -> Job:
   """From a config to what the loop works with, in the order of the data's way.
+
+  Writes nothing.
 
   Raises:
     UserError: for whatever the user can put right.
   """
+  for change in check_identity(run, config):
+    log.info('Changed since the last start: %s', change)
   mesh = make_mesh(config.mesh, ensemble.parts(config.ensemble))
   check_batch(mesh, config.train.batch)  # before a long scan
   source = open_source(config.data)
   log.info(source.report)
-  run.save_data(source)
+  run.check_data(source, config.train.change)
   experiment = experiment_lib.build(config, source.shape, len(source.classes))
   observers = observe.build(config, run, experiment, source, mesh)
-  return Engine(config, experiment, source, mesh), observers
+  engine = Engine(config, experiment, source, mesh)
+  return Job(source, experiment, engine, observers)
 
 
-def start(config, run, engine, observers, checkpoints) -> TrainState:
+def start(config, run, job: Job, checkpoints) -> TrainState:
   """The state to go on from, in a folder that is as it was at that step.
 
   Raises:
-    UserError: if the folder's checkpoints are of other networks; the message
-      has the settings that changed.
+    UserError: if the folder's checkpoints are of other networks, or the run
+      needs a trained network that is not there.
   """
-  before = run.load_config()
-  changed = config_lib.differences(before, config) if before else []
+  source, experiment, engine, observers = job
   newest, total = max(checkpoints.steps(), default=0), config.train.steps
   if newest < total:
     engine.enter(newest)  # first of all: see there
-  try:
-    state = engine.restore(checkpoints)
-  except UserError as error:
-    if not changed:
-      raise
-    raise UserError(
-      f'{error} Changed since that run: {"; ".join(changed)}. Take the old'
-      ' settings back or choose another --workdir.'
-    ) from None
+  state = engine.restore(checkpoints)
   if state is None:
-    state, step = engine.first(run.load_data()), 0
+    state, step = engine.first(), 0
   else:
-    for change in changed:
-      log.info('Changed since the last start: %s', change)
     step = int(state.step)
-    checkpoints.drop_after(step)
     log.info('Going on from step %d.', step)
   if step >= total:
     log.info('Nothing to do: step %d of %d.', step, total)
-  run.save_config(config)
+  networks = frozen(run, config, experiment, source, checkpoints)
+  engine.use({name: kept.variables for name, kept in networks.items()})
+  run.begin()  # all has been checked: from here on the folder is written to
+  keep(run, networks)
+  run.save_data(source)
+  run.save_config(config_lib.to_json(config))
   run.rewind(step)
+  checkpoints.drop_after(step)
   for observer in observers:
     observer.rewind(step)
   if config.train.tensorboard:
@@ -206,6 +217,7 @@ def stop_if_diverged(run: RunDir, step: int, state, metrics) -> None:
     f'Training has diverged: {", ".join(bad) or "a weight"} is not finite at'
     f' step {step}. That state is saved in {run.path / "diverged"}; the'
     f' checkpoints in {run.checkpoints} are from before. Lower the learning'
-    ' rates (--config.optimizer.discriminator.lr=...) and run the command'
-    ' again to go on from the newest.'
+    ' rates (--config.optimizer.discriminator.lr=...'
+    ' --config.train.change=optimizer) and run the command again to go on from'
+    ' the newest.'
   )

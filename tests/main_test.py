@@ -115,6 +115,20 @@ def left(folder):
   }
 
 
+def test_a_second_process_is_refused_and_the_first_unharmed(
+  undisturbed, tmp_path
+):
+  first = start(*LONG, f'--workdir={tmp_path}')
+  wait_for_step(first, tmp_path, 10)
+  status, output = run(*LONG, f'--workdir={tmp_path}')
+  assert status == 1 and 'Traceback' not in output, output
+  assert f'in use by process {first.pid} on ' in output
+  output, _ = first.communicate(timeout=300)
+  assert first.returncode == 0, output
+  assert small.identical(final(tmp_path).state, final(undisturbed).state)
+  assert not (tmp_path / '.lock').exists()
+
+
 @pytest.mark.parametrize('name', ['SIGTERM', 'SIGINT'])
 def test_a_signal_saves_and_exits_0(undisturbed, tmp_path, name):
   process = start(*LONG, f'--workdir={tmp_path}')

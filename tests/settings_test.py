@@ -17,7 +17,6 @@ from gan_jax import config as config_lib
 from gan_jax import help as help_lib
 from gan_jax import losses, main, networks, restore, settings
 from gan_jax.errors import UserError
-from gan_jax.run.folder import RunDir
 from gan_jax.settings import Setting
 from gan_jax.train import train
 from gan_jax.validate import validate
@@ -318,7 +317,7 @@ def test_training_says_what_has_no_effect(tmp_path, caplog):
   with pytest.raises(UserError, match='ring8'):  # it ends there, in no time
     train(config, tmp_path)
   assert "config.scheme.fakes = 'shared' has no effect" in caplog.text
-  assert 'scheme.fakes' in (tmp_path / 'log.txt').read_text()
+  assert not list(tmp_path.iterdir())  # a start that is refused writes nothing
 
 
 @pytest.mark.parametrize('file', CONFIGS, ids=lambda f: f.stem)
@@ -328,7 +327,7 @@ def test_our_own_configs_set_nothing_without_effect(file):
 
 
 def test_a_classifier_has_no_use_for_a_generators_settings():
-  file = ROOT / 'configs' / 'classifier_cifar10.py'
+  file = ROOT / 'configs' / 'classifier_cifar.py'
   config = config_lib.load(str(file), [('ema.name', 'none')])
   (found,) = config_lib.unused(config)
   assert 'config.ema.name has no effect' in found
@@ -413,7 +412,6 @@ def test_an_older_run_opens(tmp_path):
   tree = stored(small.config())
   del tree['ema']['ramp_up'], tree['penalties']['dragan'], tree['mesh']
   tree['augment']['gone'] = 1
-  RunDir(tmp_path)
   (tmp_path / 'config.json').write_text(json.dumps(tree))
   (tmp_path / 'data.json').write_text('{"shape": [2], "classes": []}')
   opened = restore.open_run(tmp_path)

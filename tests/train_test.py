@@ -138,13 +138,16 @@ def test_another_network_in_the_same_folder_is_refused(trained):
   text = str(error.value)
   assert 'generator.width: 8 -> 4' in text and '--workdir' in text
   # The folder still belongs to the old run.
-  assert RunDir(trained).load_config().generator.width == 8
+  assert RunDir(trained).load_config()['generator']['width'] == 8
 
 
-def test_a_change_that_fits_is_told(trained, tmp_path, caplog):
+def test_a_change_that_is_permitted_is_told(trained, tmp_path, caplog):
   folder = tmp_path / 'copy'
   shutil.copytree(trained, folder)
-  config = digits(('train.steps', '6'), ('optimizer.generator.lr', '1e-5'))
+  changed = (('train.steps', '6'), ('optimizer.generator.lr', '1e-5'))
+  with pytest.raises(UserError, match='--config.train.change=optimizer.gene'):
+    train(digits(*changed), folder)
+  config = digits(*changed, ('train.change', 'optimizer.generator.lr'))
   with caplog.at_level(logging.INFO):
     train(config, folder)
   assert 'optimizer.generator.lr: 0.0005 -> 1e-05' in caplog.text
@@ -154,7 +157,11 @@ def test_a_change_that_fits_is_told(trained, tmp_path, caplog):
 def test_divergence_ends_in_one_sentence_and_keeps_what_was_good(tmp_path):
   train(digits(('train.steps', '2')), tmp_path)
   good = final(tmp_path)
-  broken = digits(('optimizer.generator.lr', '1e38'), ('train.log_every', '1'))
+  broken = digits(
+    ('optimizer.generator.lr', '1e38'),
+    ('train.log_every', '1'),
+    ('train.change', 'optimizer'),
+  )
   with pytest.raises(UserError, match='diverged: .* is not finite at step'):
     train(broken, tmp_path)
   assert Checkpoints(tmp_path / 'diverged').steps()

@@ -22,7 +22,9 @@ import sys
 import jax
 
 from gan_jax.errors import UserError
+from gan_jax.mesh import one_device
 from gan_jax.metrics.standalone import compare
+from gan_jax.restore import restore
 from gan_jax.run.memory import restart_with_huge_pages
 
 
@@ -49,6 +51,8 @@ def main(argv=None) -> None:
     cache = pathlib.Path.home() / '.cache' / 'gan_jax' / 'xla'
     jax.config.update('jax_compilation_cache_dir', str(cache))
   try:
+    if flags['classifier']:
+      flags['classifier'] = restore(flags['classifier'], one_device())
     found = compare(flags.pop('real'), flags.pop('fake'), **flags)
   except UserError as error:
     sys.exit(f'gan_jax: {error}')

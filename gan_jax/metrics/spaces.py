@@ -29,6 +29,7 @@ from gan_jax import mesh as mesh_lib
 from gan_jax.convert import weights
 from gan_jax.errors import UserError
 from gan_jax.metrics import resize
+from gan_jax.networks import CLASSIFIERS
 from gan_jax.nn.conv import conv
 
 CHUNK = 32  # pictures at a time, all devices together
@@ -220,25 +221,19 @@ def _random(settings, devices) -> Space:
 
 def _classifier(settings, devices) -> Space:
   """The last features before the logits of a classifier's newest checkpoint."""
-  # Imported here: a run's parts import the metrics.
-  from gan_jax.networks import CLASSIFIERS
-  from gan_jax.restore import restore
-
-  where = settings.classifier
-  if not where:
+  if not settings.classifier:
     raise UserError(
       'A metric in the space of a classifier needs one: train it'
       ' (configs/classifier_cifar.py, with --config.data.source of your'
       ' data) and name its folder by --config.metrics.classifier=DIR'
       ' (--classifier=DIR).'
     )
-  on = mesh_lib.one_device()
-  _, config, experiment, step, state = restore(where, on)
+  run, config, experiment, step, state = settings.classifier
   network = experiment.objective.discriminator
   if not isinstance(network, tuple(CLASSIFIERS.values())):
     raise UserError(
-      f'config.metrics.classifier = {where!r} is the run of a GAN: name the'
-      ' folder of a classifier (configs/classifier_cifar.py).'
+      f'config.metrics.classifier = {str(run.path)!r} is the run of a GAN: name'
+      ' the folder of a classifier (configs/classifier_cifar.py).'
     )
   height, width, channels = network.shape
   variables = jax.device_get(state.pair.d.variables)
@@ -255,7 +250,7 @@ def _classifier(settings, devices) -> Space:
   return Space(
     'classifier',
     f'antialiased_bicubic to {height} px',
-    f'{name}, step {step} of {where}, sha256 {digest[:12]}',
+    f'{name}, step {step} of {run.path}, sha256 {digest[:12]}',
     digest,
     variables,
     function,
@@ -286,7 +281,9 @@ def open_space(name: str, settings, devices=None) -> Space:
 
   Args:
     name: a key of `SPACES`.
-    settings: has `weights`, `resizer` and `classifier`, as `config.metrics`.
+    settings: has `weights` and `resizer`, as `config.metrics`; and
+      `classifier`, a run that `gan_jax.restore.restore` has opened (this room
+      lies below it), or nothing.
     devices: see `Space`.
 
   Raises:

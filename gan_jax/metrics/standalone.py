@@ -3,10 +3,10 @@
 import types
 from typing import Any
 
+import ml_collections
 import numpy as np
 
-from gan_jax import config as config_lib
-from gan_jax.data import open_source
+from gan_jax import data, settings
 from gan_jax.errors import UserError
 from gan_jax.metrics import registry, sets, spaces
 from gan_jax.metrics.resize import RESIZERS
@@ -21,7 +21,7 @@ def compare(
   *,
   weights: str = '',
   resizer: str = 'tf1_bilinear',
-  classifier: str = '',
+  classifier=None,
   devices=None,
 ) -> dict[str, Any]:
   """Scores one set of pictures against another.
@@ -35,7 +35,8 @@ def compare(
     weights: files of feature networks, separated by commas; '': those in the
       cache folder, see `gan_jax.convert.weights`.
     resizer: in front of FID's Inception, one of `resize.RESIZERS`.
-    classifier: the folder of a classifier's run, for its space.
+    classifier: the run of a classifier, for its space: what
+      `gan_jax.restore.restore(folder, gan_jax.mesh.one_device())` gives.
     devices: to compute features on; None for all local ones.
 
   Returns:
@@ -47,14 +48,14 @@ def compare(
   """
   names = tuple(names.split(',')) if isinstance(names, str) else tuple(names)
   _check(names, resizer)
-  settings = types.SimpleNamespace(
+  given = types.SimpleNamespace(
     weights=weights, resizer=resizer, classifier=classifier
   )
   described, pictures = zip(*map(_open, (real, fake)), strict=True)
   for images in pictures:
     registry.check_data(names, images.shape[1:], 'the set')
   opened = {
-    name: spaces.open_space(name, settings, devices)
+    name: spaces.open_space(name, given, devices)
     for name in registry.spaces_of(names)
   }
   columns = registry.needs_of(names)
@@ -94,10 +95,10 @@ def _open(given) -> tuple[str, np.ndarray]:
   """What a set is, in words, and its pictures uint8 [N, H, W, C]."""
   if isinstance(given, str) or hasattr(given, '__fspath__'):
     name = _source(str(given))
-    section = config_lib.defaults().data
+    section = ml_collections.ConfigDict(settings.values(data.SETTINGS))
     section.update(source=name, resolution=0)
     try:
-      images, _ = open_source(section).arrays()
+      images, _ = data.open_source(section).arrays()
     except UserError as error:
       if 'different sizes' not in str(error):
         raise

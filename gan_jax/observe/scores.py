@@ -2,14 +2,17 @@
 
 import hashlib
 import json
+import types
 
 import jax
 import numpy as np
 
 from gan_jax import distill
 from gan_jax.data import order
+from gan_jax.mesh import one_device
 from gan_jax.metrics import path_length, registry, sets, spaces
 from gan_jax.networks.judgement import per_sample
+from gan_jax.restore import restore
 from gan_jax.sampler import Chunks, Sampler
 from gan_jax.state import TrainState
 
@@ -55,9 +58,12 @@ class Evaluator:
     self._columns = [c for c in columns if c != registry.PATHS]
     # LPIPS's pairs of samples are the same on all numbers of devices.
     self._chunks = Chunks(CHUNK, devices)
+    wanted, given = registry.spaces_of(self._names), dict(section)
+    if 'classifier' in wanted and section.classifier:
+      given['classifier'] = restore(section.classifier, one_device())
+    given = types.SimpleNamespace(**given)
     self._spaces = {
-      name: spaces.open_space(name, section, devices)
-      for name in registry.spaces_of(self._names)
+      name: spaces.open_space(name, given, devices) for name in wanted
     }
     self._reals = min(section.reals or section.samples, len(source))
     self._rows = order.indices(0, np.arange(self._reals), len(source))

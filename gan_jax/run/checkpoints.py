@@ -8,6 +8,7 @@ Orbax fail, a flipped bit does not), and the one before is taken instead.
 import contextlib
 import logging
 import pathlib
+import re
 import shutil
 import sys
 
@@ -18,6 +19,13 @@ import orbax.checkpoint as ocp
 from gan_jax.errors import UserError
 
 log = logging.getLogger(__name__)
+
+# Arrays that states of older versions have and today's have not, by name: read,
+# since the digest is of all arrays, and then dropped. See Checkpoints.dropped.
+OLDER = (
+  r'(.*\.)?opt(\.\d+)+\.count',  # updates so far, of a learning rate's schedule
+  r'pair\.d\.stats\.teacher\..*',  # a constant since: constants.py
+)
 
 
 @jax.jit
@@ -52,48 +60,69 @@ def _quiet():
 class Checkpoints:
   """The checkpoints of one run.
 
+  To open and to read them writes nothing. At the first `save` or `drop_after`
+  the folder is made, and what a killed writer left half done is cleared away.
+
   Args:
-    directory: where they lie; made if absent.
+    directory: where they lie.
     keep: how many of the newest stay.
     milestone_every: those at multiples of this many steps stay too; 0: none.
-    read_only: for a folder that another process may be writing to, whose
-      half-written checkpoint is none of ours to clear away; it must exist.
+
+  Attributes:
+    dropped: arrays by name, such as 'pair.d.opt.1.count', that the last state
+      restored had from an older version and has no place for now.
   """
 
-  def __init__(
-    self,
-    directory,
-    keep: int = 3,
-    milestone_every: int = 0,
-    read_only: bool = False,
-  ):
+  def __init__(self, directory, keep: int = 3, milestone_every: int = 0):
     logging.getLogger('absl').setLevel(logging.ERROR)  # Orbax's own notes
+    self.dropped: dict[str, jax.Array] = {}
     self._directory = pathlib.Path(directory).absolute()
+    self._to_write = ocp.CheckpointManagerOptions(
+      max_to_keep=keep,
+      keep_period=milestone_every or None,
+      cleanup_tmp_directories=True,
+    )
+    self._manager: ocp.CheckpointManager | None = None
+    self._writes = False
+
+  def _open(self, options) -> None:
+    if self._manager:
+      self._manager.close()
     self._manager = ocp.CheckpointManager(
       self._directory,
       item_handlers=ocp.StandardCheckpointHandler(),
-      options=ocp.CheckpointManagerOptions(read_only=True, create=False)
-      if read_only
-      else ocp.CheckpointManagerOptions(
-        max_to_keep=keep,
-        keep_period=milestone_every or None,
-        cleanup_tmp_directories=True,
-      ),
+      options=options,
     )
+
+  def _reader(self) -> ocp.CheckpointManager | None:
+    """Orbax's manager; None while there is no folder."""
+    if self._manager is None and self._directory.is_dir():
+      options = ocp.CheckpointManagerOptions(read_only=True, create=False)
+      self._open(options)
+    return self._manager
+
+  def _writer(self) -> ocp.CheckpointManager:
+    if not self._writes:
+      self._open(self._to_write)
+      self._writes = True
+    return self._manager
 
   def steps(self) -> list[int]:
     """The steps that there is a checkpoint of, in order."""
-    return sorted(self._manager.all_steps())
+    reader = self._reader()
+    return sorted(reader.all_steps()) if reader else []
 
   def reload(self) -> None:
     """Looks anew at what there is."""
-    self._manager.reload()
+    if reader := self._reader():
+      reader.reload()
 
   def save(self, step: int, state) -> None:
     """Begins to save `state` as the checkpoint of `step`, if there is none."""
-    if step not in self._manager.all_steps():
+    writer = self._writer()
+    if step not in writer.all_steps():
       content = {'state': state, 'digest': digest(state)}
-      self._manager.save(step, args=ocp.args.StandardSave(content), force=True)
+      writer.save(step, args=ocp.args.StandardSave(content), force=True)
 
   def restore(self, like, step: int | None = None):
     """The state at `step`, or the newest that is whole.
@@ -131,36 +160,44 @@ class Checkpoints:
 
   def _read(self, step: int, like):
     """The state at a step, or None if it cannot be read as it was written."""
-    where = jax.tree.leaves(like)[0].sharding
-    target = {
-      'state': like,
-      'digest': jax.ShapeDtypeStruct((), jnp.uint32, sharding=where),
-    }
     try:
       with _quiet():
-        saved = _shapes(self._manager.item_metadata(step).tree['state'])
-        self._check_fits(saved, _shapes(like))
+        saved = self._manager.item_metadata(step).tree
+        self._check_fits(_named(saved['state']), _named(like))
         content = self._manager.restore(
-          step, args=ocp.args.StandardRestore(target)
+          step, args=ocp.args.StandardRestore(_targets(saved, like))
         )
     except UserError:
       raise
     except Exception as error:  # Orbax and TensorStore raise many kinds
       reason = str(error).partition('\n')[0][:120]
     else:
-      if digest(content['state']) == content['digest']:
-        return content['state']
+      arrays = _named(content['state'])
+      state = jax.tree_util.tree_map_with_path(
+        lambda path, _: arrays.pop(_name(path)), like
+      )
+      # Of arrays in the order in which the version that saved them had them.
+      whole = _in_order(_named(content['state']), like) if arrays else state
+      if digest(whole) == content['digest']:
+        self.dropped = arrays
+        return state
       reason = 'its bits are not those that were saved'
     log.warning('The checkpoint of step %d is damaged: %s.', step, reason)
     return None
 
   def _check_fits(self, saved: dict, here: dict) -> None:
     """Raises UserError if a checkpoint holds arrays of other shapes."""
-    for name in sorted(saved | here):
-      if saved.get(name) != here.get(name):
+    there = {
+      name: tuple(x.shape)
+      for name, x in saved.items()
+      if name in here or not any(re.fullmatch(old, name) for old in OLDER)
+    }
+    here = {name: _stored_shape(x) for name, x in here.items()}
+    for name in sorted(there | here):
+      if there.get(name) != here.get(name):
         raise UserError(
           f'The checkpoints in {self._directory} belong to other networks:'
-          f' {name} has shape {saved.get(name, "(absent)")} there and'
+          f' {name} has shape {there.get(name, "(absent)")} there and'
           f' {here.get(name, "(absent)")} here.'
         )
 
@@ -169,31 +206,84 @@ class Checkpoints:
 
     Only for the run that goes on from there: it will save them anew.
     """
-    for newer in self.steps():
-      if newer > step:
-        shutil.rmtree(self._directory / str(newer))
-    self._manager.reload()
+    newer = [other for other in self.steps() if other > step]
+    if newer:
+      writer = self._writer()
+      for other in newer:
+        shutil.rmtree(self._directory / str(other))
+      writer.reload()
 
   def wait(self) -> None:
     """Returns when what was begun is on disk."""
-    self._manager.wait_until_finished()
+    if self._manager:
+      self._manager.wait_until_finished()
 
   def close(self) -> None:
     """Finishes and lets go of the folder."""
     self.wait()
-    self._manager.close()
+    if self._manager:
+      self._manager.close()
 
 
-def _shapes(tree) -> dict[str, tuple]:
-  """The shapes of a tree's arrays by name; keys and the like left out."""
-  shapes = {}
-  for path, leaf in jax.tree_util.tree_flatten_with_path(tree)[0]:
-    if not getattr(leaf, 'shape', None):
-      continue
-    keys = [
-      getattr(k, 'name', getattr(k, 'key', getattr(k, 'idx', k))) for k in path
+def _keys(path) -> list[str]:
+  """The path of a leaf; fields, keys and indices are told by their text."""
+  keys = [
+    getattr(k, 'name', getattr(k, 'key', getattr(k, 'idx', k))) for k in path
+  ]
+  return list(map(str, keys))
+
+
+def _name(path) -> str:
+  return '.'.join(_keys(path))
+
+
+def _named(tree) -> dict:
+  """A tree's leaves by name, such as 'pair.g.params.Conv_0.kernel'."""
+  leaves = jax.tree_util.tree_flatten_with_path(tree)[0]
+  return {_name(path): leaf for path, leaf in leaves}
+
+
+def _stored_shape(leaf) -> tuple:
+  """The shape that Orbax has an array in: of a key, its words'."""
+  if jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key):
+    leaf = jax.eval_shape(jax.random.key_data, leaf)
+  return tuple(leaf.shape)
+
+
+def _targets(saved, like):
+  """What to restore: all that was saved, in places like those of `like`."""
+  here = _named(like)
+  where = jax.tree.leaves(like)[0].sharding  # for what `like` does not have
+
+  def target(path, leaf):
+    shape = jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=where)
+    return here.get(_name(path[1:]), shape)  # without the leading 'state'
+
+  return jax.tree_util.tree_map_with_path(target, saved)
+
+
+def _in_order(arrays: dict, like) -> list:
+  """Arrays by name, more than `like` has, in the order of its leaves.
+
+  Fields come in the order of their class, keys and indices by their value.
+  """
+  fields = {}  # by the name of what has them: the fields in order
+  for path, _ in jax.tree_util.tree_flatten_with_path(like)[0]:
+    keys = _keys(path)
+    for i, entry in enumerate(path):
+      if isinstance(entry, jax.tree_util.GetAttrKey):
+        known = fields.setdefault('.'.join(keys[:i]), [])
+        if keys[i] not in known:
+          known.append(keys[i])
+
+  def rank(name):
+    keys = name.split('.')
+    known = (fields.get('.'.join(keys[:i]), []) for i in range(len(keys)))
+    return [
+      (among.index(key), 0, '')
+      if key in among
+      else (len(among), int(key) if key.isdigit() else 0, key)
+      for key, among in zip(keys, known, strict=True)
     ]
-    name = '.'.join(map(str, keys))
-    if name != 'key':
-      shapes[name] = tuple(leaf.shape)
-  return shapes
+
+  return [arrays[name] for name in sorted(arrays, key=rank)]

@@ -9,50 +9,60 @@ images/         reals.png, fakes_<step>.png, of ensembles locals_<step>.png;
                 of points landscape_<step>.png, and landscape.gif of them all;
                 of text reals.txt and so on, with a line a sample
 checkpoints/    <step>/ in Orbax's format
+constants/      networks that are used and not trained; constants.json: hashes
 samples/        of --mode=sample
 evaluate.jsonl  one line an evaluation; evaluate.png: the scores as curves
 best/           the state with the best score, in Orbax's format, if the config
                 has metrics.best; best.json: its step and score
+.lock           who works on the run, while somebody does
 """
 
 import importlib.util
 import json
 import logging
+import logging.handlers
 import os
 import pathlib
 
 import jax
 
-from gan_jax import config as config_lib
 from gan_jax.errors import UserError
-from gan_jax.run import draw
+from gan_jax.run import draw, identity
+from gan_jax.run.lock import Lock
 from gan_jax.run.write import whole
 
 log = logging.getLogger('gan_jax')
 
 
+def facts_of(source) -> dict:
+  """What a run keeps of its data, in data.json."""
+  facts = {
+    'source': source.name,
+    'count': len(source),
+    'shape': list(source.shape),
+    'classes': list(source.classes),
+  }
+  return facts | ({'alphabet': source.alphabet} if source.alphabet else {})
+
+
 class RunDir:
   """The folder of one run. Only process 0 writes.
 
-  Args:
-    path: the folder; made if absent.
+  To look into a folder writes nothing, and neither does owning it:
 
-  Raises:
-    UserError: if it cannot be made or written to.
+    with RunDir(path) as run:  # nobody else trains here from now on
+      ...                      # checks; what is logged is kept in memory
+      run.begin()              # from here on the folder is written to
+
+  Args:
+    path: the folder; it need not exist.
   """
 
   def __init__(self, path):
     self.path = pathlib.Path(path)
     self._writer = None
     self._writes = jax.process_index() == 0
-    try:
-      (self.path / 'images').mkdir(parents=True, exist_ok=True)
-      (self.path / 'log.txt').touch()
-    except OSError as error:
-      raise UserError(
-        f'--workdir={self.path} cannot be written to'
-        f' ({error.strerror.lower()}): choose another folder.'
-      ) from None
+    self._told = set()  # files whose damaged lines have been spoken of
 
   @property
   def checkpoints(self) -> pathlib.Path:
@@ -60,14 +70,49 @@ class RunDir:
     return self.path / 'checkpoints'
 
   def __enter__(self):
-    """From now on the program's log goes to log.txt too."""
+    """Owns the folder, made if absent, until the end of the block.
+
+    Raises:
+      UserError: if another process owns it, or it cannot be written to.
+    """
     if self._writes:
-      self._handler = logging.FileHandler(self.path / 'log.txt')
-      self._handler.setFormatter(logging.Formatter('%(asctime)s %(message)s'))
+      folders = (self.path, *self.path.parents)
+      self._made = [folder for folder in folders if not folder.exists()]
+      self._lock = Lock(self.path)
+      try:
+        self.path.mkdir(parents=True, exist_ok=True)
+        self._lock.take()
+      except OSError as error:
+        self._unmake()
+        raise self._unwritable(error) from None
+      # Held back: log.txt is not touched by a start that is refused.
+      self._handler = logging.handlers.MemoryHandler(
+        capacity=10_000, flushLevel=logging.CRITICAL + 1
+      )
       log.addHandler(self._handler)
     if log.level == logging.NOTSET:
       log.setLevel(logging.INFO)  # called from a notebook or a test
     return self
+
+  def begin(self) -> None:
+    """All checks are done: the program's log goes to log.txt from now on.
+
+    Raises:
+      UserError: if the folder cannot be written to.
+    """
+    if not self._writes:
+      return
+    try:
+      (self.path / 'images').mkdir(exist_ok=True)
+      handler = logging.FileHandler(self.path / 'log.txt', encoding='utf-8')
+    except OSError as error:
+      raise self._unwritable(error) from None
+    handler.setFormatter(logging.Formatter('%(asctime)s %(message)s'))
+    held, self._handler = self._handler, handler
+    log.removeHandler(held)
+    held.setTarget(handler)
+    held.close()  # flushes
+    log.addHandler(handler)
 
   def __exit__(self, *error):
     if self._writer:
@@ -76,74 +121,112 @@ class RunDir:
     if self._writes:
       log.removeHandler(self._handler)
       self._handler.close()
+      self._lock.release()
+      self._unmake()
 
-  def load_config(self):
-    """The config that the folder's run was last started with, or None."""
-    file = self.path / 'config.json'
-    if not file.exists():
-      return None
-    try:
-      return config_lib.from_json(file.read_text())
-    except ValueError:
-      raise UserError(
-        f'{file} is not readable as JSON: restore it, or delete it and name'
-        ' the config with --config again.'
-      ) from None
+  def _unmake(self) -> None:
+    """Removes the folders that were made for nothing: empty ones only."""
+    for folder in self._made:
+      try:
+        folder.rmdir()
+      except OSError:
+        break
 
-  def save_config(self, config) -> None:
-    """Writes config.json, whole or not at all."""
-    self._write('config.json', config_lib.to_json(config))
+  def _unwritable(self, error: OSError) -> UserError:
+    return UserError(
+      f'--workdir={self.path} cannot be written to'
+      f' ({error.strerror.lower()}): choose another folder.'
+    )
 
-  def save_data(self, source) -> None:
-    """Writes what the data are like: data.txt and data.json.
+  def load_config(self) -> dict | None:
+    """The config that the folder's run was last started with, or None.
 
     Raises:
-      UserError: if the run was trained on text in another alphabet: what it
-        has learned to be an 'e' would now be another character.
+      UserError: if the file is damaged.
     """
-    before = self.alphabet
-    trained = self.checkpoints.is_dir() and any(self.checkpoints.iterdir())
-    if trained and before and before != source.alphabet:
-      raise UserError(
-        f'--workdir={self.path} holds a run on text of another alphabet'
-        f' ({len(before)} characters, now {len(source.alphabet)}): give it its'
-        ' old text back or choose another --workdir.'
-      )
+    return self._load('config.json', _CONFIG_HINT)
+
+  def save_config(self, text: str) -> None:
+    """Writes config.json; `text` is what `config.to_json` gives."""
+    self._write('config.json', text)
+
+  def save_data(self, source) -> None:
+    """Writes what the data are like: data.txt and data.json."""
     self._write('data.txt', source.report + '\n')
-    facts = {
-      'source': source.name,
-      'count': len(source),
-      'shape': list(source.shape),
-      'classes': list(source.classes),
-    }
-    if source.alphabet:
-      facts['alphabet'] = source.alphabet
-    self._write('data.json', json.dumps(facts) + '\n')
+    self.save_json('data.json', facts_of(source))
 
   def load_data(self) -> dict | None:
-    """The content of data.json, or None."""
-    file = self.path / 'data.json'
-    return json.loads(file.read_text()) if file.exists() else None
+    """The content of data.json, see `facts_of`, or None.
+
+    Raises:
+      UserError: if the file is damaged.
+    """
+    facts = self._load('data.json', _DATA_HINT)
+    if facts is None:
+      return None
+    shape, classes = facts.get('shape'), facts.get('classes')
+    if not (
+      isinstance(shape, list)
+      and shape
+      and all(isinstance(n, int) and n > 0 for n in shape)
+      and isinstance(classes, list)
+      and isinstance(facts.get('alphabet', ''), str)
+    ):
+      raise UserError(_DAMAGED.format(self.path / 'data.json', _DATA_HINT))
+    return facts
+
+  def check_data(self, source, permitted=()) -> None:
+    """Refuses data that are not those that the run was trained on.
+
+    Args:
+      source: what it would go on with.
+      permitted: `config.train.change`; 'data' permits these changes too.
+
+    Raises:
+      UserError: if the samples' shape, their number, the classes or the
+        alphabet are others; the sentence shows which.
+    """
+    before = self.load_data()
+    if not before or not before.get('count'):
+      return  # a converted run: nobody has read its data yet
+    known = ('count', 'shape', 'classes', 'alphabet')
+    a, b = (
+      {'data': {key: facts[key] for key in known if key in facts}}
+      for facts in (before, facts_of(source))
+    )
+    identity.check(self.path, a, b, permitted)
 
   @property
   def alphabet(self) -> str:
     """Of the text that the run is on; '' if it is not on text."""
     return (self.load_data() or {}).get('alphabet', '')
 
+  def _load(self, name: str, hint: str) -> dict | None:
+    """The object in a JSON file, or None if there is no file."""
+    file = self.path / name
+    try:
+      value = json.loads(file.read_bytes().decode('utf-8'))
+    except FileNotFoundError:
+      return None
+    except (ValueError, RecursionError):
+      value = None
+    if not isinstance(value, dict):
+      raise UserError(_DAMAGED.format(file, hint))
+    return value
+
   def _write(self, name: str, text: str) -> None:
     if self._writes:
       with whole(self.path / name) as scratch:
-        scratch.write_text(text)
+        scratch.write_text(text, encoding='utf-8')
 
   def save_json(self, name: str, values: dict) -> None:
     """Writes a file of one JSON object, whole or not at all."""
     self._write(name, json.dumps(values) + '\n')
 
   def append(self, name: str, values: dict) -> None:
-    """Adds one JSON line to a file."""
+    """Adds one JSON line to a file; several processes may."""
     if self._writes:
-      with open(self.path / name, 'a') as file:
-        file.write(json.dumps(values) + '\n')
+      _append_line(self.path / name, json.dumps(values))
 
   def metrics(self, step: int, values: dict) -> None:
     """Adds a line to metrics.jsonl, and to TensorBoard if it is on."""
@@ -152,14 +235,23 @@ class RunDir:
       self._writer.write_scalars(step, values)
 
   def lines(self, name: str = 'metrics.jsonl') -> list[dict]:
-    """The lines of a .jsonl file, a half-written last one left out."""
+    """The lines of a .jsonl file; damaged ones are left out, and told once."""
     file = self.path / name
-    lines = []
-    for line in file.read_text().splitlines() if file.exists() else []:
+    text = file.read_bytes().decode('utf-8', 'replace') if file.exists() else ''
+    lines, bad = [], 0
+    for line in filter(str.strip, text.split('\n')):
       try:
-        lines.append(json.loads(line))
-      except ValueError:
-        break  # the process was killed while it wrote
+        values = json.loads(line)
+        good = isinstance(values, dict) and isinstance(values['step'], int)
+      except (ValueError, KeyError, RecursionError):
+        good = False  # a process was killed while it wrote
+      if good:
+        lines.append(values)
+      else:
+        bad += 1
+    if bad and name not in self._told:
+      self._told.add(name)
+      log.warning('%s: %d damaged line(s) are left out.', file, bad)
     return lines
 
   def save_lines(self, name: str, lines: list[dict]) -> None:
@@ -225,3 +317,22 @@ class RunDir:
     """Draws metrics.jsonl as curves.png."""
     if self._writes:
       draw.save_curves(self.path / 'curves.png', self.lines())
+
+
+def _append_line(file: pathlib.Path, line: str) -> None:
+  """Adds a line at the end of a file, in one write: two processes may at once.
+
+  Where a killed one left half a line, the new one begins on a line of its own.
+  """
+  descriptor = os.open(file, os.O_RDWR | os.O_APPEND | os.O_CREAT, 0o666)
+  try:
+    size = os.fstat(descriptor).st_size
+    torn = size and os.pread(descriptor, 1, size - 1) != b'\n'
+    os.write(descriptor, ('\n' * bool(torn) + line + '\n').encode('utf-8'))
+  finally:
+    os.close(descriptor)
+
+
+_DAMAGED = '{} is damaged: restore it from a copy, or delete it{}.'
+_CONFIG_HINT = ' and go on with the config that --config names'
+_DATA_HINT = ': training writes it anew'

@@ -32,27 +32,12 @@ from gan_jax.objective import Objective
 from gan_jax.optimizer import Optimizers
 from gan_jax.passes import Round
 from gan_jax.schemes import sharing, updates
+from gan_jax.schemes.dealing import Dealing, fold, round_of
 from gan_jax.schemes.sharing import Shared, TiedOptimizer
 from gan_jax.state import At, Pair, Player, stream
 from gan_jax.terms import TERMS, add_up
 
 LOCAL = 'local'  # the axis of the pairs under vmap
-
-
-def draws(settings, d_steps: int) -> int:
-  """Real minibatches that one step uses up.
-
-  Algorithm 1 draws one wherever it says X_inf (`real = 'fresh'`): for every
-  pair I_D in step 1, I_D in step 3, one in step 5. G_0's update takes the
-  messengers' last. Shared, the pairs and the steps have the same I_D.
-
-  Args:
-    settings: `config.ensemble`, with pairs > 0.
-    d_steps: I_D, those of a local pair's step.
-  """
-  if settings.real == 'shared':
-    return d_steps
-  return settings.pairs * (d_steps * (1 + settings.messengers) + 1)
 
 
 def parts(settings) -> int:
@@ -79,11 +64,6 @@ def build(config, objective, optimizers, scheme, z, sample):
   return Ensemble(
     objective, optimizers, scheme, config.scheme, settings, shared
   )
-
-
-def fold(key, ids):
-  """One key a pair, [n]."""
-  return jax.vmap(functools.partial(jax.random.fold_in, key))(ids)
 
 
 class Ensemble(NamedTuple):
@@ -114,17 +94,9 @@ class Ensemble(NamedTuple):
     return self.scheme.d_steps(self.scheme_settings)
 
   @property
-  def _real(self):
-    return 0 if self.settings.real == 'fresh' else None
-
-  @property
-  def _noise(self):
-    return 0 if self.settings.noise == 'fresh' else None
-
-  def keys(self, key, name: str, ids):
-    """A phase's keys: one a pair, or one key for all if noise is shared."""
-    key = stream(key, name)
-    return key if self._noise is None else fold(key, ids)
+  def dealing(self) -> Dealing:
+    """Who is given which minibatches and keys."""
+    return Dealing(self.settings, self.d_steps)
 
   def first_pairs(self, z, sample, key) -> Pair:
     """The local pairs before the first step, stacked [N, ...].
@@ -146,35 +118,12 @@ class Ensemble(NamedTuple):
     )
     return Pair(tied(pairs.g, self.shared.g), tied(pairs.d, self.shared.d))
 
-  def deal(self, batch: Batch):
-    """A step's minibatches for locals, messengers and D_0.
-
-    Args:
-      batch: of `draws` minibatches, a pair's own ones next to each other and
-        in the order of the phases.
-
-    Returns:
-      Three of Batch, [n, I_D, ...], [n, I_D, ...] and [n, ...] where every
-      pair has its own, without n where they are shared. Without messengers
-      the second are the first: G_0's update meets the local discriminators
-      on what they have learned from.
-    """
-    count, last = self.d_steps, -1
-    cut = lambda *where: jax.tree.map(lambda x: x[where], batch)
-    if self._real is None:
-      return cut(slice(count)), cut(slice(count)), cut(last)
-    every = slice(None)
-    local = cut(every, slice(count))
-    own = cut(every, slice(count, 2 * count))
-    return local, own if self.settings.messengers else local, cut(every, last)
-
   def train_locals(self, pairs: Pair, batch: Batch, keys, now, axis=None):
     """Step 1: every pair by itself. Returns the pairs and metrics [n]."""
     rules = self._tied(axis) if self.shared else self.optimizers
     step = self.scheme.make_step(self.objective, rules, self.scheme_settings)
     one = lambda pair, batch, key: step(pair, batch, now.at, key, now.constants)
-    axes = (0, self._real, self._noise)
-    return jax.vmap(one, axes, axis_name=LOCAL)(pairs, batch, keys)
+    return jax.vmap(one, self.dealing.axes, axis_name=LOCAL)(pairs, batch, keys)
 
   def _tied(self, axis) -> Optimizers:
     """The update rules under which shared layers stay equal."""
@@ -203,7 +152,7 @@ class Ensemble(NamedTuple):
     def one(d, batch, key):
       size = batch.image.shape[1]
       for k in range(self.d_steps):
-        now_k = _round(batch, k, now, stream(key, f'{k}'), k * size)
+        now_k = round_of(batch, k, now, stream(key, f'{k}'), k * size)
         made, _ = self._made(g.params, g.stats, now_k)
         gradient, (stats, _) = jax.grad(game.d_loss, has_aux=True)(
           d.params, d.stats, g, made, now_k
@@ -211,7 +160,7 @@ class Ensemble(NamedTuple):
         d = self.optimizers.d.update(d, gradient, stats, now_k.at)
       return updates.after_d(game, self.optimizers, d, g, made, now_k)[0]
 
-    return jax.vmap(one, (0, self._real, self._noise))(messengers, batch, keys)
+    return jax.vmap(one, self.dealing.axes)(messengers, batch, keys)
 
   def g_gradient(self, g: Player, critics: Player, batch, keys, now, axis=None):
     """Step 4: G_0's gradient against all critics, its stats, metrics."""
@@ -221,7 +170,7 @@ class Ensemble(NamedTuple):
     game = game._replace(terms=rest)
 
     def one(params, critic, batch, key):
-      now_n = _round(batch, ..., now, key)
+      now_n = round_of(batch, ..., now, key)
       made, stats = self._made(params, g.stats, now_n)
       return game.g_loss(params, stats, critic, made, now_n)
 
@@ -240,17 +189,11 @@ class Ensemble(NamedTuple):
     """Step 5: D_0's gradient against all local generators, stats, metrics."""
 
     def one(params, g, batch, key):
-      now_n = _round(batch, ..., now, key)
+      now_n = round_of(batch, ..., now, key)
       made, _ = self._made(g.params, g.stats, now_n)
       return self.objective.d_loss(params, d.stats, g, made, now_n)
 
     return self._gradient(one, d.params, (generators, batch, keys), axis)
-
-  def _together(self, batch):
-    """A minibatch of each pair as a single one, for terms alone with it."""
-    if self._real is None:
-      return batch
-    return jax.tree.map(lambda x: x.reshape(-1, *x.shape[2:]), batch)
 
   def _made(self, params, stats, now):
     """A generator's training pass on fresh latent vectors; its new stats."""
@@ -266,9 +209,9 @@ class Ensemble(NamedTuple):
     summed = self.settings.reduce == 'sum'
 
     def total(params):
-      losses, aux = jax.vmap(
-        functools.partial(one, params), (0, self._real, self._noise)
-      )(*opponents)
+      losses, aux = jax.vmap(functools.partial(one, params), self.dealing.axes)(
+        *opponents
+      )
       extra, *own = by_itself(params) if by_itself else (0.0, {}, {})
       return (jnp.sum if summed else jnp.mean)(losses + extra), (aux, own)
 
@@ -294,14 +237,13 @@ class Ensemble(NamedTuple):
     if self.settings.messengers:
       critics = self.messengers(critics)
       critics = self.train_messengers(g, critics, batch, keys[0], now)
-    where = (slice(None), -1) if self._real == 0 else (-1,)
-    last = jax.tree.map(lambda x: x[where], batch)
+    last = self.dealing.last(batch)
     gradient, stats, metrics = self.g_gradient(
       g, critics, last, keys[1], now, axis
     )
     g = self.optimizers.g.update(g, gradient, stats, now.at)
     critic = jax.tree.map(lambda x: x[0], critics)
-    batch = self._together(last)
+    batch = self.dealing.together(last)
     now = now._replace(real=batch.image, labels=batch.label)
     g, more = updates.after_g(
       self.objective, self.optimizers, g, critic, None, now, _meet(axis)
@@ -320,15 +262,16 @@ class Ensemble(NamedTuple):
     lift = lambda tree, axis: (
       jax.tree.map(lambda x: x[:, None], tree) if axis == 0 else None
     )
-    own = lift(critics, 0), lift(batch, self._real), lift(keys, self._noise)
+    _, real, noise = self.dealing.axes
+    own = lift(critics, 0), lift(batch, real), lift(keys, noise)
 
     def one(g, own):
       critic, own_batch, own_keys = own
       return self.train_g(
         g,
         critic,
-        batch if self._real is None else own_batch,
-        keys if self._noise is None else own_keys,
+        batch if real is None else own_batch,
+        keys if noise is None else own_keys,
         now,
       )
 
@@ -361,9 +304,7 @@ class Ensemble(NamedTuple):
       The global pair, the local pairs, and metrics: the global pair's under
       the names that a pair's have, the local pairs' means as 'local_...'.
     """
-    if self._real == 0:
-      apart = lambda x: x.reshape(self.settings.pairs, -1, *x.shape[1:])
-      batch = jax.tree.map(apart, batch)
+    batch = self.dealing.by_pair(batch)
     ids = jnp.arange(self.settings.pairs)
     if mesh is None or mesh.shape['pair'] == 1:
       return self._step(pair, pairs, batch, ids, at, key, constants)
@@ -376,7 +317,7 @@ class Ensemble(NamedTuple):
       in_specs=(
         P(),
         P('pair'),
-        P('pair') if self._real == 0 else P(),
+        P('pair') if self.dealing.apart else P(),
         P('pair'),
         P(),
         P(),
@@ -392,8 +333,8 @@ class Ensemble(NamedTuple):
     """An iteration of the pairs that one device has."""
     labels = batch.label.reshape(-1)[: batch.label.shape[-1]]
     now = Round(None, labels, at, stream(key, 'terms'), constants)
-    for_locals, for_messengers, for_d = self.deal(batch)
-    keys = lambda name: self.keys(key, name, ids)
+    for_locals, for_messengers, for_d = self.dealing.phases(batch)
+    keys = lambda name: self.dealing.keys(key, name, ids)
     pairs, on_locals = self.train_locals(
       pairs, for_locals, keys('local'), now, axis
     )
@@ -406,7 +347,7 @@ class Ensemble(NamedTuple):
       pair.d, pairs.g, for_d, keys('global d'), now, axis
     )
     d = self.optimizers.d.update(pair.d, gradient, stats, at)
-    merged = self._together(for_d)
+    merged = self.dealing.together(for_d)
     d, more = updates.after_d(
       self.objective,
       self.optimizers,
@@ -420,13 +361,6 @@ class Ensemble(NamedTuple):
       f'local_{name}': value for name, value in mean(on_locals, axis).items()
     }
     return Pair(g, d), pairs, on_d | more | on_g | on_locals
-
-
-def _round(batch, k, now: Round, key, images=0) -> Round:
-  """The round of an update on the k-th of a pair's minibatches (...: all)."""
-  return now._replace(
-    real=batch.image[k], labels=batch.label[k], key=key, at=now.at.later(images)
-  )
 
 
 def _meet(axis):

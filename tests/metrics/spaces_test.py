@@ -16,6 +16,7 @@ from gan_jax.errors import UserError
 from gan_jax.mesh import one_device
 from gan_jax.metrics import resize, spaces
 from gan_jax.released import Unread
+from gan_jax.restore import restore
 from gan_jax.run.checkpoints import Checkpoints
 from gan_jax.run.folder import RunDir
 from tests.golden import inputs, rule
@@ -160,7 +161,7 @@ def save_run(folder, spec, shape, classes):
   source = Unread('nothing', shape)
   source.classes = tuple(map(str, range(classes)))
   run.save_data(source)
-  run.save_config(config)
+  run.save_config(config_lib.to_json(config))
   save(folder, 0, state)
   return experiment.objective.discriminator, state
 
@@ -174,8 +175,12 @@ def save(folder, step, state):
 def test_a_classifier_of_ones_own(tmp_path):
   spec, shape = 'classifier_cifar.py:test', (16, 16, 1)
   network, state = save_run(tmp_path, spec, shape, 10)
-  given, devices = settings(classifier=str(tmp_path)), jax.local_devices()[:1]
-  space = spaces.open_space('classifier', given, devices)
+
+  def open_classifier():
+    given = settings(classifier=restore(tmp_path, one_device()))
+    return spaces.open_space('classifier', given, jax.local_devices()[:1])
+
+  space = open_classifier()
   variables = state.pair.d.variables
   x = pictures(5, size=16, channels=1)
   got = space(x.repeat(3, -1))  # grey pictures, saved in colour
@@ -191,14 +196,15 @@ def test_a_classifier_of_ones_own(tmp_path):
   d = state.pair.d
   d = d.replace(params=jax.tree.map(lambda x: x + 1, d.params))
   save(tmp_path, 1, state.replace(pair=state.pair.replace(d=d)))
-  later = spaces.open_space('classifier', given, devices)
+  later = open_classifier()
   assert later.digest != space.digest and 'step 1 of' in later.about
 
 
 def test_a_gans_discriminator_is_no_classifier(tmp_path):
   save_run(tmp_path, 'mlp_toy.py:test', (2,), 8)
   with pytest.raises(UserError, match='is the run of a GAN'):
-    spaces.open_space('classifier', settings(classifier=str(tmp_path)))
+    given = settings(classifier=restore(tmp_path, one_device()))
+    spaces.open_space('classifier', given)
 
 
 def test_missing_weights_and_classifiers_are_named(tmp_path, monkeypatch):

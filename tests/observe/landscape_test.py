@@ -46,6 +46,7 @@ def ensemble(tmp_path_factory):
   source, mesh = open_source(config.data), one_device()
   made = experiment_lib.build(config, source.shape, len(source.classes))
   run = RunDir(tmp_path_factory.mktemp('landscape'))
+  (run.path / 'images').mkdir()
   drawing = landscape.Landscape(config, run, made, source, mesh)
   return drawing, made, experiment_lib.initial_state(made, 0, mesh)
 

@@ -112,7 +112,8 @@ def test_another_alphabet_is_refused(trained, tmp_path):
   config = load()
   with config.unlocked():
     config.data.source = f'text:{tmp_path}/other.txt'
-  with pytest.raises(UserError, match='holds a run on text of another alph'):
+    config.train.change = ('data.source',)
+  with pytest.raises(UserError, match='data.alphabet: .* -> '):
     train(config, tmp_path / 'run')
   assert RunDir(tmp_path / 'run').alphabet == RunDir(trained).alphabet
 
@@ -123,6 +124,7 @@ def test_an_ensemble_shows_its_locals_as_text(tmp_path):
   made = experiment.build(config, source.shape, 0)
   state = experiment.initial_state(made, 0, one_device())
   run = RunDir(tmp_path)
+  (tmp_path / 'images').mkdir()
   run.save_data(source)
   preview = Preview(config, run, made, source, one_device())
   assert preview(0, 0, state) == {}

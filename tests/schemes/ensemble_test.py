@@ -69,7 +69,7 @@ class Game:
   def dealt(self):
     """Fresh minibatches of the phases: [3, I_D, ...] twice, [3, ...]."""
     apart = lambda x: x.reshape(3, -1, *x.shape[1:])
-    return self.group.deal(jax.tree.map(apart, self.batch))
+    return self.group.dealing.phases(jax.tree.map(apart, self.batch))
 
 
 @functools.cache
@@ -104,7 +104,7 @@ def test_a_locals_go_the_same_way_without_a_global_pair(scheme):
   )
   expected, (batch, _, _) = g.pairs, g.dealt()
   for t in range(2):
-    keys = g.group.keys(jax.random.fold_in(KEY, t), 'local', IDS)
+    keys = g.group.dealing.keys(jax.random.fold_in(KEY, t), 'local', IDS)
     expected, _ = alone(expected, batch, keys)
   assert small.identical(pairs, expected)
 
@@ -130,7 +130,7 @@ def test_global_networks_do_not_see_each_other():
 def test_c_messengers_are_the_locals_then_learn_from_g():
   g = game(d_steps=2)
   _, batch, _ = g.dealt()
-  keys = g.group.keys(KEY, 'messenger', IDS)
+  keys = g.group.dealing.keys(KEY, 'messenger', IDS)
   train = jax.jit(g.group.train_messengers)
   messengers = g.group.messengers(g.pairs.d)
   assert small.identical(messengers, g.pairs.d)
@@ -149,7 +149,7 @@ def test_d_one_pair_without_messengers_is_the_standard_gradient():
   net_g, net_d = g.objective.generator, g.objective.discriminator
   _, _, batch = g.dealt()
   first = lambda tree: jax.tree.map(lambda x: x[:1], tree)
-  keys = g.group.keys(KEY, 'global g', IDS[:1])
+  keys = g.group.dealing.keys(KEY, 'global g', IDS[:1])
   gradient, _, metrics = jax.jit(g.group.g_gradient)(
     g.pair.g, first(g.pairs.d), first(batch), keys, NOW
   )
@@ -171,7 +171,7 @@ def test_d_one_pair_without_messengers_is_the_standard_gradient():
 def test_e_global_gradients_are_those_of_the_pairs_put_together(reduce):
   g = game(d_steps=1, sgd=True, reduce=reduce)
   _, _, batch = g.dealt()
-  keys = g.group.keys(KEY, 'x', IDS)
+  keys = g.group.dealing.keys(KEY, 'x', IDS)
   put = {'mean': np.mean, 'sum': np.sum}[reduce]
 
   def loss_d(params, n):
@@ -211,7 +211,7 @@ def test_f_updates_are_counted():
   assert count(pairs.d) == [4, 4, 4] and count(pairs.g) == [2, 2, 2]
   assert count(pair.d) == 2 and count(pair.g) == 2
   _, batch, _ = g.dealt()
-  keys = g.group.keys(KEY, 'messenger', IDS)
+  keys = g.group.dealing.keys(KEY, 'messenger', IDS)
   train = jax.jit(g.group.train_messengers)
   messengers = train(pair.g, g.group.messengers(pairs.d), batch, keys, NOW)
   assert count(messengers) == [6, 6, 6]  # copied with the local's 4
@@ -230,7 +230,7 @@ def test_messengers_may_begin_with_a_fresh_optimiser():
 def test_g_pairs_side_by_side_equal_pairs_in_a_loop(scheme):
   g = game(scheme, sgd=True)
   batch, _, _ = g.dealt()
-  keys = g.group.keys(KEY, 'local', IDS)
+  keys = g.group.dealing.keys(KEY, 'local', IDS)
   pairs, metrics = jax.jit(g.group.train_locals)(g.pairs, batch, keys, NOW)
   step = g.scheme.make_step(g.objective, g.rules, g.config.scheme)
   alone = small.compiled(step)
@@ -246,7 +246,7 @@ def algorithm_1(g):
   settings, batches = g.config.ensemble, g.dealt()
   step = local.make_step(objective, rules, g.config.scheme)
   update_pair = small.compiled(step)
-  key = lambda name: g.group.keys(KEY, name, IDS)
+  key = lambda name: g.group.dealing.keys(KEY, name, IDS)
   d_gradient = jax.jit(jax.grad(objective.d_loss, has_aux=True))
 
   @jax.jit
@@ -331,7 +331,9 @@ def test_g_may_be_updated_after_each_local_pair():
   once = game(sgd=True).step(g.pair, g.pairs, g.batch, KEY)
   assert small.identical(pairs, once[1]) and small.identical(pair.d, once[0].d)
   _, batch, _ = g.dealt()
-  keys = [g.group.keys(KEY, name, IDS) for name in ('messenger', 'global g')]
+  keys = [
+    g.group.dealing.keys(KEY, name, IDS) for name in ('messenger', 'global g')
+  ]
   train, global_g = jax.jit(g.group.train_g), g.pair.g
   for n in range(3):
     own = lambda tree, n=n: jax.tree.map(lambda x: x[n : n + 1], tree)
@@ -344,7 +346,7 @@ def test_every_minibatch_is_used_once():
   number = jnp.arange(g.draws)
   assert g.draws == 3 * (2 + 2 + 1)
   batch = Batch(number.reshape(3, 5), number.reshape(3, 5))
-  dealt = [np.asarray(x.label) for x in g.group.deal(batch)]
+  dealt = [np.asarray(x.label) for x in g.group.dealing.phases(batch)]
   assert [x.shape for x in dealt] == [(3, 2), (3, 2), (3,)]
   used = np.concatenate([x.ravel() for x in dealt])
   assert sorted(used) == list(number)
@@ -381,7 +383,7 @@ def test_metrics_name_the_global_pair_and_the_locals_means():
   names = {'d_loss', 'd_real', 'd_fake', 'g_loss'}
   assert set(metrics) == names | {f'local_{name}' for name in names}
   batch, _, _ = g.dealt()
-  keys = g.group.keys(KEY, 'local', IDS)
+  keys = g.group.dealing.keys(KEY, 'local', IDS)
   _, on_pairs = jax.jit(g.group.train_locals)(g.pairs, batch, keys, NOW)
   assert on_pairs['d_loss'].shape == (3,)
   close(metrics['local_d_loss'], on_pairs['d_loss'].mean())

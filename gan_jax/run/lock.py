@@ -1,0 +1,121 @@
+"""One process owns a folder: a lock that dies with its owner.
+
+A POSIX record lock (`fcntl.lockf`) on `<folder>/.lock`: the system lets go of
+it when the process ends, however it ends, a child that outlives it does not
+hold on to it, and NFS servers keep it for all their hosts. What the file says
+(host, process, since when) is for people only. It is removed when it is let
+go, so that a folder does not show who has looked in.
+"""
+
+import errno
+import fcntl
+import json
+import logging
+import os
+import pathlib
+import socket
+import time
+
+from gan_jax.errors import UserError
+
+log = logging.getLogger('gan_jax')
+
+NAME = '.lock'
+# What systems say where a file cannot be locked, as opposed to: it is taken.
+_CANNOT = {
+  errno.ENOLCK,
+  errno.ENOSYS,
+  errno.ENOTSUP,
+  errno.EOPNOTSUPP,
+  errno.EINVAL,
+}
+# POSIX locks are a process's: it never refuses itself, and closing any
+# descriptor of the file would let go of the lock. Hence this list.
+_held: set[pathlib.Path] = set()
+
+
+class Lock:
+  """The lock of one folder, which must exist.
+
+  Args:
+    folder: what to own.
+  """
+
+  def __init__(self, folder):
+    self._folder = folder
+    self._file = pathlib.Path(folder).resolve() / NAME
+    self._descriptor: int | None = None
+
+  def take(self) -> None:
+    """Owns the folder, at once or not at all.
+
+    Where the file system has no locks there is a warning and no lock.
+
+    Raises:
+      UserError: if another process owns it; the sentence says which.
+      OSError: if the lock's file cannot be written.
+    """
+    if self._file in _held:
+      raise UserError(_TAKEN.format(self._folder, 'this very process'))
+    while self._descriptor is None:
+      descriptor = os.open(self._file, os.O_RDWR | os.O_CREAT, 0o666)
+      try:
+        fcntl.lockf(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+      except OSError as error:
+        os.close(descriptor)
+        if error.errno not in _CANNOT:
+          owner = _owner(self._file)
+          raise UserError(_TAKEN.format(self._folder, owner)) from None
+        log.warning(
+          '%s lies on a file system without locks (%s): make sure that no'
+          ' other process works on it.',
+          self._folder,
+          error.strerror.lower(),
+        )
+        self._file.unlink(missing_ok=True)
+        return
+      if _is_still(self._file, descriptor):
+        self._descriptor = descriptor
+      else:  # its owner removed it between our opening and our locking
+        os.close(descriptor)
+    _held.add(self._file)
+    words = {'host': socket.gethostname(), 'pid': os.getpid()}
+    words['since'] = time.strftime('%Y-%m-%d %H:%M:%S')
+    os.ftruncate(self._descriptor, 0)
+    os.pwrite(self._descriptor, json.dumps(words).encode(), 0)
+
+  def release(self) -> None:
+    """Lets go of the folder, if it is ours."""
+    if self._descriptor is None:
+      return
+    # Removed while it is held: whoever has it open notices, see `take`.
+    self._file.unlink(missing_ok=True)
+    os.close(self._descriptor)
+    _held.discard(self._file)
+    self._descriptor = None
+
+
+_TAKEN = (
+  '--workdir={} is in use by {}: wait for its end, stop it, or choose another'
+  ' --workdir.'
+)
+
+
+def _is_still(file: pathlib.Path, descriptor: int) -> bool:
+  """Whether an open file is what lies under its name."""
+  try:
+    there = os.stat(file)
+  except FileNotFoundError:
+    return False
+  return os.path.samestat(there, os.fstat(descriptor))
+
+
+def _owner(file: pathlib.Path) -> str:
+  """Who holds the lock, in words."""
+  for _ in range(20):  # it may have been taken a moment ago
+    try:
+      words = json.loads(file.read_text(encoding='utf-8'))
+      return f'process {words["pid"]} on {words["host"]} since {words["since"]}'
+    except (OSError, ValueError, KeyError, TypeError):
+      time.sleep(0.02)
+  return 'another process'
