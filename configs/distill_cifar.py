@@ -36,7 +36,8 @@ The paper does not say which of the two losses its one-stage row has.
 """
 
 from classifier_cifar import CLASSES, NETWORK, with_data
-from gan_jax.config import finish, name_of, options
+from gan_jax.config import finish, options
+from gan_jax.config_files import name_of
 
 LEARNED = 32_000_000  # samples that a data-free student sees
 

@@ -1,7 +1,7 @@
 """From a config to the functions of its run."""
 
 from collections.abc import Callable, Mapping
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -51,25 +51,33 @@ def build_game(config, shape, classes: int):
   return objective.build(config, shape, given)
 
 
-def build(config, shape, classes: int) -> Experiment:
+def build(config, shape, classes: int, past=(), step: int = 0) -> Experiment:
   """Puts the config's choices together.
 
   Args:
     config: a validated config.
     shape: of one sample of the data, (H, W, C) or (2,).
     classes: number of classes in the data.
+    past: stretches of training that the run has behind it, with other batches
+      maybe; see `growth.after`.
+    step: at which it goes on.
 
   Raises:
     UserError: if the networks cannot make samples of this shape.
   """
   validate_shape(config, shape)
   game = build_game(config, shape, classes)
+  grown = growth.after(past, stage_of(config), step)
+  return assemble(config, game, shape, grown)
+
+
+def stage_of(config) -> Stage:
+  """What every step of a config without growth is made for."""
   draws = SCHEMES[config.scheme.name].draws(config.scheme)
   images = draws * config.train.batch
   if config.ensemble.pairs:
     draws = dealing.draws(config.ensemble, draws)
-  stage = Stage(0, config.train.batch, draws, images)
-  return assemble(config, game, shape, growth.none(stage))
+  return Stage(0, config.train.batch, draws, images)
 
 
 def assemble(config, game, shape, grown: Growth) -> Experiment:
@@ -82,64 +90,95 @@ def assemble(config, game, shape, grown: Growth) -> Experiment:
     grown: see `Experiment`.
   """
   rules = optimizer.build(config, game.terms)
-  scheme = SCHEMES[config.scheme.name]
   z, sample = jnp.zeros((1, config.latent.size)), jnp.zeros((1, *shape))
+  made = _Made(config, game, rules, SCHEMES[config.scheme.name], z, sample)
+  constants = constants_of(game, sample)
+  return Experiment(
+    game, grown, made.init, made.renew, made.make_step, constants
+  )
 
-  def ensemble_of(game):
-    return ensemble.build(config, game, rules, scheme, z, sample)
 
-  def init(key):
-    pair = game.first_pair(z, sample, rules, key)
-    averaged = pair.g and config.ema.name != 'none'
+class _Made(NamedTuple):
+  """What an experiment's functions are made of.
+
+  Attributes:
+    config: of the run.
+    game: see `build_game`.
+    rules: of both players' updates.
+    scheme: a module of `schemes`.
+    z: latent vectors [1, Z].
+    sample: a sample of the data [1, ...]; only its shape counts.
+  """
+
+  config: Any
+  game: Any
+  rules: optimizer.Optimizers
+  scheme: Any
+  z: jax.Array
+  sample: jax.Array
+
+  def _ensemble(self, game):
+    return ensemble.build(
+      self.config, game, self.rules, self.scheme, self.z, self.sample
+    )
+
+  def init(self, key):
+    """See `Experiment`."""
+    pair = self.game.first_pair(self.z, self.sample, self.rules, key)
+    averaged = pair.g and self.config.ema.name != 'none'
     average = ema.start(pair.g) if averaged else None
-    group = ensemble_of(game)
-    pairs = group and group.first_pairs(z, sample, key)
+    group = self._ensemble(self.game)
+    pairs = group and group.first_pairs(self.z, self.sample, key)
     return state.TrainState(jnp.int32(0), key, pair, average, pairs)
 
-  def make_step(stage: Stage):
-    now_game = game.at_resolution(stage.resolution)
-    group = ensemble_of(now_game)
-    pair_step = scheme.make_step(now_game, rules, config.scheme)
-
-    def step(train_state, constants, batch, span, on=None):
-      pair, pairs = train_state.pair, train_state.local_pairs
-      key = state.step_key(train_state)
-      at = state.time_of(train_state.step, span, stage)
-      batch = prepare(config.augment, stage, batch, at, key)
-      if group:
-        pair, pairs, metrics = group.step(
-          pair, pairs, batch, at, key, constants, on
-        )
-      else:
-        pair, metrics = pair_step(pair, batch, at, key, constants)
-      average = train_state.ema
-      if average is not None:
-        weight = ema.decay(config.ema, at, stage.images)
-        copied = getattr(game.generator, 'averages', ())
-        average = ema.update(average, pair.g, weight, copied)
-      return (
-        train_state.replace(
-          step=train_state.step + 1, pair=pair, ema=average, local_pairs=pairs
-        ),
-        metrics,
-      )
-
-    return step
-
-  def renew(train_state):
+  def renew(self, train_state):
+    """See `Experiment`."""
     fresh = lambda player, rule: (
       player and player.replace(opt=rule.init(player.params))
     )
     both = lambda pair: state.Pair(
-      fresh(pair.g, rules.g), fresh(pair.d, rules.d)
+      fresh(pair.g, self.rules.g), fresh(pair.d, self.rules.d)
     )
     pairs = train_state.local_pairs
     return train_state.replace(
       pair=both(train_state.pair), local_pairs=pairs and jax.vmap(both)(pairs)
     )
 
-  constants = constants_of(game, sample)
-  return Experiment(game, grown, init, renew, make_step, constants)
+  def make_step(self, stage: Stage):
+    """See `Experiment`."""
+    game = self.game.at_resolution(stage.resolution)
+    group = self._ensemble(game)
+    pair_step = self.scheme.make_step(game, self.rules, self.config.scheme)
+
+    def step(train_state, constants, batch, span, on=None):
+      pair, pairs = train_state.pair, train_state.local_pairs
+      key = state.step_key(train_state)
+      at = state.time_of(train_state.step, span, stage)
+      batch = prepare(self.config.augment, stage, batch, at, key)
+      if group:
+        pair, pairs, metrics = group.step(
+          pair, pairs, batch, at, key, constants, on
+        )
+      else:
+        pair, metrics = pair_step(pair, batch, at, key, constants)
+      new = state.TrainState(
+        step=train_state.step + 1,
+        key=train_state.key,
+        pair=pair,
+        ema=self._average(train_state.ema, pair.g, at, stage),
+        local_pairs=pairs,
+      )
+      return new, metrics
+
+    return step
+
+  def _average(self, average, g, at, stage: Stage):
+    """The average of G after a step, or None if there is none."""
+    if average is None:
+      return None
+    weight = ema.decay(self.config.ema, at, stage.images)
+    copied = getattr(self.game.generator, 'averages', ())
+    return ema.update(average, g, weight, copied)
 
 
 def prepare(section, stage: Stage, batch, at, key):

@@ -5,6 +5,7 @@ import os
 import pathlib
 import sys
 
+from gan_jax import config_files
 from gan_jax import flags as flags_lib
 from gan_jax.errors import UserError
 from gan_jax.run.memory import restart_with_huge_pages
@@ -19,11 +20,9 @@ def _config(flags, overrides=()):
 
 def _workdir(flags) -> str:
   """The run's folder: --workdir, or the one that the config has of itself."""
-  from gan_jax import config as config_lib
-
   if flags.config:
     _config(flags)  # a mistake in its name is one, with --workdir or without
-  return flags.workdir or f'runs/{config_lib.name_of(flags.config)}'
+  return flags.workdir or f'runs/{config_files.name_of(flags.config)}'
 
 
 def _train(flags, overrides) -> None:

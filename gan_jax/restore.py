@@ -2,6 +2,7 @@
 
 import json
 import pathlib
+import sys
 from typing import Any, NamedTuple
 
 import jax
@@ -76,7 +77,11 @@ def open_run(workdir, overrides=()) -> Opened:
     config_lib.override(config, key, text)
   validate(config)
   experiment = experiment_lib.build(
-    config, tuple(facts['shape']), len(facts['classes'])
+    config,
+    tuple(facts['shape']),
+    len(facts['classes']),
+    past_of(run),
+    sys.maxsize,
   )
   return Opened(run, config, experiment)
 
@@ -97,6 +102,18 @@ def stored_config(run: RunDir):
       f'{run.path / "config.json"} is no config ({error}): restore it from a'
       ' copy, or delete it and go on with the config that --config names.'
     ) from None
+
+
+def past_of(run: RunDir) -> list:
+  """The stretches of training that a run has behind it.
+
+  An older version of the program did not write them down: its config then says
+  how all steps so far were counted.
+  """
+  past, config = run.load_past(), stored_config(run)
+  if past is None:
+    past = [(0, experiment_lib.stage_of(config))] if config else []
+  return past
 
 
 def check_identity(run: RunDir, config) -> list[str]:

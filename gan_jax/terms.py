@@ -26,19 +26,11 @@ from gan_jax.state import At, stream
 
 TERMS = 'terms'  # the entry of params and the collection of stats
 
-# What a term may say that it reads; see `Term`.
-READS = frozenset(
-  [
-    'scores_real',
-    'scores_fake',
-    'features_real',
-    'features_fake',
-    'opponent',
-    'made',
-  ]
+# What a term may read of a main pass. One with an update of its own makes its
+# own passes; beside these a term may read 'opponent'.
+OF_THE_PASS = frozenset(
+  'scores_real scores_fake features_real features_fake made'.split()
 )
-# What a main pass gives. A term with an update of its own makes its passes.
-OF_THE_PASS = READS - {'opponent'}
 
 
 def _settings(text: str) -> Table:
@@ -119,7 +111,8 @@ class Term(NamedTuple):
   Attributes:
     player: 'g' or 'd'.
     value: (own, view) -> the unweighted value, what is carried on, metrics.
-    reads: which of `READS` it looks at; schemes refuse what they cannot give.
+    reads: what it looks at, 'opponent' or of `OF_THE_PASS`; schemes refuse what
+      they cannot give.
     init: (view, key) -> own parameters, what is carried at first; None for a
       term without either. `view` is that of a batch of one sample.
     weight: factor.

@@ -16,7 +16,7 @@ from gan_jax.data import Source, open_source
 from gan_jax.engine import Engine
 from gan_jax.errors import UserError
 from gan_jax.mesh import check_batch, make_mesh
-from gan_jax.restore import check_identity, frozen, keep
+from gan_jax.restore import check_identity, frozen, keep, past_of
 from gan_jax.run.checkpoints import Checkpoints
 from gan_jax.run.folder import RunDir
 from gan_jax.run.memory import give_back_freed_memory
@@ -51,11 +51,11 @@ def train(config, workdir) -> None:
   with RunDir(workdir) as run, StopSignals() as signals:
     for sentence in config_lib.unused(config):
       log.warning(sentence)
-    job = prepare(config, run)
-    engine, observers = job.engine, job.observers
     checkpoints = Checkpoints(
       run.checkpoints, config.train.keep, config.train.milestone_every
     )
+    job = prepare(config, run, checkpoints)
+    engine, observers = job.engine, job.observers
     state = start(config, run, job, checkpoints)
     first, total = int(state.step), config.train.steps
     clock = Clock(total, engine.images)
@@ -86,7 +86,7 @@ def train(config, workdir) -> None:
       observer.close()
 
 
-def prepare(config, run: RunDir) -> Job:
+def prepare(config, run: RunDir, checkpoints: Checkpoints) -> Job:
   """From a config to what the loop works with, in the order of the data's way.
 
   Writes nothing.
@@ -101,7 +101,13 @@ def prepare(config, run: RunDir) -> Job:
   source = open_source(config.data)
   log.info(source.report)
   run.check_data(source, config.train.change)
-  experiment = experiment_lib.build(config, source.shape, len(source.classes))
+  experiment = experiment_lib.build(
+    config,
+    source.shape,
+    len(source.classes),
+    past_of(run),
+    max(checkpoints.steps(), default=0),
+  )
   observers = observe.build(config, run, experiment, source, mesh)
   engine = Engine(config, experiment, source, mesh)
   return Job(source, experiment, engine, observers)
@@ -131,6 +137,7 @@ def start(config, run, job: Job, checkpoints) -> TrainState:
   run.begin()  # all has been checked: from here on the folder is written to
   keep(run, networks)
   run.save_data(source)
+  run.save_past(experiment.growth.stretches())
   run.save_config(config_lib.to_json(config))
   run.rewind(step)
   checkpoints.drop_after(step)

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from gan_jax import config as config_lib
-from gan_jax import experiment, flags
+from gan_jax import config_files, experiment, flags
 from gan_jax.data import open_source
 from gan_jax.errors import UserError
 from gan_jax.mesh import one_device
@@ -18,7 +18,7 @@ from gan_jax.validate import validate, validate_shape
 from tests import small
 
 CONFIGS = pathlib.Path(__file__).parent.parent / 'configs'
-FILES = list(config_lib.files(CONFIGS))
+FILES = list(config_files.files(CONFIGS))
 SECTIONS = set(
   'data generator discriminator latent loss penalties tasks augment scheme'
   ' ensemble growth teacher optimizer ema train metrics mesh'.split()

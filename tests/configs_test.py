@@ -10,11 +10,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gan_jax import config as config_lib
+from gan_jax import config_files
 from gan_jax.errors import UserError
 from gan_jax.validate import validate
 
 CONFIGS = pathlib.Path(__file__).parent.parent / 'configs'
-FILES = list(config_lib.files(CONFIGS))
+FILES = list(config_files.files(CONFIGS))
 # OSGAN's Table 1, read off the paper: row -> loss, whether it is symmetric
 # (the scheme's gamma is -1) does not show in a config.
 TABLE_1 = {
@@ -158,7 +159,7 @@ def test_the_student_looks_where_its_teacher_is(classes):
   option = '' if classes == 10 else f':classes={classes}'
   teacher = config_lib.load(f'{CONFIGS}/classifier_cifar.py{option}')
   student = config_lib.load(f'{CONFIGS}/distill_cifar.py{option}')
-  name = config_lib.name_of(f'configs/classifier_cifar.py{option}')
+  name = config_files.name_of(f'configs/classifier_cifar.py{option}')
   assert student.teacher.workdir == f'runs/{name}'
   assert student.data.source == teacher.data.source == f'tfds:cifar{classes}'
   assert student.teacher.depth == teacher.discriminator.depth
@@ -276,7 +277,7 @@ def test_a_module_of_a_configs_name_stays_as_it_was(tmp_path, monkeypatch):
 
 
 def test_names_of_runs():
-  name = config_lib.name_of
+  name = config_files.name_of
   assert name('configs/osgan_cifar.py:loss=lsgan,scheme=two_stage') == (
     'osgan_cifar_loss=lsgan_scheme=two_stage'
   )
@@ -288,17 +289,17 @@ def test_names_of_runs():
 
 @given(st.text(), st.lists(st.text(), max_size=5), st.randoms())
 def test_a_runs_name_is_one_folder_anywhere(file, options, shuffle):
-  name = config_lib.name_of(f'{file}.py:{",".join(options)}')
+  name = config_files.name_of(f'{file}.py:{",".join(options)}')
   assert re.fullmatch(r'[A-Za-z0-9_=+-][A-Za-z0-9._=+-]*', name)
   assert len(name) <= 200
   words = [w for option in options for w in option.split(',')]
   shuffle.shuffle(words)
   if ':' not in file:
-    assert name == config_lib.name_of(f'{file}.py:{",".join(words)}')
+    assert name == config_files.name_of(f'{file}.py:{",".join(words)}')
 
 
 @given(st.lists(st.sampled_from('abcdefgh'), unique=True, min_size=1))
 def test_other_options_are_another_folder(names):
   full = ','.join(f'{name}=1' for name in names)
   fewer = ','.join(f'{name}=1' for name in names[1:])
-  assert config_lib.name_of(f'x:{full}') != config_lib.name_of(f'x:{fewer}')
+  assert config_files.name_of(f'x:{full}') != config_files.name_of(f'x:{fewer}')

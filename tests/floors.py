@@ -26,7 +26,7 @@ FLOORS = (
   ('run',),
   ('convert',),
   ('metrics',),
-  ('config', 'validate'),
+  ('config_files', 'config', 'validate'),
   ('experiment',),
   ('restore', 'sampler', 'engine'),
   ('observe', 'explore'),

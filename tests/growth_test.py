@@ -13,7 +13,7 @@ from gan_jax.engine import Engine
 from gan_jax.mesh import one_device
 from gan_jax.nn.levels import double, faded, reduce_to
 from gan_jax.sampler import Sampler
-from gan_jax.schemes.growth import Growth, none
+from gan_jax.schemes.growth import Growth, after, none
 from gan_jax.state import Span, Stage, time_of
 from tests import small, tiny
 
@@ -210,3 +210,14 @@ def test_the_mean_style_is_copied_into_the_average_and_weights_are_mixed(
     state.ema.stats['mean_style'], state.pair.g.stats['mean_style']
   )
   assert not small.identical(state.ema.params, state.pair.g.params)
+
+
+def test_a_changed_batch_counts_on_and_takes_the_next_samples():
+  growth = none(Stage(0, 16, 1, 16))
+  for begin, batch in ((4, 8), (10, 8), (10, 2), (10, 4)):
+    past = growth.stretches()
+    growth = after(past, Stage(0, batch, 1, batch), begin)
+  assert [k for k, _ in growth.stretches()] == [0, 4, 10]
+  assert [growth.images(k) for k in (4, 5, 10, 12)] == [64, 72, 112, 120]
+  assert growth.offset(12) + 12 * 4 == 120
+  assert not any(growth.begins(k) for k in range(20))  # nothing else changes

@@ -12,7 +12,7 @@ from PIL import Image
 
 from gan_jax import config as config_lib
 from gan_jax import experiment as experiment_lib
-from gan_jax.data import open_source
+from gan_jax.data import open_source, order
 from gan_jax.errors import UserError
 from gan_jax.evaluate import evaluate
 from gan_jax.mesh import make_mesh, one_device
@@ -252,3 +252,30 @@ def test_plan_of_data_that_are_not_here_downloads_nothing(tmp_path):
   text = plan(config)
   assert 'tfds:cifar10 is not prepared here' in text and 'FLOP' in text
   assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize('batches', [(8, 16), (16, 8)])
+def test_a_run_goes_on_with_another_batch_where_it_was(tmp_path, batches):
+  """Images are counted on, and no sample is left out or comes twice."""
+  asked, first, second = [], *batches
+  for steps, batch in ((4, first), (6, second)):
+    config = small.config().unlock()
+    config.train.update(steps=steps, batch=batch)
+    with pytest.MonkeyPatch.context() as patch:
+      indices = order.indices
+      patch.setattr(
+        order,
+        'indices',
+        lambda seed, at, n, indices=indices: (
+          asked.append(at.ravel()) or indices(seed, at, n)
+        ),
+      )
+      train(config.lock(), tmp_path / 'run')
+  images = {
+    line['step']: line['images'] for line in RunDir(tmp_path / 'run').lines()
+  }
+  assert images == {2: 2 * first, 4: 4 * first, 6: 4 * first + 2 * second}
+  seen = {tuple(at.tolist()) for at in asked}
+  begin = 4 * first
+  for k in range(2):
+    assert tuple(range(begin + k * second, begin + (k + 1) * second)) in seen

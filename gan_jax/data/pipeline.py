@@ -128,6 +128,8 @@ class Feed:
     # Worker processes would only copy a set that lies in memory.
     self._workers = 0 if source.in_memory else workers
     self._step_bytes = draws * len(rows) * source.nbytes() // len(source)
+    # The first step whose samples there are.
+    self._first = max(0, -(offset // (draws * batch)))
     self._load = _Loader(
       None if self._resident else source,
       len(source),
@@ -152,7 +154,7 @@ class Feed:
       name: jax.ShapeDtypeStruct(
         self._shape + rows.shape[2:], rows.dtype, sharding=self._sharding
       )
-      for name, rows in self._load(0).items()
+      for name, rows in self._load(self._first).items()
     }
 
   def batches(self, start_step: int) -> Iterator[dict[str, Any]]:

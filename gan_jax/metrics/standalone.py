@@ -40,8 +40,7 @@ def compare(
     devices: to compute features on; None for all local ones.
 
   Returns:
-    The numbers by name, and what they were measured on: real, fake, and
-    resizer and weights of each space.
+    The numbers by name, real, fake, and resizer and weights of each space.
 
   Raises:
     UserError: for whatever the user can put right.

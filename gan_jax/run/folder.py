@@ -2,6 +2,7 @@
 
 config.json     the config it ran with
 data.txt        the report on its data; data.json: shape, classes, alphabet
+stretches.json  from which step on how many images a step counted for
 log.txt         what the console showed
 metrics.jsonl   one line a log point: step, images, losses, speed
 curves.png      those lines as curves
@@ -149,6 +150,29 @@ class RunDir:
   def save_config(self, text: str) -> None:
     """Writes config.json; `text` is what `config.to_json` gives."""
     self._write('config.json', text)
+
+  def load_past(self) -> list | None:
+    """The stretches of training so far; None if they were not written down.
+
+    Raises:
+      UserError: if the file is damaged.
+    """
+    stored = self._load(_PAST, _PAST_HINT)
+    if stored is None:
+      return None
+    past = stored.get('stretches')
+    whole_numbers = lambda row: all(type(n) is int for n in row)
+    try:
+      right = past and all(whole_numbers((k, *stage)) for k, stage in past)
+    except (TypeError, ValueError):
+      right = False
+    if not right:
+      raise UserError(_DAMAGED.format(self.path / _PAST, _PAST_HINT))
+    return past
+
+  def save_past(self, stretches: list) -> None:
+    """Writes down how steps, images and samples have been counted so far."""
+    self.save_json(_PAST, {'stretches': stretches})
 
   def save_data(self, source) -> None:
     """Writes what the data are like: data.txt and data.json."""
@@ -336,3 +360,5 @@ def _append_line(file: pathlib.Path, line: str) -> None:
 _DAMAGED = '{} is damaged: restore it from a copy, or delete it{}.'
 _CONFIG_HINT = ' and go on with the config that --config names'
 _DATA_HINT = ': training writes it anew'
+_PAST = 'stretches.json'
+_PAST_HINT = ', and then all steps count as the config says'

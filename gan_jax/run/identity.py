@@ -18,6 +18,7 @@ FREE = (
   'data.device_budget_mb',
   'data.workers',
   'mesh.*',
+  'train.batch',  # what the devices hold; images are counted on
   'metrics.*',  # what is measured changes nothing that is learned
   'train.*_every',  # how often
   'train.change',

@@ -6,6 +6,7 @@ which levels a step runs through.
 """
 
 import bisect
+import itertools
 from typing import NamedTuple
 
 import numpy as np
@@ -63,6 +64,11 @@ class Growth(NamedTuple):
     k = self.index(step)
     return time_of(np.int32(step), self.spans[k], self.stages[k])
 
+  def stretches(self) -> list:
+    """(first step, stage) of each stretch, as `after` takes them."""
+    begins = [span.first_step for span in self.spans]
+    return [[k, list(s)] for k, s in zip(begins, self.stages, strict=True)]
+
   def begins(self, step: int) -> bool:
     """Whether the step after `step` steps needs fresh optimisers."""
     later = [span.first_step for span in self.spans[1:]]
@@ -72,3 +78,33 @@ class Growth(NamedTuple):
 def none(stage: Stage) -> Growth:
   """One stage from beginning to end."""
   return Growth((Span(),), (stage,))
+
+
+def after(past, stage: Stage, step: int) -> Growth:
+  """Of a run without growth, whose batch may have changed on the way.
+
+  Args:
+    past: (first step, stage) of the run's stretches so far, in order.
+    stage: that the config asks for now.
+    step: from which on, if it is another than before.
+
+  Returns:
+    Stretches that follow each other on all three clocks.
+  """
+  stretches = [(first, Stage(*old)) for first, old in past if first <= step]
+  if not stretches:
+    stretches = [(0, stage)]
+  if stretches[-1][1] != stage:
+    stretches = [s for s in stretches if s[0] < step] + [(step, stage)]
+  spans = [Span(stretches[0][0])]
+  for (begin, old), (end, _) in itertools.pairwise(stretches):
+    used = end - begin
+    spans.append(
+      Span(
+        end,
+        spans[-1].first_image + used * old.images,
+        spans[-1].first_sample + used * old.draws * old.batch,
+      )
+    )
+  stages = tuple(stage for _, stage in stretches)
+  return Growth(tuple(spans), stages, renewed=False)

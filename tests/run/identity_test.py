@@ -52,8 +52,8 @@ FREE = {
   'data': ['data_dir', 'device_budget_mb', 'workers'],
   'mesh': ['data', 'pair'],
   'train': (
-    'change checkpoint_every image_every keep log_every milestone_every'
-    ' steps tensorboard'
+    'batch change checkpoint_every image_every keep log_every'
+    ' milestone_every steps tensorboard'
   ).split(),
 }
 
@@ -96,7 +96,6 @@ def test_a_permission_is_for_what_it_names():
 
 
 CHANGES = {
-  'batch': dict(train=dict(batch=16)),
   'scheme': dict(scheme=dict(name='one_stage')),
   'seed': dict(train=dict(seed=1)),
   'rate': dict(optimizer=dict(generator=dict(lr=1e-5))),
