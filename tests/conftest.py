@@ -38,3 +38,4 @@ def pytest_collection_finish():
   """Keeps the collector from walking all imported modules again and again."""
   gc.collect()
   gc.freeze()
+  gc.set_threshold(20_000, 20, 20)  # tracing makes many objects, few circles

@@ -204,7 +204,10 @@ def expected_bias(cov, n: int, m: int) -> float:
     n: samples on one side.
     m: samples on the other.
   """
-  values = np.maximum(np.linalg.eigvalsh(cov), 0)
+  # F^T F has the eigenvalues of F F^T that are not zero, and is no larger than
+  # there are samples: 2,048 features of a few hundred would take seconds.
+  factor = _factor(np.asarray(cov, np.float64))
+  values = np.maximum(np.linalg.eigvalsh(factor.T @ factor), 0)
   values = values[values > 1e-12 * values.max(initial=0)]
   pairs = values[:, None] * values / (values[:, None] + values)
   return float((1 / n + 1 / m) * (1.25 * values.sum() + 0.5 * pairs.sum()))

@@ -6,11 +6,6 @@ largest value; a gradient of a gradient multiplies a few such sums. A wrong tap,
 shift or channel is an error of order one.
 """
 
-import os
-
-os.environ.setdefault('XLA_FLAGS', '--xla_force_host_platform_device_count=8')
-
-# pylint: disable=wrong-import-position
 import functools
 
 import hypothesis
@@ -89,6 +84,16 @@ def penalty_grads(function):
   return jax.grad(penalty, (0, 1))
 
 
+def together(function, *transforms):
+  """All transforms of a function in one compiled program."""
+  made = [transform(function) for transform in transforms]
+  return jax.jit(lambda *given: [f(*given) for f in made])
+
+
+def itself(function):
+  return function
+
+
 def close(got, want, **tolerance):
   """Asserts equality relative to the largest value of each array."""
   for a, b in zip(jax.tree.leaves(got), jax.tree.leaves(want), strict=True):
@@ -136,8 +141,8 @@ def loop_transpose(x, k, stride, padding):
 @every_case
 def test_equals_xla_to_second_order(case):
   ours, plain, x, k = setup(case)
-  for transform in (lambda f: f, grads, penalty_grads):
-    close(jax.jit(transform(ours))(x, k), jax.jit(transform(plain))(x, k))
+  every = itself, grads, penalty_grads
+  close(together(ours, *every)(x, k), together(plain, *every)(x, k))
 
 
 @hypothesis.settings(max_examples=20, deadline=None)
@@ -197,8 +202,8 @@ def test_equals_xla_in_many_chunks(case, cache, monkeypatch):
   monkeypatch.setattr(conv_cpu, '_CACHE', cache)
   n, _, ci, co, *rest = CASES[case]
   ours, plain, x, k = setup((n + 2, 13, ci, co, *rest))
-  for transform in (lambda f: f, grads):
-    close(jax.jit(transform(ours))(x, k), jax.jit(transform(plain))(x, k))
+  both = itself, grads
+  close(together(ours, *both)(x, k), together(plain, *both)(x, k))
 
 
 @hypothesis.settings(max_examples=8, deadline=None)
@@ -213,10 +218,8 @@ def test_kernel_by_depth_equals_plain(size, ci, stride, steps, pads):
   window = tuple(stride * s for s in steps)
   geo = conv_lib.Geometry(size, window, stride, pads, None)
   x, y = normal(6, 1, 2, *size, ci), normal(7, 1, 2, *geo.out, 2)
-  close(
-    conv_cpu._kernel_by_depth(x[0], y[0], geo),
-    conv_lib._plain(x, y, kind='k', geo=geo)[0],
-  )
+  ours = jax.jit(lambda x, y: conv_cpu._kernel_by_depth(x[0], y[0], geo))
+  close(ours(x, y), conv_lib._plain(x, y, kind='k', geo=geo)[0])
 
 
 @pytest.mark.parametrize(
@@ -227,8 +230,8 @@ def test_equals_xla_by_the_other_library(case, monkeypatch):
   monkeypatch.setattr(conv_cpu, '_FEWEST_CHANNELS', 1)
   ours, plain, x, k = setup(CASES[case])
   assert 'lhs_dilate = [2, 1]' in jax.jit(ours).lower(x, k).as_text()
-  for transform in (lambda f: f, grads):
-    close(jax.jit(transform(ours))(x, k), jax.jit(transform(plain))(x, k))
+  both = itself, grads
+  close(together(ours, *both)(x, k), together(plain, *both)(x, k))
 
 
 @pytest.mark.parametrize('axes', [(0, None), (None, 3), (1, 2)])
@@ -239,11 +242,11 @@ def test_vmap_of_grad_and_grad_of_vmap(case, axes):
     a if axis is None else jnp.stack([a, 2 * a, -a], axis)
     for a, axis in zip((x, k), axes, strict=True)
   )
-  for transform in (
+  both = (
     lambda f: grads(jax.vmap(f, axes)),
     lambda f: jax.vmap(penalty_grads(f), axes),
-  ):
-    close(jax.jit(transform(ours))(x, k), jax.jit(transform(plain))(x, k))
+  )
+  close(together(ours, *both)(x, k), together(plain, *both)(x, k))
 
 
 @pytest.mark.parametrize('case', ['4x4 stride', '4x4 stride wide'])
@@ -315,10 +318,11 @@ def test_plain_form_equals_cpu_form(kind, members, order, ci, co):
     normal(i, *shapes[name])
     for i, name in enumerate({'y': 'xk', 'x': 'yk', 'k': 'xy'}[kind])
   ]
-  close(
-    conv_cpu.form(*operands, kind=kind, geo=geo),
-    conv_lib._plain(*operands, kind=kind, geo=geo),
+  ours, plain = (
+    jax.jit(functools.partial(form, kind=kind, geo=geo))
+    for form in (conv_cpu.form, conv_lib._plain)
   )
+  close(ours(*operands), plain(*operands))
 
 
 def square_grads(function):
@@ -358,9 +362,11 @@ def test_sharded_over_devices():
     in_shardings=(spec('data'), spec()),
     out_shardings=(spec('data'), spec()),
   )
-  close(step(x, k), penalty_grads(plain)(x, k))
+  close(step(x, k), jax.jit(penalty_grads(plain))(x, k))
 
-  close(jax.jit(shard_mapped(ours, mesh))(x, k), square_grads(plain)(x, k))
+  close(
+    jax.jit(shard_mapped(ours, mesh))(x, k), jax.jit(square_grads(plain))(x, k)
+  )
   # On other platforms the plain form is lowered; here it is called.
   geo = conv_lib.Geometry((8, 8), (4, 4), 2, ((1, 1), (1, 1)), None)
   y = normal(12, 16, 4, 4, 2)
@@ -375,7 +381,9 @@ def test_sharded_over_devices():
       in_specs=(jax.P('data'), jax.P('data')),
       out_specs=jax.P(),
     )
-    close(mapped(x, y), jax.vjp(functools.partial(plain, x), k)[1](y)[0])
+    close(
+      jax.jit(mapped)(x, y), jax.vjp(functools.partial(plain, x), k)[1](y)[0]
+    )
 
 
 def test_first_layer_of_a_generator():
@@ -388,8 +396,8 @@ def test_first_layer_of_a_generator():
       x, k[::-1, ::-1], (1, 1), ((3, 3), (3, 3)), dimension_numbers=DIMS
     )
 
-  for transform in (lambda f: f, grads, penalty_grads):
-    close(transform(ours)(x, k), transform(plain)(x, k))
+  every = itself, grads, penalty_grads
+  close(together(ours, *every)(x, k), together(plain, *every)(x, k))
 
 
 def test_resampling_convolutions():
