@@ -368,3 +368,70 @@ def test_every_pass_of_d_draws_by_itself_and_seen_is_what_it_saw():
     d.variables, seen[0], train=True, mutable=list(d.stats)
   )
   np.testing.assert_allclose(again.logits, passes[0][0].logits, rtol=1e-6)
+
+
+@pytest.mark.parametrize('phase', ['with', 'after'])
+def test_between_its_turns_a_lazy_term_changes_nothing(phase):
+  """And counts `every` times as much when it is due."""
+  updates = {}
+  for name, every in (('none', 0), ('lazy', 4), ('plain', 1)):
+    found = {}
+    if every:
+      r1 = tiny.terms()['r1']._replace(phase=phase, every=every, weight=0.5)
+      found = {'r1': r1}
+    rules = dict(generator=SGD, discriminator=SGD)
+    made = built(tiny.game(found), optimizer=rules)
+    state = quickly(made.init)(jax.random.key(0))
+    step = quickly(made.make_step(made.growth.stages[0]))
+    for k in (0, 1):
+      at = state.replace(step=jnp.int32(k))
+      new, _ = step(at, {}, batch(1), Span())
+      updates[name, k] = small.flat(
+        terms_lib.network_only(new.pair.d.params)
+      ) - small.flat(terms_lib.network_only(state.pair.d.params))
+  # Two programs: to rounding.
+  np.testing.assert_allclose(
+    updates['lazy', 1], updates['none', 1], rtol=0, atol=1e-7
+  )
+  own = {k: updates[k, 0] - updates['none', 0] for k in ('lazy', 'plain')}
+  assert np.abs(own['plain']).max() > 1e-4
+  np.testing.assert_allclose(
+    own['lazy'], 4 * own['plain'], rtol=1e-3, atol=1e-6
+  )
+
+
+def test_clipping_is_for_the_network_alone():
+  c = config(penalties=dict(clip=dict(limit=0.01)))
+  game = tiny.game({'decode': tiny.decode()})
+  stage = Stage(0, N, 1, N)
+  made = experiment.assemble(c, game, tiny.SHAPE, growth.none(stage))
+  state = quickly(made.init)(jax.random.key(0))
+  new, _ = quickly(made.make_step(stage))(state, {}, batch(1), Span())
+  params = new.pair.d.params
+  network = small.flat(terms_lib.network_only(params))
+  assert np.abs(network).max() <= np.float32(0.01)
+  assert np.abs(params['terms']['decode']['w']).max() > 0.1
+
+
+@pytest.mark.parametrize('reads, times', [((), 1), (('opponent',), 2)])
+def test_g0s_terms_meet_each_opponent_or_none(reads, times):
+  """A term that sees nothing of the opponents runs once, not N times."""
+  calls = []
+
+  def value(own, view):
+    z = view.latents(2)
+    jax.debug.callback(lambda x: calls.append(float(x)), jnp.mean(z))
+    return jnp.mean(view.play(z).samples ** 2), {}, {}
+
+  found = {'own': tiny.Term('g', value, frozenset(reads), weight=0.1)}
+  made = built(tiny.game(found), pairs=2, scheme='two_stage')
+  # The local generators have the term, too: theirs are two more.
+  state = quickly(made.init)(jax.random.key(0))
+  stage = made.growth.stages[0]
+  new, metrics = quickly(made.make_step(stage))(
+    state, {}, batch(stage.draws), Span()
+  )
+  jax.block_until_ready(new)
+  jax.effects_barrier()
+  assert len(calls) == 2 + times
+  assert metrics['own'] > 0 and metrics['local_own'] > 0

@@ -16,7 +16,8 @@ under `vmap`, and spread over the devices of the mesh axis `pair`.
 Where the paper is silent (spec/sgan.md, section 2.2), `config.ensemble` says.
 Statistics of G_0 and of D_0 move to the mean of what their N passes make of
 them: the passes happen side by side, so none is the last. Terms of G_0 that see
-nothing of an opponent are evaluated once, not N times.
+nothing of an opponent are evaluated once, not N times; those of D_0 see the
+real samples of a pair, and are evaluated with it.
 """
 
 import functools
