@@ -249,7 +249,7 @@ def test_hosts_read_their_rows_only():
       return super().__getitem__(i)
 
   def load(rows):
-    loader = _Loader(Counted(30), 30, (2, 8), np.array(rows), 3, True)
+    loader = _Loader(Counted(30), 30, (2, 8), np.array(rows), 3, True, 0)
     return loader(4)
 
   whole, parts = load(range(8)), [load(range(3)), load(range(3, 8))]
