@@ -98,6 +98,9 @@ def main() -> None:
   # Compiled steps are kept between runs: a resumed run starts in seconds.
   cache = pathlib.Path.home() / '.cache' / 'gan_jax' / 'xla'
   os.environ.setdefault('JAX_COMPILATION_CACHE_DIR', str(cache))
+  # jax 0.10.1 warns of tuning hints, for pages, when it takes a program from
+  # the cache; real faults are raised in Python.
+  os.environ.setdefault('TF_CPP_MIN_LOG_LEVEL', '3')
   logging.basicConfig(format='%(message)s', level=logging.WARNING)
   logging.getLogger('gan_jax').setLevel(logging.INFO)
   try:

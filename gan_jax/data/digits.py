@@ -1,7 +1,6 @@
 """digits: the 1,797 handwritten digits that come with scikit-learn."""
 
 import numpy as np
-from sklearn import datasets
 
 from gan_jax.data import picture
 from gan_jax.data.arrays import ArraySource
@@ -17,6 +16,8 @@ def open_digits(name: str, where: str, config, form: picture.Form) -> Source:
       f"config.data.source is '{name}', but digits takes nothing after it;"
       " write 'digits'."
     )
+  from sklearn import datasets  # half a second, for this set only
+
   digits = datasets.load_digits()
   images = np.round(digits.images * (255 / 16)).astype(np.uint8)
   return ArraySource(
