@@ -11,7 +11,7 @@ from gan_jax import config as config_lib
 from gan_jax import experiment as experiment_lib
 from gan_jax.distill import teacher
 from gan_jax.errors import UserError
-from gan_jax.mesh import of_state
+from gan_jax.mesh import of_state, one_device
 from gan_jax.run import constants, identity
 from gan_jax.run.checkpoints import Checkpoints
 from gan_jax.run.folder import RunDir, facts_of
@@ -243,11 +243,16 @@ def frozen(
     if kept is None:
       facts = facts_of(source)
       kept, origin = teacher.find(config.teacher, facts, shapes, restore) or (
-        jax.jit(experiment.constants[name])(jax.random.key(config.train.seed)),
+        _random(experiment.constants[name], config.train.seed),
         'random weights',
       )
     found[name] = Frozen(kept, origin)
   return found
+
+
+def _random(first, seed: int):
+  """A frozen network's untrained variables."""
+  return experiment_lib.quickly(first, one_device())(jax.random.key(seed))
 
 
 def keep(run: RunDir, networks: dict[str, Frozen]) -> None:

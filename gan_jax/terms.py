@@ -312,9 +312,7 @@ def _named(view: View, name: str) -> View:
   )
 
 
-def after(
-  terms: Mapping[str, Term], player, view_of, update, at: At, meet=lambda x: x
-):
+def after(terms: Mapping[str, Term], player, view_of, update, at: At, meet):
   """The updates that terms in phase 'after' have of their own.
 
   Each carries the network's and that term's own parameters only. Its gradient

@@ -159,7 +159,8 @@ class Ensemble(NamedTuple):
           d.params, d.stats, g, made, now_k
         )
         d = self.optimizers.d.update(d, gradient, stats, now_k.at)
-      return updates.after_d(game, self.optimizers, d, g, made, now_k)[0]
+      rule = self.optimizers.d
+      return updates.after(game, 'd', rule, d, g, made, now_k)[0]
 
     return jax.vmap(one, self.dealing.axes)(messengers, batch, keys)
 
@@ -246,8 +247,15 @@ class Ensemble(NamedTuple):
     critic = jax.tree.map(lambda x: x[0], critics)
     batch = self.dealing.together(last)
     now = now._replace(real=batch.image, labels=batch.label)
-    g, more = updates.after_g(
-      self.objective, self.optimizers, g, critic, None, now, _meet(axis)
+    g, more = updates.after(
+      self.objective,
+      'g',
+      self.optimizers.g,
+      g,
+      critic,
+      None,
+      now,
+      _meet(axis),
     )
     return g, metrics | more
 
@@ -349,9 +357,10 @@ class Ensemble(NamedTuple):
     )
     d = self.optimizers.d.update(pair.d, gradient, stats, at)
     merged = self.dealing.together(for_d)
-    d, more = updates.after_d(
+    d, more = updates.after(
       self.objective,
-      self.optimizers,
+      'd',
+      self.optimizers.d,
       d,
       jax.tree.map(lambda x: x[0], pairs.g),
       None,
@@ -365,8 +374,8 @@ class Ensemble(NamedTuple):
 
 
 def _meet(axis):
-  """A tree of one device -> the mean over all."""
-  return (lambda tree: lax.pmean(tree, axis)) if axis else (lambda tree: tree)
+  """A tree of one device -> the mean over all; None for one device."""
+  return axis and (lambda tree: lax.pmean(tree, axis))
 
 
 def mean(tree, axis=None):

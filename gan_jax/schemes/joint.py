@@ -64,8 +64,9 @@ def make_step(objective: Objective, optimizers: Optimizers, gradients):
     d = optimizers.d.update(d, d_gradient, d_stats, at)
     g = optimizers.g.update(g, g_gradient, g_stats, at)
     # Each against the opponent that it met in this step.
-    d, on_d = updates.after_d(objective, optimizers, d, pair.g, made, now)
-    g, on_g = updates.after_g(objective, optimizers, g, pair.d, made, now)
+    late = updates.after
+    d, on_d = late(objective, 'd', optimizers.d, d, pair.g, made, now)
+    g, on_g = late(objective, 'g', optimizers.g, g, pair.d, made, now)
     return Pair(g, d), metrics | on_d | on_g
 
   return step

@@ -71,7 +71,7 @@ def make_step(objective: Objective, optimizers: Optimizers, settings):
       )
       d = optimizers.d.update(d, gradient, d_stats, now.at)
     now = now._replace(at=at)
-    d, more = updates.after_d(game, optimizers, d, g, made, now)
+    d, more = updates.after(game, 'd', optimizers.d, d, g, made, now)
     metrics |= more
 
     if settings.fakes == 'fresh':
@@ -87,7 +87,7 @@ def make_step(objective: Objective, optimizers: Optimizers, settings):
     )
     metrics |= more
     g = optimizers.g.update(g, gradient, g_stats, at)
-    g, more = updates.after_g(game, optimizers, g, d, made, now)
+    g, more = updates.after(game, 'g', optimizers.g, g, d, made, now)
     return Pair(g, d), metrics | more
 
   return step

@@ -31,46 +31,37 @@ def g_gradient(game, g: Player, pull_back, loss, made):
   return jax.tree.map(jnp.add, pull_back(gradient)[0], direct), aux
 
 
-def after_d(
-  game, optimizers, d: Player, g: Player, made, now: Round, meet=lambda x: x
+def after(
+  game, role: str, rule, player: Player, opponent, made, now: Round, meet=None
 ):
-  """D once its terms with updates of their own have had them.
+  """A player once its terms with updates of their own have had them.
 
   Args:
     game: the game.
-    optimizers: the update rules of G and D.
-    d: after the step's last update.
-    g: its opponent.
-    made: what that made last.
+    role: 'g' or 'd', the player's.
+    rule: of its updates.
+    player: after the step's last update.
+    opponent: the other player.
+    made: what G made last.
     now: the round of the last update.
-    meet: what devices with other samples make together of a tree.
+    meet: what devices with other samples make together of a tree; None: as it
+      is.
 
   Returns:
-    D and metrics.
+    The player and metrics.
   """
+
+  def view_of(params, stats):
+    view = game.d_view if role == 'd' else game.g_view
+    return view(params, stats, opponent, made, None, now)
+
   return terms.after(
-    game.of('d', 'after'),
-    d,
-    lambda params, stats: game.d_view(params, stats, g, made, None, now),
-    lambda player, gradient, stats, name: optimizers.d.update(
+    game.of(role, 'after'),
+    player,
+    view_of,
+    lambda player, gradient, stats, name: rule.update(
       player, gradient, stats, now.at, name
     ),
     now.at,
-    meet,
-  )
-
-
-def after_g(
-  game, optimizers, g: Player, d: Player, made, now: Round, meet=lambda x: x
-):
-  """G once its terms with updates of their own have had them; see `after_d`."""
-  return terms.after(
-    game.of('g', 'after'),
-    g,
-    lambda params, stats: game.g_view(params, stats, d, made, None, now),
-    lambda player, gradient, stats, name: optimizers.g.update(
-      player, gradient, stats, now.at, name
-    ),
-    now.at,
-    meet,
+    meet or (lambda tree: tree),
   )
