@@ -75,16 +75,12 @@ class Growth(NamedTuple):
     return self.renewed and step in later
 
 
-def none(stage: Stage) -> Growth:
-  """One stage from beginning to end."""
-  return Growth((Span(),), (stage,))
-
-
 def after(past, stage: Stage, step: int) -> Growth:
   """Of a run without growth, whose batch may have changed on the way.
 
   Args:
-    past: (first step, stage) of the run's stretches so far, in order.
+    past: (first step, stage) of the run's stretches so far, in order; () for a
+      new run, which has one stage from beginning to end.
     stage: that the config asks for now.
     step: from which on, if it is another than before.
 
