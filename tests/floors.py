@@ -16,7 +16,7 @@ PACKAGE = 'gan_jax'
 # from those below. A room is a folder, or a module at the root; a module inside
 # a room may have a floor of its own.
 FLOORS = (
-  ('errors', 'settings'),
+  ('errors', 'limits', 'paths', 'settings'),
   ('state', 'nn'),
   ('mesh', 'terms', 'networks', 'passes'),
   ('data',),

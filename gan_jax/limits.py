@@ -1,0 +1,8 @@
+"""What an input may cost before it is read: the one place for limits.
+
+A file says how large it will be before it is; these bounds are compared with
+what it says, so that no file takes the machine down. README, "Limits", lists
+them.
+"""
+
+MIB = 2**20

@@ -1,0 +1,100 @@
+"""Where a path that a person wrote leads, and where caches lie."""
+
+import functools
+import os
+import pathlib
+import re
+import stat
+import tempfile
+
+from gan_jax.errors import UserError
+
+
+def local(text, what: str) -> pathlib.Path:
+  """The path that a flag or a setting names.
+
+  The one place where a person's text becomes a path: `~` and `~name` are home
+  folders here, whether or not a shell has seen the text.
+
+  Args:
+    text: as the person wrote it, or a path.
+    what: the flag or setting that it is the value of, for the sentence, such
+      as '--workdir'.
+
+  Raises:
+    UserError: if it is empty, names a home folder that is not there, an
+      address (gs://...), holds a NUL, or is longer than file systems take.
+  """
+  text = os.fspath(text)
+  if not text or '\0' in text:
+    raise UserError(f'{what}={text!r} is no path: name a file or a folder.')
+  scheme = re.match(r'([A-Za-z][A-Za-z0-9+.-]*)://', text)
+  if scheme:
+    raise UserError(
+      f'{what}={text} is an address, and {scheme[1]}:// is not read or written'
+      ' from here: mount or copy it, and give the path of the folder.'
+    )
+  try:
+    path = pathlib.Path(text).expanduser()
+  except RuntimeError:
+    raise UserError(
+      f'{what}={text}: there is no home folder of that name; write the path'
+      ' in full.'
+    ) from None
+  try:
+    path.exists()
+  except OSError as error:  # a name of more than 255 bytes, a loop of links
+    raise UserError(
+      f'{what}={text[:80]}... is no path here ({(error.strerror or "").lower()}'
+      '): choose another.'
+    ) from None
+  return path
+
+
+def cache(kind: str) -> pathlib.Path:
+  """The folder of things that may be lost: it need not exist.
+
+  Args:
+    kind: 'xla', 'weights', 'statistics', ...
+
+  Returns:
+    What the environment names by GAN_JAX_<KIND>; else gan_jax/<kind> in
+    XDG_CACHE_HOME or ~/.cache; and where neither can be written to, as in a
+    container that runs under a bare number, in a folder of this user's among
+    the temporary ones.
+  """
+  named = os.environ.get(f'GAN_JAX_{kind.upper()}')
+  if named:
+    return local(named, f'GAN_JAX_{kind.upper()}')
+  return _caches() / kind
+
+
+@functools.cache
+def _caches() -> pathlib.Path:
+  """The folder of all caches."""
+  home = os.environ.get('XDG_CACHE_HOME') or '~/.cache'
+  try:
+    folder = pathlib.Path(home).expanduser() / 'gan_jax'
+  except RuntimeError:  # nobody knows of a home
+    folder = None
+  if folder and _can_be_written(folder):
+    return folder
+  folder = pathlib.Path(tempfile.gettempdir()) / f'gan_jax-{os.getuid()}'
+  try:
+    folder.mkdir(mode=0o700, exist_ok=True)
+    found = folder.lstat()
+  except OSError:
+    found = None
+  # Compiled programs are run as they are: never those of somebody else.
+  own = found and found.st_uid == os.getuid() and stat.S_ISDIR(found.st_mode)
+  return folder if own else pathlib.Path(tempfile.mkdtemp(prefix='gan_jax-'))
+
+
+def _can_be_written(folder: pathlib.Path) -> bool:
+  """Whether a folder is there, or could be made, for this user."""
+  try:
+    while not folder.exists():
+      folder = folder.parent
+    return folder.is_dir() and os.access(folder, os.W_OK | os.X_OK)
+  except OSError:
+    return False
