@@ -271,8 +271,8 @@ def build_terms(config) -> dict[str, Term]:
   Raises:
     UserError: for terms that do not go together.
   """
-  found = terms_lib.build(losses.PENALTIES, config.penalties)
-  return found | terms_lib.build(tasks.TASKS, config.tasks)
+  found = terms_lib.build(losses.PENALTIES, config, 'penalties')
+  return found | terms_lib.build(tasks.TASKS, config, 'tasks')
 
 
 def latents_of(section) -> Callable:

@@ -119,6 +119,7 @@ class Term(NamedTuple):
     every: the term counts at steps that this divides, `every` times as much.
     phase: 'with' the main loss, or 'after' the player's last update of a step,
       in an update of its own, as StyleGAN2 has it.
+    path: its section of a config, such as 'penalties.r1', for messages.
   """
 
   player: str
@@ -128,6 +129,7 @@ class Term(NamedTuple):
   weight: float = 1.0
   every: int = 1
   phase: str = 'with'
+  path: str = ''
 
   @property
   def alone(self) -> bool:
@@ -157,31 +159,32 @@ def settings(registry: Mapping[str, Kind]) -> Table:
   }
 
 
-def build(registry: Mapping[str, Kind], section) -> dict[str, Term]:
+def build(registry: Mapping[str, Kind], config, room: str) -> dict[str, Term]:
   """The terms that a section of a config turns on.
 
   Args:
     registry: kinds of terms by name.
-    section: `config.penalties` or `config.tasks`: a section a term, with its
-      settings; a weight of 0.0 turns it off.
+    config: the whole run's.
+    room: its section 'penalties' or 'tasks', in which a term has a section with
+      its settings; a weight of 0.0 turns it off.
 
   Raises:
     UserError: if a term cannot have an update of its own.
   """
   found = {}
   for name, kind in registry.items():
-    settings = dict(section.get(name, {}))
+    settings, path = dict(config[room].get(name, {})), f'{room}.{name}'
     weight = settings.pop('weight', 0.0)
     if not weight:
       continue
     every, phase = settings.pop('every', 1), settings.pop('phase', 'with')
     term = kind.make(**settings)
-    term = term._replace(weight=weight, every=every, phase=phase)
+    term = term._replace(weight=weight, every=every, phase=phase, path=path)
     if phase == 'after' and term.reads & OF_THE_PASS:
       raise UserError(
-        f"The term {name} cannot have phase = 'after': it reads"
+        f"config.{path}.phase = 'after' cannot be: {name} reads"
         f' {", ".join(sorted(term.reads & OF_THE_PASS))}, which only the update'
-        " of the main loss has. Set its phase to 'with'."
+        f" of the main loss has. Set config.{path}.phase = 'with'."
       )
     found[name] = term
   return found
@@ -203,12 +206,13 @@ def lazy(terms: Mapping[str, Term], player: str) -> int:
     UserError: if they have different rhythms: the optimiser is corrected for
       one.
   """
-  rhythms = {t.every for t in of(terms, player, 'after').values()}
+  late = of(terms, player, 'after').values()
+  rhythms = {term.every for term in late}
   if len(rhythms) > 1:
+    have = (f'config.{term.path}.every = {term.every}' for term in late)
     raise UserError(
-      "Terms with phase = 'after' of one player must have one rhythm, and"
-      f' here every = {" and ".join(map(str, sorted(rhythms)))}: give them the'
-      ' same.'
+      f"{' and '.join(have)}, but terms of one player with phase = 'after'"
+      ' must have one rhythm: give them the same.'
     )
   return rhythms.pop() if rhythms else 1
 

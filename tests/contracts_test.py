@@ -317,9 +317,9 @@ def test_a_term_that_reads_the_main_pass_has_no_update_of_its_own():
   registry = {'decode': terms_lib.Kind(tiny.decode, 'a decoder')}
   section = {'decode': {'weight': 1.0, 'phase': 'after', 'every': 2}}
   with pytest.raises(UserError, match='reads features_real'):
-    terms_lib.build(registry, section)
+    terms_lib.build(registry, {'tasks': section}, 'tasks')
   off = {'decode': {'weight': 0.0, 'phase': 'after', 'every': 2}}
-  assert terms_lib.build(registry, off) == {}
+  assert terms_lib.build(registry, {'tasks': off}, 'tasks') == {}
 
 
 class Brightness(Augmentation):

@@ -19,13 +19,13 @@ def check(settings, loss, discriminator, terms) -> None:
     UserError: if the loss is not a classifier's, with data.
   """
   del discriminator, terms
-  joint.check_steps(settings)
   if not isinstance(loss, ClassifierLoss) or loss.data_free:
     raise UserError(
       "config.scheme.name = 'alone' trains a classifier without a generator:"
       " set config.loss.name = 'cross_entropy' or 'kd', or"
       " config.scheme.name = 'two_stage'."
     )
+  joint.check_steps(settings, 'updates a classifier once a step')
 
 
 def make_step(objective, optimizers, settings):

@@ -23,15 +23,19 @@ def draws(settings) -> int:
   return 1
 
 
-def check_steps(settings) -> None:
+def check_steps(settings, why: str = 'updates G and D together') -> None:
   """Refuses several updates of D a step, which only two stages have.
+
+  Args:
+    settings: `config.scheme`.
+    why: the reason, after the scheme's name.
 
   Raises:
     UserError: if `settings.d_steps` is not 1.
   """
   if settings.d_steps != 1:
     raise UserError(
-      f"config.scheme.name = '{settings.name}' updates G and D together: set"
+      f"config.scheme.name = '{settings.name}' {why}: set"
       f' config.scheme.d_steps = 1 (it is {settings.d_steps}), or'
       " config.scheme.name = 'two_stage'."
     )

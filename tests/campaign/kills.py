@@ -1,0 +1,239 @@
+"""Games that are killed at any moment until they are done.
+
+Ten games of all kinds; the same command again and again, each time ended by
+SIGKILL, SIGTERM or SIGINT at a random moment: while it imports, compiles,
+steps, saves, evaluates, draws. At the end every bit of the state, every line of
+metrics.jsonl and evaluate.jsonl, the best state and all pictures must be those
+of a run that nobody disturbed.
+"""
+
+import hashlib
+import json
+import os
+import pathlib
+import random
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import time
+
+import numpy as np
+from PIL import Image
+
+from gan_jax.mesh import one_device
+from gan_jax.restore import restore
+from tests import small
+from tests.campaign.pool import ROOT
+
+RHYTHM = (
+  '--config.train.steps=60',
+  '--config.train.log_every=3',
+  '--config.train.checkpoint_every=10',
+  '--config.train.image_every=20',
+)
+SCORED = (
+  '--config.metrics.every=15',
+  '--config.metrics.names=frechet_pixels',
+  '--config.metrics.best=frechet_pixels',
+)
+# By name: the config, and what the game has of its own.
+GAMES = {
+  'conditional': ('quickstart.py:test', *SCORED),
+  'one_stage': ('osgan_mnist.py:test', *SCORED),
+  'ensemble': ('sgan_cifar.py:test', *SCORED),
+  'points': ('sgan_toy.py:test', '--config.metrics.every=15'),
+  'text': ('sgan_text.py:test',),
+  'classifier': ('classifier_cifar.py:test',),
+  'data-free': ('distill_cifar.py:test',),
+  'folder': ('dcgan_folder.py:test', *SCORED),
+  'stream': ('dcgan_folder.py:test', '--config.data.device_budget_mb=0'),
+  'lazy': ('quickstart.py:test', *SCORED),
+}
+OWN = {
+  'lazy': (
+    '--config.penalties.r1.weight=1.0',
+    '--config.penalties.r1.every=4',
+    '--config.penalties.r1.phase=after',
+    '--config.train.milestone_every=20',
+  ),
+}
+
+
+def run(count: int, seed: int, folder: pathlib.Path) -> dict:
+  """Kills each game in turn until there were `count` kills.
+
+  Returns:
+    'kills', by signal; 'games' that ended; 'bad': [(game, words)].
+  """
+  draw, kills, bad = random.Random(seed), {}, []
+  games = list(GAMES)[: max(1, min(len(GAMES), count))]
+  pictures(folder / 'pictures')
+  for k, game in enumerate(games):
+    share = count * (k + 1) // len(games) - count * k // len(games)
+    whole, killed = folder / f'{game}-whole', folder / f'{game}-killed'
+    for problem in _game(game, folder, whole, killed, share, draw, kills):
+      bad.append((game, problem))
+    print(f'{game}: {share} kills', file=sys.stderr, flush=True)
+  return {
+    'games': len(games),
+    'kills': sum(kills.values()),
+    **kills,
+    'bad': bad,
+  }
+
+
+def pictures(folder: pathlib.Path) -> None:
+  """Forty small pictures in two classes."""
+  rng = np.random.default_rng(0)
+  for k in range(40):
+    place = folder / 'ab'[k % 2]
+    place.mkdir(parents=True, exist_ok=True)
+    image = Image.fromarray(rng.integers(0, 256, (40, 40, 3), np.uint8))
+    image.save(place / f'{k}.png')
+
+
+def command(game: str, folder: pathlib.Path, workdir: pathlib.Path):
+  """What starts a game, and goes on with it."""
+  config, *settings = GAMES[game]
+  if 'folder' in config:
+    settings.append(f'--config.data.source=folder:{folder / "pictures"}')
+  settings += OWN.get(game, ())
+  return [
+    *(sys.executable, '-m', 'gan_jax.main', f'--config=configs/{config}'),
+    *(*RHYTHM, *settings, f'--workdir={workdir}'),
+  ]
+
+
+def start(argv, **how) -> subprocess.Popen:
+  """A process of the program, its output together."""
+  return subprocess.Popen(
+    argv,
+    **how,
+    cwd=ROOT,
+    env=os.environ | {'JAX_PLATFORMS': 'cpu', 'XLA_FLAGS': ''},
+    stdout=subprocess.PIPE,
+    stderr=subprocess.STDOUT,
+    text=True,
+    errors='replace',
+  )
+
+
+def _game(game, folder, whole, killed, share, draw, kills):
+  """Yields what went wrong with one game."""
+  begin = time.monotonic()
+  output, status = end(start(command(game, folder, whole)))
+  took = time.monotonic() - begin
+  if status:
+    yield f'undisturbed it exits with {status}: {output[-400:]}'
+    return
+  argv = command(game, folder, killed)
+  for _ in range(share):
+    process, name = start(argv), draw.choice(('KILL', 'KILL', 'TERM', 'INT'))
+    moment = _moment(draw, killed, took)
+    if moment():
+      process.send_signal(getattr(signal, f'SIG{name}'))
+    output, status = end(process)
+    kills[name] = kills.get(name, 0) + 1
+    if name == 'KILL' and status in (-9, 0):
+      pass  # nothing to say, or done before
+    elif 'Traceback' in output or status not in EXPECTED[name]:
+      yield f'after SIG{name}: {status}: {output[-600:]}'
+    if _is_done(killed):
+      # Sooner than its share of kills: from the start, in the same folder.
+      yield from differences(whole, killed)
+      shutil.rmtree(killed)
+  output, status = end(start(argv))
+  if status or 'Traceback' in output:
+    yield f'at last it exits with {status}: {output[-600:]}'
+  yield from differences(whole, killed)
+
+
+# A run that was interrupted before its first step says so, and one that was
+# signalled at its end may end as if nothing had happened.
+EXPECTED = {'KILL': (-9, 0), 'TERM': (0, 1, 130, 143), 'INT': (0, 1, 130)}
+
+
+def _moment(draw, workdir, took):
+  """A function that waits for some moment; false if the run ended before."""
+  log, kind = workdir / 'log.txt', draw.random()
+  seconds = draw.uniform(0.1, took)
+  # What the program says just before it does what is worth a kill.
+  pattern = draw.choice((r' step \d+/', 'best so far', 'frechet', 'Compiling'))
+  size = log.stat().st_size if log.exists() else 0
+
+  def wait():
+    if kind < 0.4:
+      time.sleep(seconds)
+      return True
+    end = time.monotonic() + took + 10
+    skip = draw.randint(0, 6)
+    while time.monotonic() < end:
+      if log.exists():
+        with open(log, encoding='utf-8', errors='replace') as file:
+          file.seek(size)
+          if len(re.findall(pattern, file.read())) > skip:
+            time.sleep(draw.uniform(0, 0.15))
+            return True
+      time.sleep(0.01)
+    return True
+
+  return wait
+
+
+def end(process, seconds=240):
+  """Output and exit status of a process that ends, or is made to."""
+  try:
+    output, _ = process.communicate(timeout=seconds)
+  except subprocess.TimeoutExpired:
+    process.kill()
+    output, _ = process.communicate()
+    return output + '\nTraceback: it hung', -99
+  return output, process.returncode
+
+
+def _is_done(workdir) -> bool:
+  return (workdir / 'checkpoints' / '60').is_dir()
+
+
+def left(workdir) -> dict:
+  """All that a run leaves but times and the checkpoints' own files."""
+  found = {}
+  for file in sorted(workdir.rglob('*')):
+    name = file.relative_to(workdir).as_posix()
+    if not file.is_file() or name.startswith(('checkpoints/', 'best/')):
+      continue
+    if name in ('log.txt', 'config.json', 'curves.png', 'evaluate.png'):
+      continue
+    if 'events.out' in name:
+      continue
+    content = file.read_bytes()
+    if name.endswith('.jsonl'):
+      lines = map(json.loads, content.decode().splitlines())
+      timed = ('images_per_second', 'memory_gb')
+      content = [
+        {k: v for k, v in line.items() if k not in timed} for line in lines
+      ]
+    else:
+      content = hashlib.sha256(content).hexdigest()
+    found[name] = content
+  return found
+
+
+def differences(whole, killed):
+  """What differs between an undisturbed run and a killed one."""
+  for step in (None, 'best'):
+    if step and not (whole / 'best.json').exists():
+      continue
+    a, b = (restore(f, one_device(), step) for f in (whole, killed))
+    if a.step != b.step or not small.identical(a.state, b.state):
+      yield f'the state of step {a.step} ({step}) differs from {b.step}'
+  a, b = left(whole), left(killed)
+  for name in sorted(a | b):
+    if a.get(name) != b.get(name):
+      yield f'{name} differs: {_short(a.get(name))}, {_short(b.get(name))}'
+
+
+def _short(value) -> str:
+  return str(value)[-200:]

@@ -1,0 +1,176 @@
+"""Points of the space that nobody has tried: drawn at random, they train.
+
+networks x norm x loss x penalties x scheme x ensemble x rules x average, on
+pictures, points and text. What validation accepts takes a step with finite
+numbers; what it refuses it refuses for what it says: with the settings that the
+sentence names at their defaults, that sentence does not come again.
+"""
+
+import functools
+import random
+import re
+
+import jax
+import numpy as np
+import pytest
+
+from gan_jax import config as config_lib
+from gan_jax import experiment, losses, settings
+from gan_jax.data import open_source
+from gan_jax.errors import UserError
+from gan_jax.mesh import one_device
+from gan_jax.networks import DISCRIMINATORS, GENERATORS
+from gan_jax.nn import latent
+from gan_jax.schemes import SCHEMES
+from gan_jax.validate import validate
+
+# By source: how large, and the networks that people would try on it.
+KINDS = {
+  'digits': (
+    dict(resolution=28, channels=1),
+    ('dcgan', 'mlp', 'upsample'),
+    ('dcgan', 'mlp'),
+  ),
+  'toy:ring8': ({}, ('mlp',), ('mlp',)),
+  'text:builtin': (dict(resolution=12), ('charcnn',), ('charcnn',)),
+}
+
+
+def small_network(draw, name, registry):
+  """A section of a network: its smallest form, the rest at random."""
+  fields = registry[name].__dataclass_fields__
+  chosen = dict(name=name, width=4)
+  if 'depth' in fields:
+    chosen['depth'] = 2 if name == 'charcnn' else 3
+  if 'norm' in fields:
+    chosen['norm'] = draw.choice(('batch', 'group', 'instance', 'none'))
+  if 'spectral' in fields:
+    chosen['spectral'] = draw.random() < 0.3
+  return chosen
+
+
+def drawn(seed: int):
+  """The unlocked config of a point in the space, and its choices in words."""
+  draw = random.Random(seed)
+  config = config_lib.defaults().unlock()
+  source = draw.choice(['digits', 'digits', 'toy:ring8', 'text:builtin'])
+  data, generators, discriminators = KINDS[source]
+  config.data.source = source
+  config.data.update(data)
+  config.data.conditional = source == 'digits' and draw.random() < 0.3
+  config.generator = small_network(draw, draw.choice(generators), GENERATORS)
+  config.discriminator = small_network(
+    draw, draw.choice(discriminators), DISCRIMINATORS
+  )
+  config.latent.update(
+    size=4, distribution=draw.choice(sorted(latent.DISTRIBUTIONS))
+  )
+  config.loss.name = draw.choice(sorted(losses.LOSSES))
+  for name in sorted(losses.PENALTIES):
+    if draw.random() < 0.2:
+      config.penalties[name].weight = draw.choice((0.1, 1.0, 10.0))
+      config.penalties[name].every = draw.choice((1, 1, 2, 4))
+      config.penalties[name].phase = draw.choice(('with', 'after'))
+  if draw.random() < 0.1:
+    config.penalties.clip.limit = 0.01
+  config.scheme.update(
+    name=draw.choice(sorted(SCHEMES)),
+    d_steps=draw.choice((1, 1, 1, 2)),
+    fakes=draw.choice(('fresh', 'fresh', 'shared')),
+  )
+  config.ensemble.update(
+    pairs=draw.choice((0, 0, 1, 2)),
+    messengers=draw.random() < 0.7,
+    g_updates=draw.choice(('once', 'each')),
+    reduce=draw.choice(('mean', 'sum')),
+    weight_sharing=draw.choice((0.0, 0.0, 0.5)),
+    real=draw.choice(('fresh', 'shared')),
+  )
+  for player in (config.optimizer.generator, config.optimizer.discriminator):
+    player.name = draw.choice(('adam', 'sgd', 'rmsprop'))
+    player.lr = 1e-3
+    player.decay_at = draw.choice(((), (8,)))
+  config.ema.name = draw.choice(('none', 'half_life', 'decay'))
+  config.train.update(batch=8, steps=4)
+  config.metrics.names = ('scores',)  # what all kinds of samples have
+  return config.lock()
+
+
+def judged(config) -> str:
+  """What validation says against a config; '' if nothing."""
+  try:
+    validate(config)
+    source = open_source(config.data)
+    experiment.build(config, source.shape, len(source.classes))
+  except UserError as error:
+    return str(error)
+  return ''
+
+
+def step_of(config):
+  """(state, metrics) after one step, as the program takes it."""
+  mesh, source = one_device(), open_source(config.data)
+  made = experiment.build(config, source.shape, len(source.classes))
+  (span,), (stage,), _ = made.growth
+  feed = experiment.make_feed(config, stage, source, mesh)
+  state = experiment.initial_state(made, 0, mesh)
+  step = experiment.compile_step(made, stage, feed.decode, mesh)
+  batch = next(feed.batches(0))
+  return step(state, {}, feed.table, batch, jax.tree.map(np.int32, span))
+
+
+@functools.cache
+def accepted(k: int) -> int:
+  """The k-th seed whose config is accepted."""
+  seed = accepted(k - 1) + 1 if k else 0
+  while judged(drawn(seed)):
+    seed += 1
+  return seed
+
+
+def check_steps(seed: int):
+  """One step of an accepted config, and all of its numbers."""
+  state, metrics = step_of(drawn(seed))
+  assert metrics
+  for path, leaf in jax.tree_util.tree_leaves_with_path((state, metrics)):
+    if jax.numpy.issubdtype(leaf.dtype, jax.numpy.floating):
+      name = jax.tree_util.keystr(path)
+      assert np.isfinite(leaf).all(), f'seed {seed}: {name} is not finite'
+  assert int(state.step) == 1
+
+
+@pytest.mark.parametrize('k', range(6))
+def test_what_is_accepted_takes_a_step(k):
+  check_steps(accepted(k))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize('k', range(6, 40))
+def test_forty_that_are_accepted_take_a_step(k):
+  check_steps(accepted(k))
+
+
+def reset(config, sentence: str):
+  """The config with all settings that a sentence names at their defaults."""
+  changed = config.copy_and_resolve_references().unlock()
+  defaults = config_lib.table(config)
+  for path in re.findall(r'config\.([a-z_0-9.]*[a-z_0-9])', sentence):
+    *parents, leaf = path.split('.')
+    section, entry = changed, defaults
+    for key in parents:
+      section, entry = section[key], entry[key]
+    if isinstance(entry.get(leaf), settings.Setting):
+      section[leaf] = entry[leaf].default
+    elif leaf in entry and 'weight' in entry[leaf]:  # a penalty as a whole
+      section[leaf].weight = 0.0
+  return changed.lock()
+
+
+@pytest.mark.parametrize('seed', range(0, 300, 4))
+def test_what_is_refused_is_refused_for_what_it_says(seed):
+  config = drawn(seed)
+  sentence = judged(config)
+  if not sentence:
+    return
+  assert 'config.' in sentence and sentence.endswith(('.', '?')), sentence
+  assert judged(reset(config, sentence)) != sentence, sentence
