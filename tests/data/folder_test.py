@@ -124,9 +124,9 @@ def test_kept_pixels_equal_streamed_ones(mixed, open_source, monkeypatch):
 
 def test_each_file_is_decoded_once(mixed, open_source, monkeypatch):
   calls = []
-  read = picture.read
+  decode = picture.Form.decode
   monkeypatch.setattr(
-    picture, 'read', lambda data: calls.append(1) or read(data)
+    picture.Form, 'decode', lambda *args: calls.append(1) or decode(*args)
   )
   source = open_source(f'folder:{mixed}', resolution=24)
   source.arrays()
@@ -222,7 +222,7 @@ def test_zip_opens_its_own_file_after_a_fork(mixed, tmp_path):
   files = Zip(path)
   before = files._handle()
   assert files._handle() is before
-  files._local.pid = -1  # as a forked child sees it
+  files._opened = before, -1  # as a forked child sees it
   assert files._handle() is not before
 
 
