@@ -7,10 +7,9 @@ them.
 
 MIB = 2**20
 
-# Of one picture as it lies decoded in memory (a byte a pixel of grey, of a
-# palette or of one bit, two of 16-bit grey, four of all else): 268 megapixels
-# in colour, four times as many in grey. One that says it is larger is skipped.
-PICTURE_BYTES = 1024 * MIB
+# Of one picture: 268 megapixels, of which each takes 1 to 4 bytes decoded. One
+# that says it is larger is skipped.
+PICTURE_PIXELS = 2**28
 
 # Of one picture file, or member of an archive, unpacked.
 PICTURE_FILE_BYTES = 1024 * MIB

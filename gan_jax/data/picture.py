@@ -51,9 +51,9 @@ warnings.filterwarnings('ignore', category=Image.DecompressionBombWarning)
 _FORMATS = ('PNG', 'JPEG', 'WEBP', 'BMP', 'GIF', 'TIFF')
 
 _ROOM = Room(limits.DECODING_BYTES)
-# How often a picture lies in memory while it is decoded: with Pillow, in the
+# What a pixel takes while it is decoded, in bytes: 4 each with Pillow, in the
 # decoder (progressive JPEG, WebP, TIFF in one strip), and once more upright.
-_COPIES = 3
+_PIXEL_BYTES = 12
 
 
 class Decoded(NamedTuple):
@@ -103,7 +103,7 @@ class Form:
       BadPictureError: as in `read`.
     """
     image = _open(data)
-    with _ROOM.of(_COPIES * _bytes(image)):
+    with _ROOM.of(_PIXEL_BYTES * image.width * image.height):
       found = _load(image)
       try:
         pixels = self(found.image)
@@ -181,12 +181,11 @@ def _open(data):
     raise BadPictureError(str(e) or type(e).__name__) from None
   if image is None:
     raise BadPictureError('not a PNG, JPEG, WebP, BMP, GIF or TIFF file')
-  size = _bytes(image)
-  if size > limits.PICTURE_BYTES:
+  if image.width * image.height > limits.PICTURE_PIXELS:
     raise BadPictureError(
-      f'{image.width}x{image.height} pixels are {size // limits.MIB:,} MiB'
-      f' in memory, more than the {limits.PICTURE_BYTES // limits.MIB:,} that'
-      ' one picture may take; shrink it'
+      f'{image.width}x{image.height} pixels are more than the'
+      f' {limits.PICTURE_PIXELS // 10**6} megapixels that one picture may have;'
+      ' shrink it'
     )
   return image
 
@@ -195,7 +194,7 @@ def _identify(data):
   """Image.open, but for its limit on pixels, which scans exceed.
 
   Raising that limit, Image.MAX_IMAGE_PIXELS, would change it for all users of
-  Pillow in the process; here limits.PICTURE_BYTES is in force instead.
+  Pillow in the process; here limits.PICTURE_PIXELS is in force instead.
   """
   for kind in _FORMATS:
     factory, accept = Image.OPEN[kind]
@@ -205,14 +204,6 @@ def _identify(data):
       except (SyntaxError, IndexError, TypeError, struct.error):
         pass  # as Image.open: a header that is none
   return None
-
-
-def _bytes(image):
-  """What the pixels take in Pillow's memory."""
-  each = {'1': 1, 'L': 1, 'P': 1}.get(image.mode, 4)
-  if image.mode.startswith('I;16'):
-    each = 2
-  return image.width * image.height * each
 
 
 def _load(image):

@@ -1,9 +1,10 @@
 """Pixels of any kind to 8-bit grey or RGB of one size.
 
-A large picture is converted and shrunk in bands of its rows, so that it lies in
-memory once, as it was decoded, and not once more for each step. Its pixels are
-those of Pillow's resize where that goes across first, rounds, and then goes
-down; of some, tall ones mostly, Pillow 13 does it the other way round.
+A picture is converted, and a large one shrunk, in bands of its rows, so that it
+lies in memory as it was decoded and not once more for each step. The pixels of
+a large one are those of Pillow's resize where that goes across first, rounds,
+and then goes down; of some, tall ones mostly, Pillow 13 does it the other way
+round.
 """
 
 import math
@@ -23,8 +24,8 @@ BACKGROUNDS = {'white': 255, 'black': 0}
 # Pixels that a filter reaches to either side of where it stands, at most; it
 # is stretched by the factor when it shrinks.
 _REACH = 3
-# Pixels converted at once; a smaller picture takes no bands.
-_BAND = 2**24
+_BAND = 2**20  # pixels converted at once
+_LARGE = 2**24  # a picture of more pixels is shrunk in bands, too
 # Up to this many times as long as wide a picture is resized whole and then
 # cropped. Of longer ones only what the crop keeps is resized: the rest, of a
 # line of pixels, would be gigabytes. Pillow takes a box in single precision,
@@ -68,10 +69,10 @@ def fit(
     image, x = _near_crop(image, 0, width, left, resolution)
     image, y = _near_crop(image, 1, height, top, resolution)
     width, height, left, top = resolution, resolution, 0, 0
-  if image.width * image.height > _BAND:
+  if image.width * image.height > _LARGE:
     image, x = _across(image, width, x, filter, plain), (0, width)
   else:
-    image = plain(image)
+    image = _across(image, image.width, (0, image.width), filter, plain)
   box = (x[0], y[0], x[1], y[1])
   image = image.resize((width, height), FILTERS[filter], box)
   if image.size == (resolution, resolution):
@@ -100,6 +101,8 @@ def _across(image, width, span, filter, plain):  # pylint: disable=redefined-bui
     band = plain(band)
     box = (span[0], 0, span[1], band.height)
     band = band.resize((width, band.height), FILTERS[filter], box)
+    if band.height == image.height:
+      return band
     whole = whole or Image.new(band.mode, (width, image.height))
     whole.paste(band, (0, top))
   return whole
