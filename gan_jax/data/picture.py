@@ -208,6 +208,9 @@ def _identify(data):
 
 def _load(image):
   try:
+    if isinstance(image, TiffImagePlugin.TiffImageFile):
+      # The memory that it would take itself, but after asking Pillow's limit.
+      image.im = Image.core.new(image.mode, image._tile_size)  # pylint: disable=protected-access
     image.load()
     stored = _describe(image)
   except BadPictureError:
