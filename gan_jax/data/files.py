@@ -7,7 +7,6 @@ archives for themselves is left out.
 
 import bz2
 import contextlib
-import copy
 import errno
 import lzma
 import os
@@ -15,7 +14,6 @@ import pathlib
 import re
 import stat
 import struct
-import threading
 import zipfile
 import zlib
 from collections.abc import Iterator
@@ -125,8 +123,8 @@ class Folder:
 class Zip:
   """Files in a zip archive, read without unpacking it.
 
-  A process opens it once: ZipFile lets threads take turns at reading, and its
-  directory of a large set would be gigabytes if each thread had its own.
+  Its directory is read once. Members are then read at their places in the file,
+  so that neither threads nor forked processes share a position in it.
   """
 
   def __init__(self, path: pathlib.Path):
@@ -135,10 +133,10 @@ class Zip:
     Raises:
       UserError: not a zip archive.
     """
-    self._path = path
-    self.__setstate__({})
+    self._path, self._file = path, None
     try:
-      infos = self._handle().infolist()
+      with zipfile.ZipFile(path) as archive:
+        infos = archive.infolist()
     except Exception as e:  # zipfile raises many types on a bad directory
       raise UserError(
         f'{path} cannot be read as a zip archive'
@@ -151,18 +149,7 @@ class Zip:
     }
 
   def __getstate__(self):
-    return {'_path': self._path, '_members': self._members}
-
-  def __setstate__(self, state):
-    self.__dict__.update(state, _lock=threading.Lock(), _opened=(None, 0))
-
-  def _handle(self):
-    # A forked process finds its parent's handle here, hence the number: they
-    # would share one position in the file.
-    with self._lock:
-      if self._opened[1] != os.getpid():
-        self._opened = zipfile.ZipFile(self._path), os.getpid()
-      return self._opened[0]
+    return {**self.__dict__, '_file': None}
 
   def names(self) -> list[str]:
     """All files in it, sorted."""
@@ -186,15 +173,38 @@ class Zip:
     _check_size(info.compress_size, most)
     with _ROOM.of(info.file_size + info.compress_size):
       try:
-        data = _unpacked(self._handle(), info)
+        data = _unpack(self._packed(info), info)
       except MemoryError:
         raise BadPictureError(
           'in the archive: needs more memory than there is'
         ) from None
-      except Exception as e:  # zipfile and its packers raise many types
+      except Exception as e:  # the packers raise many types on bad bytes
         reason = str(e) or type(e).__name__
         raise BadPictureError(f'in the archive: {reason}') from None
       yield data
+
+  def _packed(self, info):
+    """A member's bytes as they lie in the archive."""
+    if info.flag_bits & 0x41:
+      raise zipfile.BadZipFile('it is encrypted; unpack the archive')
+    if info.flag_bits & 0x20:
+      raise zipfile.BadZipFile('it is a patch of another file')
+    head = self._at(info.header_offset, 30)
+    if len(head) < 30 or head[:4] != b'PK\3\4':
+      raise zipfile.BadZipFile('its header is damaged')
+    length, extra = struct.unpack_from('<HH', head, 26)
+    name = self._at(info.header_offset + 30, length)
+    code = 'utf-8' if info.flag_bits & 0x800 else 'cp437'
+    if name != info.orig_filename.encode(code):
+      raise zipfile.BadZipFile('its header has another name')
+    begin = info.header_offset + 30 + length + extra
+    return self._at(begin, info.compress_size)
+
+  def _at(self, offset, size):
+    file = self._file
+    if file is None:
+      file = self._file = open(self._path, 'rb', buffering=0)
+    return os.pread(file.fileno(), size, offset)
 
 
 def _member_name(info):
@@ -212,48 +222,36 @@ def _member_name(info):
   return '/'.join(parts) + '/' * (bool(parts) and name.endswith('/'))
 
 
-def _unpacked(archive, info):
+def _unpack(packed, info):
   """A member's bytes, checked, in memory that its sizes bound.
 
-  Not ZipFile.read: that unpacks all that a member holds, whatever length its
+  Not ZipFile.read: that unpacks all that there is, whatever length a member's
   header promised.
   """
-  if info.flag_bits & 1:
-    raise zipfile.BadZipFile('it is encrypted')
-  raw = copy.copy(info)  # the member as it is packed
-  raw.compress_type, raw.file_size = zipfile.ZIP_STORED, info.compress_size
-  del raw.CRC
-  with archive.open(raw) as file:
-    packed = file.read(info.compress_size)
-  if info.compress_type == zipfile.ZIP_STORED:
-    data = packed
-  else:
-    data = _unpack(packed, info.compress_type, info.file_size + 1)
+  most = info.file_size + 1
+  match info.compress_type:
+    case zipfile.ZIP_STORED:
+      data = packed
+    case zipfile.ZIP_DEFLATED:
+      data = zlib.decompressobj(-zlib.MAX_WBITS).decompress(packed, most)
+    case zipfile.ZIP_BZIP2:
+      data = bz2.BZ2Decompressor().decompress(packed, most)
+    case zipfile.ZIP_LZMA:
+      # After a version and a length come the properties of an .lzma file, which
+      # go on with the size: here, unknown.
+      (size,) = struct.unpack_from('<H', packed, 2)
+      head = packed[4 : 4 + size] + b'\xff' * 8
+      unpacker = lzma.LZMADecompressor(lzma.FORMAT_ALONE, limits.READING_BYTES)
+      data = unpacker.decompress(head + packed[4 + size :], most)
+    case method:
+      raise zipfile.BadZipFile(
+        f'packed by method {method}, which cannot be unpacked here; use deflate'
+      )
   if len(data) != info.file_size:
     raise zipfile.BadZipFile('it has not the length that it should have')
   if zlib.crc32(data) != info.CRC:
     raise zipfile.BadZipFile('Bad CRC-32')
   return data
-
-
-def _unpack(packed, method, most):
-  """At most `most` bytes of what is packed."""
-  if method == zipfile.ZIP_DEFLATED:
-    return zlib.decompressobj(-zlib.MAX_WBITS).decompress(packed, most)
-  if method == zipfile.ZIP_BZIP2:
-    return bz2.BZ2Decompressor().decompress(packed, most)
-  if method == zipfile.ZIP_LZMA:
-    # After a version and a length come the properties of an .lzma file, which
-    # go on with the size: here, unknown.
-    (size,) = struct.unpack_from('<H', packed, 2)
-    head = packed[4 : 4 + size] + b'\xff' * 8
-    lzma_file = lzma.LZMADecompressor(
-      lzma.FORMAT_ALONE, memlimit=limits.PICTURE_FILE_BYTES
-    )
-    return lzma_file.decompress(head + packed[4 + size :], most)
-  raise NotImplementedError(
-    f'packed by method {method}, which cannot be unpacked here; use deflate'
-  )
 
 
 def open_files(name: str, where: str) -> Folder | Zip:

@@ -208,6 +208,10 @@ def test_a_damaged_member_is_skipped_by_name(
   pack(path, members, METHODS[method])
   damage(path, how)
   source = open_source(f'folder:{path}', resolution=8, max_bad=0.5)
+  if how == 'packed longer' and method != 'stored':
+    # What is packed says itself where it ends, and its checksum is right.
+    assert len(source) == 3
+    return
   assert source.names == ['01.png', '02.png']
   (line,) = source.report.split('skipped    ')[1].split('\n')
   name, reason = line.split(': ', 1)
@@ -249,6 +253,12 @@ def test_a_damaged_directory_is_one_sentence(at, tmp_path, open_source):
   with pytest.raises(UserError, match='zip archive|none of the') as e:
     open_source(f'folder:{path}')
   assert 'Traceback' not in str(e.value)
+
+
+def test_an_archive_behind_something_else(tmp_path):
+  path = pack(tmp_path / 'a.zip', [('1.png', b'one')])
+  path.write_bytes(b'#!/bin/sh\n' * 99 + path.read_bytes())
+  assert read(path, '1.png') == b'one'
 
 
 # Bombs.
