@@ -24,6 +24,13 @@ READING_BYTES = 512 * MIB
 # that is about something else, is passed over.
 PNG_TEXT_BYTES = 1 * MIB
 
+# Pieces of a PNG file: each takes Pillow some microseconds.
+PNG_CHUNKS = 2**20
+
+# Scans of a progressive JPEG, times its pixels: each scan goes over all of
+# them, and may be a few bytes long. Common ones have 10 scans or so.
+JPEG_SCANNED_PIXELS = 16 * PICTURE_PIXELS
+
 # dataset.json, the labels of a set in StyleGAN's format: of ten million
 # pictures it has about 400 MiB.
 LABELS_FILE_BYTES = 512 * MIB

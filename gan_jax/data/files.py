@@ -45,8 +45,6 @@ _OF_SYSTEMS = frozenset(
     'icon\r',
     'lost+found',
     'network trash folder',
-    'recycled',
-    'recycler',
     'system volume information',
     'temporary items',
     'thevolumesettingsfolder',

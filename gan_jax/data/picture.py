@@ -18,7 +18,7 @@ from PIL import (
   GifImagePlugin,  # noqa: F401
   Image,
   ImageOps,
-  JpegImagePlugin,  # noqa: F401
+  JpegImagePlugin,
   PngImagePlugin,  # noqa: F401
   TiffImagePlugin,
   WebPImagePlugin,  # noqa: F401
@@ -169,9 +169,12 @@ def _open(data):
   if not data:
     raise BadPictureError('empty file (0 bytes)')
   try:
+    _check_jpeg_head(data)
     image = _identify(_without_text(data))
     if image is not None:
       _mend_key(image, data)
+  except BadPictureError:
+    raise
   except Image.DecompressionBombError:  # WebP asks Pillow's own limit
     raise BadPictureError(
       f'more than {2 * Image.MAX_IMAGE_PIXELS // 10**6} megapixels, which'
@@ -187,6 +190,10 @@ def _open(data):
       f' {limits.PICTURE_PIXELS // 10**6} megapixels that one picture may have;'
       ' shrink it'
     )
+  if isinstance(image, JpegImagePlugin.JpegImageFile):
+    scans = data.count(b'\xff\xda')
+    if scans * image.width * image.height > limits.JPEG_SCANNED_PIXELS:
+      raise BadPictureError(f'{scans} scans are too many for its size')
   return image
 
 
@@ -265,6 +272,18 @@ def _tag(image, number):
   return image.tag_v2.get(number)
 
 
+def _check_jpeg_head(data):
+  """Refuses a JPEG whose head was erased to 0xFF, as lost flash memory is.
+
+  Pillow would go over it byte by byte, a second for each megabyte. No segment
+  is as long as this.
+  """
+  if data.startswith(b'\xff\xd8'):
+    begin = data.find(b'\xff\xda')
+    if data.find(b'\xff' * 2**17, 0, begin if begin > 0 else None) >= 0:
+      raise BadPictureError('its head has been erased')
+
+
 # PNG.
 
 # The texts that Pillow looks for an orientation in.
@@ -278,8 +297,11 @@ def _without_text(data):
   """
   if not data.startswith(b'\x89PNG\r\n\x1a\n'):
     return data
-  view, kept, start, at = memoryview(data), [], 0, 8
+  view, kept, start, at, count = memoryview(data), [], 0, 8, 0
   while at + 12 <= len(data):
+    count += 1
+    if count > limits.PNG_CHUNKS:
+      raise BadPictureError(f'more than {limits.PNG_CHUNKS:,} chunks')
     length, kind = struct.unpack_from('>I4s', data, at)
     end = at + 12 + length
     if kind in (b'iCCP', b'tEXt', b'zTXt', b'iTXt'):

@@ -108,7 +108,7 @@ SYSTEM = (
   #recycle/1.png $RECYCLE.BIN/1.png $Recycle.Bin/1.png __MACOSX/cat/._1.png
   cat/._1.png .ipynb_checkpoints/1.png cat/.ipynb_checkpoints/1-checkpoint.png
   lost+found/1.png .AppleDouble/1.png .@__thumb/1.png @__thumb/1.png
-  .Trash-1000/files/1.png RECYCLER/1.png @Recycle/1.png #snapshot/1.png
+  .Trash-1000/files/1.png @Recycle/1.png #snapshot/1.png
   ~snapshot/1.png @tmp/1.png cat/Thumbs.db ehthumbs.db dog/desktop.ini
   .DS_Store .Spotlight-V100/1.png .fseventsd/1.png
 """.split()
