@@ -239,6 +239,22 @@ def test_damaged_member_is_named(tmp_path, open_source, encode):
   assert '00.png: in the archive: Bad CRC-32' in source.report
 
 
+def test_ranges_of_wide_pictures_are_one_for_a_set(
+  tmp_path, open_source, encode
+):
+  for k in range(3):
+    values = np.full((8, 8), 100 + k, np.int32)
+    write(tmp_path / f'{k}.tif', encode(values, 'TIFF'))
+  source = open_source(f'folder:{tmp_path}', resolution=8)
+  assert [int(source[k][0].max()) for k in range(3)] == [100, 101, 102]
+  assert '32-bit grey within 0..255 3: taken for 8 bits' in source.report
+  # Among pictures of 16 bits it would shine 257 times too bright.
+  write(tmp_path / '3.tif', encode(values * 257, 'TIFF'))
+  source = open_source(f'folder:{tmp_path}', resolution=8, max_bad=0.8)
+  assert source.names == ['3.tif'] and source[0][0].max() == 102
+  assert '0.tif: 32-bit picture with no value above 255' in source.report
+
+
 # What users get wrong.
 
 
