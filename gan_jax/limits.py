@@ -6,3 +6,31 @@ them.
 """
 
 MIB = 2**20
+
+# Of one picture: 268 megapixels, of which each takes 1 to 4 bytes decoded. One
+# that says it is larger is skipped.
+PICTURE_PIXELS = 2**28
+
+# Of one picture file, or member of an archive, unpacked.
+PICTURE_FILE_BYTES = 1024 * MIB
+
+# What the pictures that threads of one process decode at the same time may
+# take together, and the files that they are read from; a single one that is
+# larger is decoded while no other is.
+DECODING_BYTES = 2048 * MIB
+READING_BYTES = 512 * MIB
+
+# Text inside a PNG that may say which way is up, unpacked. Longer text, and any
+# that is about something else, is passed over.
+PNG_TEXT_BYTES = 1 * MIB
+
+# Pieces of a PNG file: each takes Pillow some microseconds.
+PNG_CHUNKS = 2**20
+
+# Scans of a progressive JPEG, times its pixels: each scan goes over all of
+# them, and may be a few bytes long. Common ones have 10 scans or so.
+JPEG_SCANNED_PIXELS = 16 * PICTURE_PIXELS
+
+# dataset.json, the labels of a set in StyleGAN's format: of ten million
+# pictures it has about 400 MiB.
+LABELS_FILE_BYTES = 512 * MIB

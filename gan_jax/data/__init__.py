@@ -10,9 +10,10 @@
 | toy:NAME | toy.py | points in the plane: ring8, ring10, grid25, swissroll |
 | text:PATH | text.py | lines of text files by character; text:builtin |
 
-source.py says what a source is, picture.py how any picture becomes uint8 of one
-size, part.py what 'train[:90%]' is, order.py which sample comes i-th,
-pipeline.py how batches reach the devices, augment.py what happens there.
+source.py says what a source is, picture.py and plain.py how any picture becomes
+uint8 of one size, layout.py what folders mean, part.py what 'train[:90%]' is,
+order.py which sample comes i-th, pipeline.py how batches reach the devices,
+augment.py what happens there.
 """
 
 from gan_jax import settings

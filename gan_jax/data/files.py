@@ -1,18 +1,58 @@
 """Where picture files lie: a folder or a zip archive, read by name.
 
 Names are paths with '/' below the root, sorted by code point, so that file i is
-the same on every machine whatever its locale. Hidden files and what macOS adds
-to archives are left out.
+the same on every machine whatever its locale. What systems leave in folders and
+archives for themselves is left out.
 """
 
+import bz2
+import contextlib
+import errno
+import lzma
 import os
 import pathlib
-import threading
+import re
+import stat
+import struct
 import zipfile
 import zlib
+from collections.abc import Iterator
 
-from gan_jax.data.picture import BadPictureError
+from gan_jax import limits, paths
+from gan_jax.data.plain import BadPictureError
+from gan_jax.data.room import Room
 from gan_jax.errors import UserError, did_you_mean
+
+# Thumbnails, waste and notes of file servers and desktops, in small letters;
+# besides, all that begins with a dot.
+_OF_SYSTEMS = frozenset(
+  (
+    '$recycle.bin',
+    '#recycle',
+    '#snapshot',
+    '@eadir',
+    '@recently-snapshot',
+    '@recycle',
+    '@sharebin',
+    '@tmp',
+    '@__thumb',
+    '__macosx',
+    '__pycache__',
+    '~snapshot',
+    'desktop.ini',
+    'ehthumbs.db',
+    'ehthumbs_vista.db',
+    'icon\r',
+    'lost+found',
+    'network trash folder',
+    'system volume information',
+    'temporary items',
+    'thevolumesettingsfolder',
+    'thumbs.db',
+  )
+)
+
+_ROOM = Room(limits.READING_BYTES)
 
 
 class Folder:
@@ -27,37 +67,62 @@ class Folder:
     Raises:
       UserError: a folder that may not be listed.
     """
-    names, seen = [], set()
+    return self.listing()[0]
+
+  def listing(self) -> tuple[list[str], list[str]]:
+    """All files and all folders below, each sorted.
+
+    Raises:
+      UserError: a folder that may not be listed.
+    """
+    names, below, seen = [], [], set()
     for top, folders, files in os.walk(
       self._root, onerror=_refuse, followlinks=True
     ):
+      here = pathlib.Path(top).relative_to(self._root)
       real = os.path.realpath(top)
       if real in seen:  # a link that leads back up
         folders.clear()
         continue
       seen.add(real)
       folders[:] = sorted(f for f in folders if _visible(f))
-      below = pathlib.Path(top).relative_to(self._root)
-      names.extend((below / f).as_posix() for f in files if _visible(f))
-    return sorted(names)
+      below.append(here.as_posix())
+      names.extend((here / f).as_posix() for f in files if _visible(f))
+    return sorted(names), sorted(below[1:])
 
-  def read(self, name: str) -> bytes:
-    """The bytes of a file.
+  @contextlib.contextmanager
+  def reading(
+    self, name: str, most: int = limits.PICTURE_FILE_BYTES
+  ) -> Iterator[bytes]:
+    """The bytes of a file, for as long as they are needed.
+
+    Waits while other threads hold as much as limits.READING_BYTES allows.
+
+    Args:
+      name: one of `names`.
+      most: a larger file is refused.
 
     Raises:
-      BadPictureError: it cannot be read.
+      BadPictureError: it cannot be read, is too large, or is no regular file:
+        to read from a pipe could take for ever.
     """
-    try:
-      return (self._root / name).read_bytes()
-    except OSError as e:
-      raise BadPictureError(e.strerror or str(e)) from None
+    with contextlib.ExitStack() as held:
+      try:
+        with open(self._root / name, 'rb', opener=open_regular) as file:
+          size = os.fstat(file.fileno()).st_size
+          _check_size(size, most)
+          held.enter_context(_ROOM.of(size))
+          data = file.read(size)
+      except OSError as e:
+        raise BadPictureError(e.strerror or str(e)) from None
+      yield data
 
 
 class Zip:
   """Files in a zip archive, read without unpacking it.
 
-  A handle is opened for each thread of each process when it first reads:
-  neither may share another's position in the file.
+  Its directory is read once. Members are then read at their places in the file,
+  so that neither threads nor forked processes share a position in it.
   """
 
   def __init__(self, path: pathlib.Path):
@@ -66,52 +131,125 @@ class Zip:
     Raises:
       UserError: not a zip archive.
     """
-    self._path = path
-    self._local = threading.local()
+    self._path, self._file = path, None
     try:
-      self._handle()
-    except (zipfile.BadZipFile, OSError, EOFError) as e:
+      with zipfile.ZipFile(path) as archive:
+        infos = archive.infolist()
+    except Exception as e:  # zipfile raises many types on a bad directory
       raise UserError(
-        f'{path} cannot be read as a zip archive ({e}); give a folder of'
-        ' pictures, or copy or pack the archive again.'
+        f'{path} cannot be read as a zip archive'
+        f' ({str(e) or type(e).__name__}); give a folder of pictures, or copy'
+        ' or pack the archive again.'
       ) from None
+    # Of two of one name the last, as tools that unpack leave it.
+    self._members = {
+      name: info for info in infos if (name := _member_name(info))
+    }
 
   def __getstate__(self):
-    return {'_path': self._path}
-
-  def __setstate__(self, state):
-    self.__dict__.update(state, _local=threading.local())
-
-  def _handle(self):
-    # A forked process finds its parent's handle here, hence the number.
-    if getattr(self._local, 'pid', None) != os.getpid():
-      self._local.zip = zipfile.ZipFile(self._path)
-      self._local.pid = os.getpid()
-    return self._local.zip
+    return {**self.__dict__, '_file': None}
 
   def names(self) -> list[str]:
     """All files in it, sorted."""
-    names = {i.filename for i in self._handle().infolist() if not i.is_dir()}
-    return sorted(n for n in names if all(map(_visible, n.split('/'))))
+    return self.listing()[0]
 
-  def read(self, name: str) -> bytes:
-    """The bytes of a file.
+  def listing(self) -> tuple[list[str], list[str]]:
+    """All files in it, and the folders it names; each sorted."""
+    shown = [
+      n for n in self._members if all(map(_visible, n.rstrip('/').split('/')))
+    ]
+    files = sorted(n for n in shown if not n.endswith('/'))
+    return files, sorted(n.rstrip('/') for n in shown if n.endswith('/'))
 
-    Raises:
-      BadPictureError: it cannot be read.
-    """
-    try:
-      return self._handle().read(name)
-    # RuntimeError is what zipfile raises for encrypted members.
-    except (
-      OSError,
-      EOFError,
-      RuntimeError,
-      zlib.error,
-      KeyError,
-      zipfile.BadZipFile,
-    ) as e:
-      raise BadPictureError(f'in the archive: {e}') from None
+  @contextlib.contextmanager
+  def reading(
+    self, name: str, most: int = limits.PICTURE_FILE_BYTES
+  ) -> Iterator[bytes]:
+    """The bytes of a file, as in Folder."""
+    info = self._members[name]
+    _check_size(info.file_size, most)
+    _check_size(info.compress_size, most)
+    with _ROOM.of(info.file_size + info.compress_size):
+      try:
+        data = _unpack(self._packed(info), info)
+      except MemoryError:
+        raise BadPictureError(
+          'in the archive: needs more memory than there is'
+        ) from None
+      except Exception as e:  # the packers raise many types on bad bytes
+        reason = str(e) or type(e).__name__
+        raise BadPictureError(f'in the archive: {reason}') from None
+      yield data
+
+  def _packed(self, info):
+    """A member's bytes as they lie in the archive."""
+    if info.flag_bits & 0x41:
+      raise zipfile.BadZipFile('it is encrypted; unpack the archive')
+    if info.flag_bits & 0x20:
+      raise zipfile.BadZipFile('it is a patch of another file')
+    head = self._at(info.header_offset, 30)
+    if len(head) < 30 or head[:4] != b'PK\3\4':
+      raise zipfile.BadZipFile('its header is damaged')
+    length, extra = struct.unpack_from('<HH', head, 26)
+    name = self._at(info.header_offset + 30, length)
+    code = 'utf-8' if info.flag_bits & 0x800 else 'cp437'
+    if name != info.orig_filename.encode(code):
+      raise zipfile.BadZipFile('its header has another name')
+    begin = info.header_offset + 30 + length + extra
+    return self._at(begin, info.compress_size)
+
+  def _at(self, offset, size):
+    file = self._file
+    if file is None:
+      file = self._file = open(self._path, 'rb', buffering=0)
+    return os.pread(file.fileno(), size, offset)
+
+
+def _member_name(info):
+  """A member's name as a path below the root; of folders it ends in '/'.
+
+  Some packers on Windows write backslashes, and some on macOS write UTF-8
+  without saying so.
+  """
+  name = info.filename
+  if not info.flag_bits & 0x800:
+    with contextlib.suppress(UnicodeError):
+      name = name.encode('cp437').decode('utf-8')
+  name = re.sub(r'^[A-Za-z]:', '', name.replace('\\', '/'))
+  parts = [part for part in name.split('/') if part not in ('', '.', '..')]
+  return '/'.join(parts) + '/' * (bool(parts) and name.endswith('/'))
+
+
+def _unpack(packed, info):
+  """A member's bytes, checked, in memory that its sizes bound.
+
+  Not ZipFile.read: that unpacks all that there is, whatever length a member's
+  header promised.
+  """
+  most = info.file_size + 1
+  match info.compress_type:
+    case zipfile.ZIP_STORED:
+      data = packed
+    case zipfile.ZIP_DEFLATED:
+      data = zlib.decompressobj(-zlib.MAX_WBITS).decompress(packed, most)
+    case zipfile.ZIP_BZIP2:
+      data = bz2.BZ2Decompressor().decompress(packed, most)
+    case zipfile.ZIP_LZMA:
+      # After a version and a length come the properties of an .lzma file, which
+      # go on with the size: here, unknown.
+      (size,) = struct.unpack_from('<H', packed, 2)
+      head = packed[4 : 4 + size] + b'\xff' * 8
+      unpacker = lzma.LZMADecompressor(lzma.FORMAT_ALONE, limits.READING_BYTES)
+      data = unpacker.decompress(head + packed[4 + size :], most)
+    case method:
+      raise zipfile.BadZipFile(
+        f'packed by method {method}, which cannot be unpacked here; use deflate'
+      )
+  if len(data) != info.file_size:
+    raise zipfile.BadZipFile('it has not the length that it should have')
+  if zlib.crc32(data) != info.CRC:
+    raise zipfile.BadZipFile('Bad CRC-32')
+  return data
 
 
 def open_files(name: str, where: str) -> Folder | Zip:
@@ -124,7 +262,7 @@ def open_files(name: str, where: str) -> Folder | Zip:
   Raises:
     UserError: there is nothing of the kind.
   """
-  path = pathlib.Path(where).expanduser()
+  path = paths.local(where, 'config.data.source=folder:PATH with PATH')
   if path.is_dir():
     return Folder(path)
   if path.is_file():
@@ -138,7 +276,10 @@ def open_files(name: str, where: str) -> Folder | Zip:
 def near(path: pathlib.Path) -> str:
   """The end of a sentence on a path that is not there; see did_you_mean."""
   folder = path.parent
-  siblings = [p.name for p in folder.iterdir()] if folder.is_dir() else []
+  try:
+    siblings = os.listdir(folder)
+  except OSError:
+    siblings = []
   visible = filter(_visible, siblings)
   return did_you_mean(path.name, visible, lambda name: str(folder / name))
 
@@ -148,8 +289,31 @@ def printable(name: str) -> str:
   return name.encode('utf-8', 'backslashreplace').decode()
 
 
+def open_regular(path: str, flags: int) -> int:
+  """An `opener` for `open`: of a pipe, a socket or a device an OSError.
+
+  To open or to read one could take for ever.
+  """
+  # Looked at before, for a device may act on being opened; and not waited for
+  # should it have changed since.
+  if stat.S_ISREG(os.stat(path).st_mode):
+    handle = os.open(path, flags | os.O_NONBLOCK)
+    if stat.S_ISREG(os.fstat(handle).st_mode):
+      return handle
+    os.close(handle)
+  raise OSError(errno.EINVAL, 'no regular file, but a pipe, socket or device')
+
+
+def _check_size(size, most):
+  if size > most:
+    raise BadPictureError(
+      f'{size / limits.MIB:,.0f} MiB are more than the'
+      f' {most // limits.MIB:,} that one file may have'
+    )
+
+
 def _visible(name):
-  return not name.startswith('.') and name != '__MACOSX'
+  return not name.startswith('.') and name.lower() not in _OF_SYSTEMS
 
 
 def _refuse(error):

@@ -5,7 +5,7 @@ import os
 
 import numpy as np
 
-from gan_jax.data import picture
+from gan_jax.data import layout, picture
 from gan_jax.data.files import Folder, Zip, open_files, printable
 from gan_jax.data.scan import Scan, first_few, scan
 from gan_jax.data.source import (
@@ -13,6 +13,7 @@ from gan_jax.data.source import (
   Source,
   class_counts,
   report_text,
+  some_lines,
 )
 from gan_jax.errors import UserError
 
@@ -33,6 +34,7 @@ class FolderSource(DecodedSource):
     names: list[str],
     found: Scan,
     form: picture.Form,
+    labels: layout.Labels | None,
   ):
     self.name = name
     self.shape = found.shape
@@ -41,7 +43,12 @@ class FolderSource(DecodedSource):
     self._names = [names[i] for i in found.good]
     self._form = form
     self._pixels = found.pixels
-    self.classes, self._labels = _classes(self._names)
+    if labels:
+      of = [labels.of.get(n, 0) for n in self._names]
+      self.classes, self._labels = labels.classes, np.array(of, np.int32)
+    else:
+      folders, self._labels, _ = layout.by_folder(self._names)
+      self.classes = tuple(map(printable, folders))
 
   @property
   def names(self) -> list[str]:
@@ -62,7 +69,8 @@ class FolderSource(DecodedSource):
     return super().__getitem__(i)
 
   def _decode(self, i):
-    image = self._form(picture.read(self._files.read(self._names[i])).image)
+    with self._files.reading(self._names[i]) as data:
+      image = self._form.decode(data).pixels
     if image.shape != self.shape:
       raise picture.BadPictureError(
         f'its size has changed to {image.shape[1]}x{image.shape[0]}'
@@ -85,13 +93,18 @@ def open_folder(name: str, where: str, config, form: picture.Form) -> Source:
   Each folder directly under PATH that holds pictures, at any depth, is a class.
   If some pictures lie beside those folders there are no classes. A single
   folder that wraps everything (as archives often have) is looked through.
+  Folders train, val, test and the like with nothing beside them are splits, of
+  which `config.split` chooses; classes are the folders in it. Where the set has
+  StyleGAN's dataset.json, that says the classes.
 
   Raises:
-    UserError: nothing there, no pictures, or too many unreadable ones.
+    UserError: nothing there, no pictures, no such split, labels that cannot be
+      used, or too many unreadable pictures.
   """
   files = open_files(name, where)
+  listed, folders = files.listing()
   names, others = [], collections.Counter()
-  for file in files.names():
+  for file in listed:
     suffix = os.path.splitext(file)[1].lower()
     if suffix in picture.SUFFIXES:
       names.append(file)
@@ -104,6 +117,8 @@ def open_folder(name: str, where: str, config, form: picture.Form) -> Source:
       f' ({"other files: " + other if other else "it is empty"}); pictures'
       f' are files named {", ".join(sorted(picture.SUFFIXES))}.'
     )
+  names, split = layout.in_split(names, config.split, name)
+  labels = layout.labels_file(files, listed, names, name)
   found = scan(files, names, form, config.device_budget_mb * 2**20, name)
   bad = len(found.skipped) / len(names)
   if bad > config.max_bad:
@@ -113,27 +128,20 @@ def open_folder(name: str, where: str, config, form: picture.Form) -> Source:
       f'{config.max_bad} tolerates; repair or remove them, or raise'
       f' config.data.max_bad:\n{first_few(found.skipped)}'
     )
-  source = FolderSource(name, files, names, found, form)
-  source.report = _report(source, found, form, config.max_bad, other)
+  source = FolderSource(name, files, names, found, form, labels)
+  rows = [('split', split)] if split else []
+  rows += _found(found, config.max_bad, other)
+  rows += _kinds(found, form)
+  rows.append(
+    ('classes', _classes(source, labels, listed + [f'{f}/' for f in folders]))
+  )
+  if found.skipped:
+    rows.append(('skipped', first_few(found.skipped, len(found.skipped))))
+  source.report = report_text(source, rows)
   return source
 
 
-def _classes(names):
-  """Class names and the label of each picture, from the folders they are in."""
-  parts = [name.split('/') for name in names]
-  depth = 0
-  while all(len(p) > depth + 2 and p[depth] == parts[0][depth] for p in parts):
-    depth += 1  # a single folder that wraps folders
-  tops = [p[depth] if len(p) > depth + 1 else None for p in parts]
-  if None in tops or len(set(tops)) == 1:
-    return (), np.zeros(len(names), np.int32)
-  classes = tuple(sorted(set(tops)))
-  number = {c: k for k, c in enumerate(classes)}
-  labels = np.array([number[t] for t in tops], np.int32)
-  return tuple(map(printable, classes)), labels
-
-
-def _report(source, found, form, max_bad, other):
+def _found(found, max_bad, other):
   n, bad = len(found.good), len(found.skipped)
   rows = [
     (
@@ -145,7 +153,11 @@ def _report(source, found, form, max_bad, other):
   ]
   if other:
     rows.append(('besides', f'other files, ignored: {other}'))
-  rows.append(('sizes', _sizes(found, form)))
+  return rows
+
+
+def _kinds(found, form):
+  rows = [('sizes', _sizes(found, form))]
   modes = []
   for stored, count in sorted(found.modes.items(), key=lambda m: (-m[1], m[0])):
     done = form.of_mode(stored)
@@ -153,13 +165,29 @@ def _report(source, found, form, max_bad, other):
   rows.append(('modes', '\n'.join(modes)))
   if found.turned:
     rows.append(('turned', f'{found.turned:,} as their EXIF data say'))
-  classes = class_counts(source.classes, source.labels)
-  if not source.classes and any('/' in name for name in source.names):
-    classes += ': pictures are not sorted into two or more sub-folders'
-  rows.append(('classes', classes))
-  if found.skipped:
-    rows.append(('skipped', first_few(found.skipped, bad)))
-  return report_text(source, rows)
+  return rows
+
+
+def _classes(source, labels, listed):
+  """What is said of the classes, with all that is odd about them."""
+  text = class_counts(source.classes, source.labels)
+  if labels:
+    what = 'as in' if labels.classes else 'the set has none, says'
+    text += f'\n{what} {printable(labels.path)}'
+    if labels.absent:
+      text += f'; {labels.absent:,} pictures that it names are not there'
+    return text
+  if not source.classes:
+    if any('/' in name for name in source.names):
+      text += ': pictures are not sorted into two or more sub-folders'
+    return text
+  folders, _, root = layout.by_folder(source.names)
+  below = {layout.top(path, root) for path in listed if path.startswith(root)}
+  empty = [
+    f'{printable(folder)}: no picture in it can be read, so it is no class'
+    for folder in sorted(below - {*folders, ''})
+  ]
+  return '\n'.join([text, *some_lines(empty), *layout.doubts(folders)])
 
 
 def _sizes(found, form):

@@ -11,7 +11,7 @@ import numpy as np
 
 from gan_jax.data import picture
 from gan_jax.data.files import Folder, Zip, printable
-from gan_jax.data.source import in_threads
+from gan_jax.data.source import in_threads, some_lines
 from gan_jax.errors import UserError
 
 
@@ -66,16 +66,17 @@ def scan(
   def look(run):
     for i in run:
       try:
-        one = picture.read(files.read(names[i]))
-        array = form(one.image)
+        with files.reading(names[i]) as data:
+          one = form.decode(data)
       except picture.BadPictureError as e:
         found[i] = str(e)
         continue
-      found[i] = (one.stored, one.image.size, one.turned)
-      if keep and array.shape == shape:
-        pixels[i] = array
+      found[i] = (one.stored, one.size, one.turned)
+      if keep and one.pixels.shape == shape:
+        pixels[i] = one.pixels
 
   in_threads(look, len(names), f'scanning {source}')
+  _part_ranges(found)
   good = [i for i, f in enumerate(found) if not isinstance(f, str)]
   skipped = [
     (printable(names[i]), f) for i, f in enumerate(found) if isinstance(f, str)
@@ -95,12 +96,29 @@ def scan(
   )
 
 
+def _part_ranges(found) -> None:
+  """Takes out what was taken for 8 bits if others of its kind have more.
+
+  Among 32-bit pictures of a wider range one that holds no value above 255 is
+  more likely dark than of another range.
+  """
+  wide = any(
+    one[0].startswith('32-bit') and not one[0].startswith(picture.NARROW)
+    for one in found
+    if not isinstance(one, str)
+  )
+  for i, one in enumerate(found):
+    if wide and not isinstance(one, str) and one[0].startswith(picture.NARROW):
+      found[i] = (
+        '32-bit picture with no value above 255, among others with larger ones;'
+        ' save all as 8-bit or all as 16-bit'
+      )
+
+
 def first_few(skipped: list[tuple[str, str]], n: int = 10) -> str:
   """Lines that name the first skipped files, with their reasons."""
-  lines = [f'{name}: {reason}' for name, reason in skipped[:n]]
-  if len(skipped) > n:
-    lines.append(f'... and {len(skipped) - n} more')
-  return '\n'.join(lines)
+  lines = [f'{name}: {reason}' for name, reason in skipped]
+  return '\n'.join(some_lines(lines, n))
 
 
 def _shape(files, names, form):
@@ -109,7 +127,8 @@ def _shape(files, names, form):
     return form.resolution, form.resolution, form.channels
   for name in names:
     try:
-      return form(picture.read(files.read(name)).image).shape
+      with files.reading(name) as data:
+        return form.decode(data).pixels.shape
     except picture.BadPictureError:
       continue
   return 0, 0, form.channels  # none is readable; the scan will say so

@@ -199,13 +199,32 @@ def in_threads(work: Callable[[range], None], n: int, what: str) -> None:
 
 
 def class_counts(classes: tuple[str, ...], labels: np.ndarray) -> str:
-  """One line for the report: '3: cat (120), dog (80), owl (75)'."""
+  """For the report: '3: cat (120), dog (80), owl (75)'.
+
+  Below it, a line for each class that has no picture, or strangely few.
+  """
   if not classes:
     return 'none'
   counts = np.bincount(labels, minlength=len(classes))
   shown = [f'{name} ({counts[k]:,})' for k, name in enumerate(classes[:20])]
   rest = [f'... and {len(classes) - 20} more'] if len(classes) > 20 else []
-  return f'{len(classes)}: ' + ', '.join(shown + rest)
+  head = f'{len(classes)}: ' + ', '.join(shown + rest)
+  few = np.median(counts) / 100
+  odd = []
+  for name, count in zip(classes, counts, strict=True):
+    if not count:
+      odd.append(f'{name}: not one of them')
+    elif count == 1:
+      odd.append(f'{name}: a single one')
+    elif count < few:
+      odd.append(f'{name}: {count:,}, less than 1% of the median class')
+  return '\n'.join([head, *some_lines(odd)])
+
+
+def some_lines(lines: list[str], n: int = 10) -> list[str]:
+  """The first few lines, and how many more there are."""
+  more = [f'... and {len(lines) - n:,} more'] if len(lines) > n else []
+  return lines[:n] + more
 
 
 def report_text(source: Source, rows: list[tuple[str, str]]) -> str:

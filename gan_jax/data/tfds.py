@@ -74,7 +74,7 @@ class TfdsSource(DecodedSource):
     return self._sample(self._records[i])
 
   def _sample(self, record):
-    image = self._form(picture.read(record[self._image]).image)
+    image = self._form.decode(record[self._image]).pixels
     return image, 0 if self._label is None else int(_at(record, self._label))
 
   def _title(self, i):

@@ -124,9 +124,9 @@ def test_kept_pixels_equal_streamed_ones(mixed, open_source, monkeypatch):
 
 def test_each_file_is_decoded_once(mixed, open_source, monkeypatch):
   calls = []
-  read = picture.read
+  decode = picture.Form.decode
   monkeypatch.setattr(
-    picture, 'read', lambda data: calls.append(1) or read(data)
+    picture.Form, 'decode', lambda *args: calls.append(1) or decode(*args)
   )
   source = open_source(f'folder:{mixed}', resolution=24)
   source.arrays()
@@ -214,16 +214,16 @@ def test_zip_is_read_by_many_threads_and_after_pickling(
   assert (copy[41][0] == want[41]).all() and copy.report == source.report
 
 
-def test_zip_opens_its_own_file_after_a_fork(mixed, tmp_path):
+def test_zip_has_no_position_that_forks_would_share(mixed, tmp_path):
   from gan_jax.data.files import Zip
 
   path = tmp_path / 'pictures.zip'
   write_zip(path, mixed)
   files = Zip(path)
-  before = files._handle()
-  assert files._handle() is before
-  files._local.pid = -1  # as a forked child sees it
-  assert files._handle() is not before
+  for name in files.names():
+    with files.reading(name) as data:
+      assert data == (mixed / name).read_bytes()
+  assert files._file.tell() == 0
 
 
 def test_damaged_member_is_named(tmp_path, open_source, encode):
@@ -237,6 +237,22 @@ def test_damaged_member_is_named(tmp_path, open_source, encode):
   source = open_source(f'folder:{path}', resolution=8)
   assert len(source) == 29
   assert '00.png: in the archive: Bad CRC-32' in source.report
+
+
+def test_ranges_of_wide_pictures_are_one_for_a_set(
+  tmp_path, open_source, encode
+):
+  for k in range(3):
+    values = np.full((8, 8), 100 + k, np.int32)
+    write(tmp_path / f'{k}.tif', encode(values, 'TIFF'))
+  source = open_source(f'folder:{tmp_path}', resolution=8)
+  assert [int(source[k][0].max()) for k in range(3)] == [100, 101, 102]
+  assert '32-bit grey within 0..255 3: taken for 8 bits' in source.report
+  # Among pictures of 16 bits it would shine 257 times too bright.
+  write(tmp_path / '3.tif', encode(values * 257, 'TIFF'))
+  source = open_source(f'folder:{tmp_path}', resolution=8, max_bad=0.8)
+  assert source.names == ['3.tif'] and source[0][0].max() == 102
+  assert '0.tif: 32-bit picture with no value above 255' in source.report
 
 
 # What users get wrong.

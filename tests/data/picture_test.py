@@ -1,12 +1,15 @@
 """Any picture file becomes uint8 of one size, by known formulas."""
 
+import struct
+import zlib
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import ExifTags, Image
 
-from gan_jax.data import picture
+from gan_jax.data import picture, plain
 
 FORM = picture.Form(0, 3, 'lanczos', 'white')
 
@@ -90,6 +93,65 @@ def test_resize_is_the_antialiased_filter(filter, size):
   want = np.clip(weights @ across, 0, 255)
   got = np.asarray(picture.fit(Image.fromarray(image), m, filter))
   assert np.abs(got - want).max() <= 2
+
+
+@given(
+  width=st.integers(1, 120),
+  height=st.integers(1, 120),
+  resolution=st.integers(1, 40),
+  filter=st.sampled_from(sorted(picture.FILTERS)),
+  channels=st.sampled_from([1, 3]),
+)
+@settings(deadline=None)
+def test_fit_is_resize_then_crop_to_the_bit(
+  width, height, resolution, filter, channels
+):
+  short = min(width, height)
+  if max(width, height) > 4 * short:
+    width = height = short
+  shape = (height, width, 3) if channels == 3 else (height, width)
+  noise = np.random.default_rng(width).integers(0, 256, shape)
+  image = Image.fromarray(noise.astype(np.uint8))
+  w, h = (round(s * resolution / short) for s in (width, height))
+  left, top = (w - resolution) // 2, (h - resolution) // 2
+  want = image.resize((w, h), picture.FILTERS[filter]).crop(
+    (left, top, left + resolution, top + resolution)
+  )
+  got = picture.fit(image, resolution, filter)
+  assert np.array_equal(np.asarray(got), np.asarray(want))
+
+
+@pytest.mark.parametrize('mode', ['RGBA', 'P', '1', 'I;16', 'CMYK'])
+@pytest.mark.parametrize('resolution', [0, 20])
+def test_bands_change_nothing(mode, resolution, photo, monkeypatch):
+  image = Image.fromarray(np.dstack([photo, photo[..., 0]]))
+  if mode == 'I;16':
+    image = Image.fromarray(photo[..., 0].astype(np.uint16) * 200)
+  else:
+    image = image if mode == 'RGBA' else image.convert('RGB').convert(mode)
+  form = picture.Form(resolution, 3, 'lanczos', 'white')
+  want = form(image)
+  for large in (2**24, 1):
+    monkeypatch.setattr(plain, '_LARGE', large)
+    for pixels in (1, 200, 64 * 47, 64 * 48):
+      monkeypatch.setattr(plain, '_BAND', pixels)
+      assert (form(image) == want).all()
+
+
+@pytest.mark.parametrize('filter', ['lanczos', 'bicubic', 'bilinear'])
+@pytest.mark.parametrize('size', [(300, 7), (7, 300), (160, 30), (1, 90)])
+@pytest.mark.parametrize('resolution', [5, 24])
+def test_of_a_thin_picture_the_crop_is_the_same(filter, size, resolution):
+  # Smooth, so that no value is clipped between the two directions.
+  y, x = np.mgrid[: size[1], : size[0]]
+  image = 120 + 60 * np.sin(x / 9) * np.cos(y / 11) + 20 * np.sin((x + y) / 3)
+  image = Image.fromarray(image.astype(np.uint8))
+  w, h = (round(s * resolution / min(size)) for s in size)
+  left, top = (w - resolution) // 2, (h - resolution) // 2
+  whole = image.resize((w, h), picture.FILTERS[filter])
+  want = whole.crop((left, top, left + resolution, top + resolution))
+  got = picture.fit(image, resolution, filter)
+  assert np.abs(np.asarray(got).astype(int) - np.asarray(want)).max() <= 1
 
 
 def test_resolution_0_leaves_the_size(photo, encode):
@@ -191,13 +253,195 @@ def test_first_frame_of_several(encode):
     assert (load(data) == 10).all()
 
 
-def test_float_pictures_are_refused(encode):
-  data = encode(np.ones((4, 4), np.float32), 'TIFF')
-  with pytest.raises(picture.BadPictureError, match='no fixed range'):
-    load(data)
-  data = encode(np.full((4, 4), 10**6, np.int32), 'TIFF')
-  with pytest.raises(picture.BadPictureError, match='1000000'):
-    load(data)
+# Ranges.
+
+
+@pytest.mark.parametrize('top', [1, 100, 255])
+def test_wide_numbers_that_are_8_bits_stay(top, encode):
+  values = (np.arange(64) % (top + 1)).astype(np.int32).reshape(8, 8)
+  values[0, 0] = top
+  data = encode(values, 'TIFF')
+  assert (load(data) == values[..., None]).all()
+  stored = picture.read(data).stored
+  assert stored == '32-bit grey within 0..255'
+  assert FORM.of_mode(stored) == 'taken for 8 bits, to RGB'
+
+
+@pytest.mark.parametrize('top', [256, 4095, 65535])
+def test_wide_numbers_that_are_16_bits_are_scaled(top, encode):
+  values = np.linspace(0, top, 64).astype(np.int32).reshape(8, 8)
+  want = np.floor(values / 257 + 0.5)
+  assert (load(encode(values, 'TIFF')) == want[..., None]).all()
+
+
+@pytest.mark.parametrize(
+  'values, reason',
+  [
+    (np.full((4, 4), 10**6, np.int32), '1000000'),
+    (np.full((4, 4), -1, np.int32), '-1'),
+    (np.ones((4, 4), np.float32), 'no fixed range'),
+    (np.full((4, 4), 200, np.float32), '200 to 200'),
+    (np.full((4, 4), np.nan, np.float32), 'no fixed range'),
+    (np.full((4, 4), np.inf, np.float32), 'no fixed range'),
+    (np.arange(16, dtype=np.uint16).reshape(4, 4), 'no value above 15'),
+    (np.full((4, 4), 255, np.uint16), 'no value above 255'),
+  ],
+)
+def test_values_that_do_not_tell_their_range(values, reason, encode):
+  kinds = ('TIFF', 'PNG') if values.dtype == np.uint16 else ('TIFF',)
+  for kind in kinds:
+    with pytest.raises(picture.BadPictureError, match=reason):
+      load(encode(values, kind))
+
+
+def test_black_is_black(encode):
+  for dtype in (np.uint16, np.int32):
+    assert (load(encode(np.zeros((4, 4), dtype), 'TIFF')) == 0).all()
+
+
+def tiff(values, bits, photometric, order='<'):
+  """A TIFF of grey samples of so many bits, by its specification."""
+  height, width = values.shape
+  ones = ''.join(format(v, f'0{bits}b') for v in values.ravel())
+  body = int(ones, 2).to_bytes(len(ones) // 8, 'big')
+  if bits == 16:
+    body = values.astype(f'{order}u2').tobytes()
+  tags = [
+    (256, width),
+    (257, height),
+    (258, bits),
+    (259, 1),
+    (262, photometric),
+    (273, 8 + 2 + 10 * 12 + 4),
+    (277, 1),
+    (278, height),
+    (279, len(body)),
+    (339, 1),
+  ]
+  head = {'<': b'II*\0', '>': b'MM\0*'}[order] + struct.pack(f'{order}I', 8)
+  entries = b''.join(
+    struct.pack(f'{order}HHII', tag, 4, 1, value) for tag, value in tags
+  )
+  count = struct.pack(f'{order}H', len(tags))
+  return head + count + entries + struct.pack(f'{order}I', 0) + body
+
+
+def test_tiffs_of_12_bits_have_4095_for_white():
+  values = np.linspace(0, 4095, 64).astype(int).reshape(8, 8)
+  data = tiff(values, 12, 1)
+  want = np.floor(values * 255 / 4095 + 0.5)
+  assert (load(data) == want[..., None]).all()
+  assert picture.read(data).stored == '12-bit grey'
+
+
+@pytest.mark.parametrize('order, white', [('<', 1), ('>', 1), ('<', 0)])
+def test_tiffs_of_16_bits_and_their_white(order, white):
+  values = np.linspace(0, 65535, 64).astype(int).reshape(8, 8)
+  want = np.floor(values / 257 + 0.5)
+  want = want if white else 255 - want
+  assert (load(tiff(values, 16, white, order)) == want[..., None]).all()
+
+
+# Transparency.
+
+
+def chunk(kind, data):
+  crc = zlib.crc32(kind + data)
+  return struct.pack('>I', len(data)) + kind + data + struct.pack('>I', crc)
+
+
+def png(depth, colour, samples, *chunks):
+  """A PNG, by its specification: samples are int [h, w] or [h, w, 3]."""
+  rows = b''
+  for row in samples:
+    bits = ''.join(format(v, f'0{depth}b') for v in row.ravel())
+    bits += '0' * (-len(bits) % 8)
+    rows += b'\0' + int(bits, 2).to_bytes(len(bits) // 8, 'big')
+  head = struct.pack('>IIBBBBB', *samples.shape[1::-1], depth, colour, 0, 0, 0)
+  return (
+    b'\x89PNG\r\n\x1a\n'
+    + chunk(b'IHDR', head)
+    + b''.join(chunks)
+    + chunk(b'IDAT', zlib.compress(rows))
+    + chunk(b'IEND', b'')
+  )
+
+
+@pytest.mark.parametrize('background, ground', [('white', 255), ('black', 0)])
+@pytest.mark.parametrize('depth', [1, 2, 4, 8, 16])
+def test_grey_with_one_transparent_value(depth, background, ground):
+  top = 2**depth - 1
+  values = np.array([[0, top, top // 3, 2 * top // 3]])
+  for key in set(values.ravel().tolist()):
+    data = png(depth, 0, values, chunk(b'tRNS', struct.pack('>H', key)))
+    want = np.where(values == key, ground, values * 255 // top)
+    for channels in (1, 3):
+      got = load(data, channels, background)
+      assert (got == want[..., None]).all(), (depth, key)
+    stored = picture.read(data).stored
+    assert f'composed onto {background}' in picture.Form(
+      0, 3, 'box', background
+    ).of_mode(stored)
+
+
+@pytest.mark.parametrize('background, ground', [('white', 255), ('black', 0)])
+@pytest.mark.parametrize('depth', [8, 16])
+def test_colour_with_one_transparent_colour(depth, background, ground):
+  scale = 1 if depth == 8 else 257
+  colours = np.array([[[10, 20, 30], [10, 20, 31], [0, 255, 7]]])
+  for k in range(3):
+    key = struct.pack('>HHH', *(scale * colours[0, k]).tolist())
+    data = png(depth, 2, scale * colours, chunk(b'tRNS', key))
+    want = colours.copy()
+    want[0, k] = ground
+    assert (load(data, background=background) == want).all()
+
+
+@pytest.mark.parametrize('depth', [1, 2, 4, 8])
+def test_palettes_with_transparency_of_each_colour(depth):
+  n = min(2**depth, 5)
+  index = np.arange(n)[None]
+  palette = np.arange(3 * n).reshape(n, 3) * 7
+  alpha = np.linspace(0, 255, n).astype(int)
+  data = png(
+    depth,
+    3,
+    index,
+    chunk(b'PLTE', bytes(palette.ravel().tolist())),
+    chunk(b'tRNS', bytes(alpha.tolist())),
+  )
+  want = compose(palette[None], alpha[None], 255)
+  assert np.abs(load(data) - want).max() <= 1
+
+
+@pytest.mark.parametrize('mode', ['LA', 'La', 'PA', 'RGBA', 'RGBa'])
+def test_modes_with_alpha(mode, photo):
+  rgba = np.dstack([photo, photo[..., 0] // 2])
+  image = Image.fromarray(rgba)
+  if mode == 'PA':
+    image = Image.fromarray(photo).quantize(8).convert('PA')
+    image.putalpha(Image.fromarray(rgba[..., 3]))
+    colour = np.asarray(image.convert('RGB')).astype(int)
+  elif mode in ('LA', 'La'):
+    image = image.convert('LA')
+    colour = np.asarray(image)[..., :1].astype(int)
+    image = image.convert(mode)
+  else:
+    image, colour = image.convert(mode), photo.astype(int)
+  got = FORM(image).astype(int)
+  want = compose(colour, rgba[..., 3], 255)
+  # Premultiplied values have lost what a low alpha hides.
+  assert np.abs(got - want).max() <= (1 if mode[-1] == 'A' else 3)
+
+
+def test_alpha_premultiplied_in_a_tiff(photo, encode):
+  alpha = photo[..., 0] // 2 + 100
+  light = np.round(photo * (alpha[..., None] / 255)).astype(np.uint8)
+  data = encode(np.dstack([light, alpha]), 'TIFF')
+  straight, premultiplied = (struct.pack('<HHII', 338, 3, 1, k) for k in (2, 1))
+  assert data.count(straight) == 1
+  got = load(data.replace(straight, premultiplied))
+  assert np.abs(got - compose(photo, alpha, 255)).max() <= 3
 
 
 # EXIF. The value says where the stored row 0 and column 0 belong.
