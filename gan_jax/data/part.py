@@ -163,10 +163,10 @@ def check_name(name: str, split: str, known: Collection) -> None:
   if split in known:
     return
   names = ', '.join(f"'{k}'" for k in known)
+  one = next(iter(known))
   raise UserError(
-    f"config.data.split is '{split[:80]}', but {name} has"
-    f' {"only the split" if len(known) == 1 else "the splits"} {names}; a part'
-    f" of one is written '{next(iter(known))}[:90%]', or with numbers."
+    f"config.data: {name} has no split '{split[:80]}', but {names}; some can be"
+    f" held out by taking '{one}[:90%]' here and '{one}[90%:]' there."
   )
 
 

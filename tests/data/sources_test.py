@@ -6,6 +6,8 @@ import struct
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from sklearn import datasets
 
 from gan_jax import data
@@ -181,6 +183,104 @@ def test_npz_floats(images, rule, tmp_path, open_source):
   assert rule.replace('\\', '') in source.report
 
 
+LABELLINGS = [
+  (LABELS + 1, '1 2 3'),
+  (LABELS * 5, '0 5 10'),
+  (LABELS.astype('>i8') + 10**12, f'{10**12} {10**12 + 1} {10**12 + 2}'),
+  (LABELS.astype(np.uint8)[:, None] + 253, '253 254 255'),
+  (LABELS > 0, '0 1'),
+  (np.full(12, 7), '7'),
+  (np.eye(3)[LABELS], '0 1 2'),
+  (np.eye(5, dtype=bool)[LABELS], '0 1 2 3 4'),
+  (np.eye(3, dtype=np.int8)[LABELS], '0 1 2'),
+]
+
+
+@pytest.mark.parametrize('labels, names', LABELLINGS)
+def test_classes_are_the_labels_that_occur(
+  labels, names, tmp_path, open_source
+):
+  np.savez(tmp_path / 'a.npz', image=IMAGES, label=labels)
+  source = open_source(f'npz:{tmp_path}/a.npz', conditional=True)
+  names = names.split()
+  assert source.classes == tuple(names)
+  got = [names[k] for k in source.arrays()[1]]
+  if labels.ndim == 2 and labels.shape[1] > 1:
+    assert got == [str(k) for k in LABELS]
+  else:
+    assert got == [str(int(k)) for k in labels.reshape(-1)]
+  assert ('no picture of 3, 4' in source.report) == (len(names) == 5)
+
+
+def both_splits(folder, kind, train, test):
+  """A set in two splits with these labels, as npz or as idx."""
+  if kind == 'npz':
+    np.savez(
+      folder / 'a.npz',
+      x_train=IMAGES[: len(train)],
+      x_test=IMAGES[: len(test)],
+      y_train=train,
+      y_test=test,
+    )
+    return f'npz:{folder}/a.npz'
+  for split, labels in (('train', train), ('t10k', test)):
+    labels = np.array(labels, np.uint8)
+    for what, array in (
+      ('images-idx3', IMAGES[: len(labels)]),
+      ('labels-idx1', labels),
+    ):
+      path = folder / f'{split}-{what}-ubyte'
+      path.write_bytes(idx_bytes(array))
+  return f'idx:{folder}'
+
+
+@settings(max_examples=30)
+@given(
+  st.sampled_from(['npz', 'idx']),
+  st.lists(st.integers(0, 9), min_size=1, max_size=12),
+  st.lists(st.integers(0, 9), min_size=1, max_size=12),
+)
+def test_splits_of_one_source_have_the_same_classes(
+  tmp_path_factory, open_source, kind, train, test
+):
+  name = both_splits(tmp_path_factory.mktemp('s'), kind, train, test)
+  for split, labels in (('train', train), ('test', test)):
+    source = open_source(name, split=split)
+    assert source.classes == tuple(map(str, sorted({*train, *test})))
+    assert [source.classes[k] for k in source.arrays()[1]] == [
+      str(k) for k in labels
+    ]
+    lacking = sorted({*train, *test} - {*labels})
+    shown = f'no picture of {", ".join(map(str, lacking))}'
+    assert (shown in source.report) if lacking else True
+    assert bool(lacking) == ('no picture' in source.report)
+
+
+@pytest.mark.parametrize(
+  'arrays, split, message',
+  [
+    (dict(image=IMAGES), 'test', "has no split 'test', but 'train'"),
+    (dict(x_train=IMAGES), 'test', "has no split 'test', but 'train'"),
+    (dict(x_test=IMAGES), 'train', "has no split 'train', but 'test'"),
+    (dict(x_a=IMAGES, y_a=LABELS, b_image=IMAGES), 'c', "but 'b', 'a'"),
+    (dict(x_train=IMAGES, y=LABELS), 'train', 'name both alike'),
+    (dict(image=IMAGES, train_labels=LABELS), 'train', 'name both alike'),
+  ],
+)
+def test_npz_splits_that_are_not_there(
+  arrays, split, message, tmp_path, open_source
+):
+  np.savez(tmp_path / 'a.npz', **arrays)
+  with pytest.raises(UserError, match=message):
+    open_source(f'npz:{tmp_path}/a.npz', split=split)
+
+
+def test_npz_says_what_it_does_not_use(tmp_path, open_source):
+  np.savez(tmp_path / 'a.npz', IMAGES, LABELS)
+  source = open_source(f'npz:{tmp_path}/a.npz')
+  assert 'not used: arr_1' in source.report and source.classes == ()
+
+
 @pytest.mark.parametrize(
   'arrays, message',
   [
@@ -191,10 +291,25 @@ def test_npz_floats(images, rule, tmp_path, open_source):
     (dict(image=IMAGES[0]), r'pictures are \[N, H, W\]'),
     (dict(image=IMAGES[:0]), r'pictures are \[N, H, W\]'),
     (dict(image=np.zeros((5, 3, 8, 8), np.uint8)), r'transpose\(0, 2, 3, 1\)'),
+    (dict(image=IMAGES / 255 - 0.01), r'clip it to \[0, 1\]'),
+    (dict(image=IMAGES / 250), 'float pictures must lie in'),
+    (dict(image=np.zeros((8, 8, 3), np.uint8)), 'which is one picture'),
+    (dict(image=np.array(3, np.uint8)), r'pictures are \[N, H, W\]'),
+    (dict(image=IMAGES.astype('M8[s]')), 'save uint8'),
+    (dict(image=IMAGES.astype('>u2')), 'save uint8'),
+    (dict(image=IMAGES.astype(complex)), 'save uint8'),
+    (dict(image=IMAGES.astype('U3')), 'save uint8'),
+    (dict(image=IMAGES.view([('r', 'u1')])), "'image': it holds records"),
+    (dict(image=IMAGES, label=np.array(['a'] * 12)), 'give whole numbers'),
+    (dict(image=IMAGES, label=np.array([None] * 12)), 'holds Python objects'),
+    (dict(image=IMAGES, label=np.array(1)), 'one class number per picture'),
+    (dict(image=IMAGES, label=np.eye(3)[LABELS] / 2), 'not one-hot'),
+    (dict(image=IMAGES, label=np.ones((12, 3), int)), 'not one-hot'),
+    (dict(image=IMAGES, label=np.zeros((12, 3), int)), 'not one-hot'),
     (dict(image=IMAGES, label=LABELS[:5]), 'one class number per picture'),
     (dict(image=IMAGES, label=LABELS * 1.0), 'give whole numbers'),
     (dict(image=IMAGES, label=LABELS - 1), 'number the classes 0, 1, 2'),
-    (dict(image=np.array([None, 1])), 'cannot be read as a NumPy archive'),
+    (dict(image=np.array([None, 1])), "'image': it holds Python objects"),
   ],
 )
 def test_wrong_npz(arrays, message, tmp_path, open_source):
@@ -260,7 +375,7 @@ def test_damaged_idx(damage, message, tmp_path, open_source):
 def test_wrong_idx(place, tmp_path, open_source):
   with pytest.raises(UserError, match="'train', 'test', 't10k'"):
     open_source(f'idx:{place}', split='val')
-  with pytest.raises(UserError, match='no folder or file'):
+  with pytest.raises(UserError, match='there is no file'):
     open_source(f'idx:{place}/none')
   with pytest.raises(UserError, match='it holds class0, class1, class2'):
     open_source(f'idx:{place}/folder')
