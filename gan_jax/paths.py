@@ -64,19 +64,22 @@ def regular(path: pathlib.Path, what: str, advice: str) -> None:
   Raises:
     UserError: if nothing is there, or anything but a file.
   """
+  name = '' if str(path) in what else f'{path} '
   try:
     mode = path.stat().st_mode
-  except OSError as error:
-    reason = (error.strerror or 'nothing').lower()
+  except FileNotFoundError:
     raise UserError(
-      f'{what}: there is no file {path} ({reason}): {advice}.'
+      f'{what}: there is no such file{name and f" as {path}"}; {advice}.'
     ) from None
+  except OSError as error:
+    reason = (error.strerror or str(error)).lower()
+    raise UserError(f'{what}: {name}cannot be read ({reason}).') from None
   if stat.S_ISDIR(mode):
-    raise UserError(f'{what}: {path} is a folder, not a file: {advice}.')
+    raise UserError(f'{what}: {name}is a folder, not a file; {advice}.')
   if not stat.S_ISREG(mode):
     raise UserError(
-      f'{what}: {path} is a pipe or a device, not a file: save what comes out'
-      f' of it, or {advice}.'
+      f'{what}: {name}is a pipe or a device, not a file; save what comes out of'
+      f' it, or {advice}.'
     )
 
 

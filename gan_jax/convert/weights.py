@@ -10,7 +10,6 @@ import functools
 import hashlib
 import json
 import logging
-import os
 import pathlib
 from typing import Any, NamedTuple
 
@@ -18,7 +17,7 @@ import flax
 import flax.linen as nn
 import numpy as np
 
-from gan_jax import convert
+from gan_jax import convert, paths
 from gan_jax.convert import files
 from gan_jax.errors import UserError
 from gan_jax.networks.alexnet import AlexNet
@@ -124,9 +123,8 @@ _FORM = 1
 
 
 def folder() -> pathlib.Path:
-  """The cache folder: GAN_JAX_WEIGHTS, or ~/.cache/gan_jax/weights."""
-  named = os.environ.get('GAN_JAX_WEIGHTS')
-  return pathlib.Path(named or '~/.cache/gan_jax/weights').expanduser()
+  """The cache folder: see `paths.cache`; GAN_JAX_WEIGHTS names another."""
+  return paths.cache('weights')
 
 
 def find(named: str = '') -> dict[str, pathlib.Path]:
@@ -146,7 +144,7 @@ def find(named: str = '') -> dict[str, pathlib.Path]:
         if fnmatch.fnmatch(path.name.lower(), pattern):
           found.setdefault(part, path)
   for text in filter(None, named.split(',')):
-    path = pathlib.Path(text).expanduser()
+    path = paths.local(text, 'config.metrics.weights')
     found[_part(path)] = path
   return found
 

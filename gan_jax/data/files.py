@@ -11,6 +11,7 @@ import threading
 import zipfile
 import zlib
 
+from gan_jax import paths
 from gan_jax.data.picture import BadPictureError
 from gan_jax.errors import UserError, did_you_mean
 
@@ -124,7 +125,7 @@ def open_files(name: str, where: str) -> Folder | Zip:
   Raises:
     UserError: there is nothing of the kind.
   """
-  path = pathlib.Path(where).expanduser()
+  path = paths.local(where, 'config.data.source')
   if path.is_dir():
     return Folder(path)
   if path.is_file():

@@ -416,7 +416,12 @@ def test_no_arrays(tmp_path, content, words):
 
 def test_no_such_file(tmp_path):
   assert 'there is no such file' in refused(tmp_path / 'x.pth')
-  assert 'there is no such file' in refused(tmp_path)
+  assert 'is a folder, not a file' in refused(tmp_path)
+  os.mkfifo(tmp_path / 'pipe')
+  assert 'is a pipe or a device' in refused(tmp_path / 'pipe')
+  (tmp_path / 'sparse').touch()
+  os.truncate(tmp_path / 'sparse', 2**40)
+  assert 'has 1,024.0 GiB' in refused(tmp_path / 'sparse')
 
 
 def test_two_arrays_of_one_name_are_refused(tmp_path):

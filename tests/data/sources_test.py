@@ -328,7 +328,7 @@ def test_npz_that_is_none(tmp_path, open_source):
   for name in ('single.npy', 'cut.npz', 'text.npz', 'empty.npz'):
     with pytest.raises(UserError, match='cannot be read as a NumPy archive'):
       open_source(f'npz:{tmp_path}/{name}')
-  with pytest.raises(UserError, match='there is no file'):
+  with pytest.raises(UserError, match='there is no such file'):
     open_source(f'npz:{tmp_path}/none.npz')
 
 
@@ -375,7 +375,7 @@ def test_damaged_idx(damage, message, tmp_path, open_source):
 def test_wrong_idx(place, tmp_path, open_source):
   with pytest.raises(UserError, match="'train', 'test', 't10k'"):
     open_source(f'idx:{place}', split='val')
-  with pytest.raises(UserError, match='there is no file'):
+  with pytest.raises(UserError, match='there is no such file'):
     open_source(f'idx:{place}/none')
   with pytest.raises(UserError, match='it holds class0, class1, class2'):
     open_source(f'idx:{place}/folder')
