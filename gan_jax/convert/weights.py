@@ -210,8 +210,9 @@ def _load(name: str, paths: tuple[pathlib.Path, ...], times) -> Loaded:
   if len(digests) > 1:
     digest = hashlib.sha256(''.join(digests).encode()).hexdigest()
   kept = folder() / 'converted' / f'{name}-{digest[:16]}-{_FORM}.npz'
-  if kept.exists():
-    module, variables = _read(kept)
+  found = _read(kept)
+  if found:
+    module, variables = found
   else:
     arrays = {}
     for path in paths:
@@ -270,9 +271,15 @@ def _keep(path: pathlib.Path, module, variables) -> None:
 
 
 def _read(path: pathlib.Path):
-  """(module, variables) of a file that `_keep` wrote."""
-  flat = files.read(path)
-  module = _module(json.loads(str(flat.pop('about'))))
+  """(module, variables) of a file that `_keep` wrote; None if it is none."""
+  if not path.exists():
+    return None
+  try:
+    flat = files.read(path)
+    module = _module(json.loads(str(flat.pop('about'))))
+  except (UserError, ValueError, KeyError, TypeError, AttributeError) as error:
+    log.warning('%s is converted anew, for it cannot be read: %s', path, error)
+    return None
   return module, flax.traverse_util.unflatten_dict(flat, sep='/')
 
 
