@@ -16,7 +16,7 @@ UNPACKED_RATIO = 100  # and beyond that, bytes for each packed one
 # Of weight files. The largest network that can be read has 0.6 GiB.
 WEIGHTS = 4 * GIB  # bytes of a file, and of what it unpacks to
 HEADER = 8 * MIB  # of a .safetensors file: names, types, shapes, as JSON
-RECORDS = 1_000_000  # opcodes of a pickle, fields of an ONNX file
+RECORDS = 500_000  # opcodes of a pickle, fields of an ONNX file
 INTEGER = 16  # bytes of a whole number in a pickle
 
 CLASSES = 100_000  # of a set

@@ -315,6 +315,8 @@ def _arrays(content, storages, data, budget) -> dict[str, np.ndarray]:
       raise ValueError(f'it holds more than {_MAX_ENTRIES:,} entries')
     if isinstance(value, _Tensor):
       raw = value.storage.data
+      if raw is None and value.storage.key not in data:
+        raise ValueError('the numbers of a tensor are missing')
       array = _view(value, data[value.storage.key] if raw is None else raw)
     elif isinstance(value, _Array):
       array = value.resolve(budget)

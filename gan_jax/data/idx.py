@@ -114,6 +114,8 @@ def _read(path, name):
       zeros, kind, ndim = struct.unpack('>HBB', file.read(4))
       if zeros != 0 or kind != 8:
         raise ValueError('it does not begin with the magic number of bytes')
+      if ndim > 4:
+        raise ValueError(f'it announces {ndim} axes')
       shape = struct.unpack(f'>{ndim}I', file.read(4 * ndim))
       promised = math.prod(shape)
       if promised > (limits.unpacked(size) if packed else size):
