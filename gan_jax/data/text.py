@@ -185,6 +185,8 @@ def _files(name, path):
     if not names:
       raise UserError(f'{name}: there are no files in {path}.')
     return path, names
+  if path.exists():
+    paths.regular(path, name, 'give text:PATH with the path of a file')
   raise UserError(
     f"config.data.source is '{name}', but there is no file or folder {path}:"
     f' give text:PATH with the path of one, or text:{BUILTIN}{near(path)}'

@@ -174,13 +174,13 @@ def files() -> dict[str, bytes]:
         MAGIC + pickle.dumps(1001, 2) + pickle.dumps({}, 2) + body
         + pickle.dumps(['k'], 2) + struct.pack('<Q', 2**40)
       )  # fmt: skip
-  zeros = bytes(100 * 2**20)
+  zeros = bytes(80 * 2**20)
   good = b'\x80\x02}' + text('x') + storage(text('k'), b'K\x01') + b's.'
   bomb = zipped(**{'x__data.pkl': good, 'x__data__k': zeros})
   made['bomb.pth'] = bomb
   made['bomb-pickle.pth'] = zipped(**{'x__data.pkl': zeros})
   made['bomb-order.pth'] = zipped(x__byteorder=zeros, **{'x__data.pkl': good})
-  made['bomb.npz'] = zipped(**{'x.npy': npy(f'({25 * 2**20},)', zeros)})
+  made['bomb.npz'] = zipped(**{'x.npy': npy(f'({20 * 2**20},)', zeros)})
   for k, shape in enumerate(
     ('(10**12,)', '(1000000000000,)', '(99999999999,) * 9', '(-1,)', '(0,-5)',
      '(' + '2,' * 60 + ')', '(1' + '0' * 60 + ',)', '3', '(True,)', '(1.5,)')
@@ -224,8 +224,8 @@ def files() -> dict[str, bytes]:
 def data_sets() -> dict[str, bytes]:
   """Hostile files by name, whose suffix is the source that shall open them."""
   head = b'\0\0\x08'
-  zeros = bytes(100 * 2**20)
-  bomb = npy('(100,1024,1024)', zeros, "'|u1'")
+  zeros = bytes(80 * 2**20)
+  bomb = npy('(80,1024,1024)', zeros, "'|u1'")
   return {
     'set.npz': zipped(**{'image.npy': bomb}),
     'wide.npz': zipped(
@@ -240,7 +240,7 @@ def data_sets() -> dict[str, bytes]:
     'wide.idx': head + b'\3' + struct.pack('>III', *[2**32 - 1] * 3),
     'axes.idx': head + b'\xff' + b'\xff' * 2000,
     'bomb.idx': gzip.compress(
-      head + b'\3' + struct.pack('>III', 100, 1024, 1024) + zeros, 9
+      head + b'\3' + struct.pack('>III', 80, 1024, 1024) + zeros, 9
     ),
     'behind.idx': gzip.compress(
       head + b'\3' + struct.pack('>III', 1, 1, 1) + zeros, 9
