@@ -56,7 +56,7 @@ def read(path) -> dict[str, np.ndarray]:
     UserError: there is no such file, it is of no known format, damaged, or a
       pickle that wants more than arrays.
   """
-  path = paths.local(path, 'the file')
+  path = paths.local(path, '--from')
   paths.regular(path, str(path), 'give the path of a weight file')
   try:
     size = path.stat().st_size

@@ -144,7 +144,7 @@ def find(named: str = '') -> dict[str, pathlib.Path]:
         if fnmatch.fnmatch(path.name.lower(), pattern):
           found.setdefault(part, path)
   for text in filter(None, named.split(',')):
-    path = paths.local(text, 'config.metrics.weights')
+    path = paths.local(text, 'config.metrics.weights (--weights)')
     found[_part(path)] = path
   return found
 
