@@ -216,7 +216,7 @@ MISTAKES = {
   'no fit': ([f'--from={G},{{}}/colour.npz'], 'The networks do not fit'),
   'nothing taken': (
     [f'--from={G},{{}}/other.npz'],
-    'other.npz holds nothing that is taken; held are osgan.generator, fc.weight',
+    'nothing that is taken; held are osgan.generator, fc.weight',
   ),
   'not wanted': (
     [f'--from={G},{D}', '--as=osgan.generator'],

@@ -115,7 +115,7 @@ def _reader(path: pathlib.Path, file):
 
 
 def _npz(file) -> dict[str, np.ndarray]:
-  archive = Archive(file)
+  archive = Archive(file, limits.WEIGHTS)
   try:
     return {name: archive[name] for name in archive.names}
   except ValueError as error:

@@ -23,14 +23,21 @@ class Archive:
   here, whose text says what, and of which array.
   """
 
-  def __init__(self, file):
-    """Opens an archive; `file` is open for reading and stays so.
+  def __init__(self, file, most: int | None = None):
+    """Opens an archive.
+
+    Args:
+      file: open for reading; it stays so.
+      most: bytes that may come out of it; None: as much as data unpack to.
 
     Raises:
       ValueError: it is none, or two arrays have one name.
     """
     head = file.read(6)
     self._size = file.seek(0, 2)
+    self._left = limits.unpacked(self._size)
+    if most is not None:
+      self._left = min(self._left, most)
     file.seek(0)
     if head == npy.MAGIC_PREFIX:
       raise ValueError('it is a single array, an .npy file')
@@ -62,6 +69,9 @@ class Archive:
           f'its {packed:,} bytes unpack to {member.file_size:,}, which is more'
           ' than data do'
         )
+      self._left -= member.file_size
+      if self._left < 0:
+        raise ValueError('all members together unpack to more than data do')
       with self._zip.open(member) as stream:
         return _array(stream, member.file_size)
     except Exception as error:  # LZMAError, NotImplementedError, KeyError, ...

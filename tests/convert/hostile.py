@@ -181,6 +181,8 @@ def files() -> dict[str, bytes]:
   made['bomb-pickle.pth'] = zipped(**{'x__data.pkl': zeros})
   made['bomb-order.pth'] = zipped(x__byteorder=zeros, **{'x__data.pkl': good})
   made['bomb.npz'] = zipped(**{'x.npy': npy(f'({20 * 2**20},)', zeros)})
+  many = npy(f'({2 * 2**20},)', bytes(8 * 2**20))
+  made['many.npz'] = zipped(**{f'{k}.npy': many for k in range(12)})
   for k, shape in enumerate(
     ('(10**12,)', '(1000000000000,)', '(99999999999,) * 9', '(-1,)', '(0,-5)',
      '(' + '2,' * 60 + ')', '(1' + '0' * 60 + ',)', '3', '(True,)', '(1.5,)')
