@@ -72,18 +72,7 @@ class ArraySource(Source):
             filter(None, [f'all {_STORED[c]}', form.of_mode(_STORED[c])])
           ),
         ),
-        (
-          'classes',
-          '\n'.join(
-            filter(
-              None,
-              [
-                class_counts(classes, labels),
-                classes and without_pictures(classes, labels),
-              ],
-            )
-          ),
-        ),
+        ('classes', _classes(classes, labels)),
       ],
     )
 
@@ -110,3 +99,9 @@ class ArraySource(Source):
     if self._plain:
       return self._images, self._labels
     return super().arrays()
+
+
+def _classes(classes, labels) -> str:
+  """How many pictures each class has, and a line on those that have none."""
+  lacking = without_pictures(classes, labels) if classes else ''
+  return '\n'.join(filter(None, [class_counts(classes, labels), lacking]))
