@@ -135,22 +135,30 @@ def options(arg: str | None, **allowed):
     A ConfigDict of all the names.
 
   Raises:
-    UserError: for an unknown name, a value of another type, or one that is not
-      among those there are.
+    UserError: for an unknown name, one given twice, a value of another type,
+      or one that is not among those there are.
   """
   allowed['test'] = False
   choices = {k: v for k, v in allowed.items() if isinstance(v, tuple)}
   values = ml_collections.ConfigDict(
     {k: v[0] if k in choices else v for k, v in allowed.items()}
   )
+  given = set()
   for word in filter(None, (arg or '').split(',')):
-    name, _, text = word.partition('=')
+    name, equals, text = word.partition('=')
+    if name in given:
+      raise UserError(
+        f"The config's option '{name}' is given twice: give it once."
+      )
+    given.add(name)
     if name not in values:
       raise UserError(
         f"This config takes no option '{name}' after the colon, but"
         f' {", ".join(sorted(values))}{did_you_mean(name, values)}'
       )
     try:
+      if not text and (equals or not isinstance(values[name], bool)):
+        raise ValueError('there is no value')
       values[name] = _option(text, type(values[name]))
     except ValueError:
       raise UserError(
@@ -227,9 +235,23 @@ def load(spec: str, overrides=()):
     UserError: if the file, or a setting's name or type, is wrong.
   """
   config = config_files.get_config(spec)
+  for path, _ in settings_lib.walk(table()):
+    _require(config, path, spec)
   for key, text in overrides:
     override(config, key, text)
-  return config
+  return config.lock()
+
+
+def _require(config, path: str, spec: str) -> None:
+  """Raises UserError if a config has no such setting."""
+  section = config
+  for key in path.split('.'):
+    if not isinstance(section, ml_collections.ConfigDict) or key not in section:
+      raise UserError(
+        f'--config={spec} gives a config without {path}: it should begin with'
+        ' `c = defaults()` (gan_jax.config) and set what is to be otherwise.'
+      )
+    section = section[key]
 
 
 def override(config, path: str, text: str) -> None:

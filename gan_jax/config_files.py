@@ -6,12 +6,16 @@ What a config holds is config.py's business.
 import ast
 import contextlib
 import importlib
+import inspect
 import pathlib
 import re
 import runpy
 import sys
 import zlib
 
+import ml_collections
+
+from gan_jax import paths
 from gan_jax.errors import UserError, nearest
 
 
@@ -55,7 +59,7 @@ def _listing(folder: pathlib.Path) -> str:
   return '\n'.join([f'{folder} has:', *lines])
 
 
-def get_config(spec: str):
+def get_config(spec: str) -> ml_collections.ConfigDict:
   """What the function `get_config(arg)` of a file gives.
 
   Args:
@@ -65,30 +69,65 @@ def get_config(spec: str):
   Raises:
     UserError: if there is no such file, or it is no config.
   """
+  if re.match('[A-Za-z0-9+.-]+://', spec):
+    paths.local(spec, '--config')  # whose colon is not that of options
   name, _, arg = spec.partition(':')
-  path = pathlib.Path(name)
+  path = paths.local(name, '--config')
   if path.is_dir():
     raise UserError(
       f'--config={name} is a folder, not a file; {_listing(path)}'
     )
-  if not path.is_file():
+  if not path.exists():
     raise UserError(f'--config={name}: there is no such file; {_near(path)}')
+  paths.regular(path, f'--config={name}', 'give the path of a config file')
   try:
     with _importable(path.resolve().parent):
-      get_config = runpy.run_path(name).get('get_config')
-      config = get_config(arg) if get_config else None
+      function = runpy.run_path(str(path)).get('get_config')
+      config = _called(function, spec, arg) if callable(function) else None
   except UserError:
     raise
-  except Exception as error:
+  except (Exception, SystemExit) as error:
+    reason = ' '.join(str(error).split())
     raise UserError(
-      f'--config={spec} failed to load: {type(error).__name__}: {error}.'
+      f'--config={spec} failed to load: {type(error).__name__}: {reason}.'
     ) from error
-  if get_config is None:
+  if not callable(function):
     raise UserError(
       f'--config={name} has no function get_config(arg), so that it is no'
       f' config: --config={path.parent} lists those there are.'
     )
+  if type(config) is not ml_collections.ConfigDict:
+    raise UserError(
+      f'--config={name}: its get_config gives {_article(config)}, not a'
+      ' ConfigDict: it should end in `return finish(config)` (gan_jax.config).'
+    )
   return config
+
+
+def _called(function, spec: str, arg: str):
+  """The function's config, of the options if it takes any.
+
+  Raises:
+    UserError: if it takes none and there are some.
+  """
+  try:
+    inspect.signature(function).bind(arg)
+  except TypeError:
+    if arg:
+      raise UserError(
+        f'--config={spec}: its get_config takes no options: write def'
+        ' get_config(arg=...), or leave out what follows the colon.'
+      ) from None
+    return function()
+  return function(arg)
+
+
+def _article(value) -> str:
+  """'nothing', 'a dict'."""
+  kind = type(value).__name__
+  if value is None:
+    return 'nothing'
+  return f'{"an" if kind[0].lower() in "aeiou" else "a"} {kind}'
 
 
 def _near(path: pathlib.Path) -> str:

@@ -51,6 +51,38 @@ def local(text, what: str) -> pathlib.Path:
   return path
 
 
+def regular(path: pathlib.Path, what: str, advice: str) -> None:
+  """Refuses a path at which no ordinary file lies.
+
+  A folder cannot be read, and a pipe or a device may never end.
+
+  Args:
+    path: where a file should be.
+    what: the flag or setting that names it, with its value.
+    advice: what to do instead, the end of the sentence without its full stop.
+
+  Raises:
+    UserError: if nothing is there, or anything but a file.
+  """
+  name = '' if str(path) in what else f'{path} '
+  try:
+    mode = path.stat().st_mode
+  except FileNotFoundError:
+    raise UserError(
+      f'{what}: there is no such file{name and f" as {path}"}; {advice}.'
+    ) from None
+  except OSError as error:
+    reason = (error.strerror or str(error)).lower()
+    raise UserError(f'{what}: {name}cannot be read ({reason}).') from None
+  if stat.S_ISDIR(mode):
+    raise UserError(f'{what}: {name}is a folder, not a file; {advice}.')
+  if not stat.S_ISREG(mode):
+    raise UserError(
+      f'{what}: {name}is a pipe or a device, not a file; save what comes out of'
+      f' it, or {advice}.'
+    )
+
+
 def cache(kind: str) -> pathlib.Path:
   """The folder of things that may be lost: it need not exist.
 

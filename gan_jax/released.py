@@ -1,7 +1,6 @@
 """--mode=convert: a released checkpoint becomes a run."""
 
 import logging
-import pathlib
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
@@ -11,7 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from gan_jax import config as config_lib
-from gan_jax import convert, ema
+from gan_jax import convert, ema, paths
 from gan_jax import experiment as experiment_lib
 from gan_jax.convert import files
 from gan_jax.data.source import Source
@@ -76,7 +75,7 @@ def run(
   Raises:
     UserError: for whatever the user can put right.
   """
-  path = pathlib.Path(out)
+  path = paths.local(out, '--out')
   checkpoints = path / 'checkpoints'
   if (path / 'config.json').exists() or any(checkpoints.glob('*')):
     raise UserError(
@@ -122,21 +121,13 @@ def open_networks(
     kinds: see `run`.
 
   Raises:
-    UserError: a file cannot be read; there is no generator, or there are two
-      networks for one role, or they do not fit.
+    UserError: a file cannot be read, or nothing of it is taken; there is no
+      generator, or there are two networks for one role, or they do not fit.
   """
-  wanted = {}
-  for word in filter(None, (kinds or '').split(',')):
-    name, _, prefix = word.partition(':')
-    if convert.kind(name).role not in REGISTRIES:
-      raise UserError(
-        f'--as={name} is a network that judges images, and no part of a run:'
-        ' --mode=weights says where such files go.'
-      )
-    wanted[name] = prefix and f'{prefix}.'
-  networks, held = {}, []
+  wanted = _wanted(kinds)
+  networks, held, idle = {}, [], []
   for path in paths:
-    arrays = files.read(path)
+    arrays, before = files.read(path), len(networks)
     found = convert.find(arrays)
     held += [f'{name}:{prefix}'.rstrip('.:') for name, prefix in found]
     if wanted and not found and len(wanted) == len(paths) == 1:
@@ -149,12 +140,21 @@ def open_networks(
         _add(networks, path, arrays, name, prefix)
     if not found:
       held += [*list(arrays)[:5], *(['...'] if len(arrays) > 5 else [])]
+    if len(networks) == before:
+      idle.append(str(path))
   if 'generator' not in networks:
     known = [k for k, v in convert.KINDS.items() if v.role == 'generator']
     raise UserError(
       f'--from={",".join(paths)} holds no generator that'
       f' {f"--as={kinds} names" if kinds else "is known"}: known are'
       f' {", ".join(known)}; held are {", ".join(held)}.'
+    )
+  lacking = [n for n in wanted if convert.kind(n).role not in networks]
+  if lacking or idle:
+    what = f'no {lacking[0]}' if lacking else 'nothing that is taken'
+    raise UserError(
+      f'--from={",".join(idle or map(str, paths))} holds {what}; held are'
+      f' {", ".join(held)}: leave out what is not to be taken.'
     )
   shapes = {role: n.module.shape for role, n in networks.items()}
   if len(set(shapes.values())) > 1:
@@ -164,6 +164,22 @@ def open_networks(
       + '; name files of one run.'
     )
   return networks
+
+
+def _wanted(kinds: str | None) -> dict[str, str]:
+  """The networks that --as names, each with the prefix of its arrays or ''."""
+  wanted = {}
+  for word in filter(None, (kinds or '').split(',')):
+    name, _, prefix = word.partition(':')
+    if convert.kind(name).role not in REGISTRIES:
+      raise UserError(
+        f'--as={name} is a network that judges images, and no part of a run:'
+        ' --mode=weights says where such files go.'
+      )
+    if name in wanted:
+      raise UserError(f'--as={kinds} names {name} twice: name it once.')
+    wanted[name] = prefix and f'{prefix}.'
+  return wanted
 
 
 def _add(networks, path, arrays, name: str, prefix: str) -> None:

@@ -1,6 +1,7 @@
 """The files in configs/: what they say, how they are found, their papers."""
 
 import ast
+import os
 import pathlib
 import re
 import sys
@@ -219,6 +220,95 @@ def test_a_name_that_is_near_to_nothing_lists_what_there_is(tmp_path):
   assert text.endswith(f'{tmp_path} has:\n  one.py  The first')
   text = refusal(f'{tmp_path}/helper.py')
   assert 'no function get_config' in text and f'--config={tmp_path} li' in text
+
+
+@pytest.mark.parametrize(
+  'body, words',
+  [
+    ('def get_config(arg): pass', 'gives nothing, not a ConfigDict'),
+    ('def get_config(arg): return {}', 'gives a dict'),
+    ('def get_config(arg): return defaults().to_dict()', 'gives a dict'),
+    ('def get_config(arg): return get_config', 'gives a function'),
+    ('def get_config(arg): return defaults', 'gives a function'),
+    ('def get_config(arg): return 0', 'gives an int'),
+    ('def get_config(arg): yield defaults()', 'gives a generator'),
+    (
+      'def get_config(arg): return ml_collections.FrozenConfigDict(defaults())',
+      'gives a FrozenConfigDict',
+    ),
+    ('def get_config(arg): return ml_collections.ConfigDict()', 'without data'),
+    (
+      'def get_config(arg):\n  c = defaults()\n  del c.train.batch\n  return c',
+      'without train.batch',
+    ),
+    (
+      'def get_config(arg):\n  c = defaults()\n  del c.mesh\n  return c',
+      'without mesh.',
+    ),
+    ('get_config = 3', 'has no function get_config'),
+    ('class C:\n  pass\nget_config = C', 'gives a C'),
+    ('import sys\nsys.exit(0)', 'failed to load: SystemExit: 0'),
+    ('def get_config(arg): exit()', 'failed to load: SystemExit'),
+    ('def get_config(arg): raise ValueError("a\\n\\nb")', 'ValueError: a b'),
+    ('def get_config(arg): return get_config(arg)', 'RecursionError'),
+    ('def get_config(arg', 'SyntaxError'),
+    ('\0', 'failed to load'),
+    ('', 'has no function get_config'),
+  ],
+)
+def test_what_is_no_config_is_one_sentence(body, words, tmp_path):
+  head = 'import ml_collections\nfrom gan_jax.config import defaults\n'
+  (tmp_path / 'a.py').write_text(head + body + '\n')
+  text = refusal(f'{tmp_path}/a.py')
+  assert words in text and '\n' not in text
+
+
+def test_what_is_no_file_is_no_config(tmp_path, monkeypatch):
+  monkeypatch.setenv('HOME', str(tmp_path))
+  (tmp_path / 'a.py').write_text(
+    'from gan_jax.config import defaults\ndef get_config(): return defaults()\n'
+  )
+  (tmp_path / 'b.py').write_bytes(b'x = "\xff"\n')
+  os.mkfifo(tmp_path / 'pipe.py')
+  for spec, words in (
+    (f'{tmp_path}/pipe.py', 'is a pipe or a device'),
+    ('/dev/zero', 'is a pipe or a device'),
+    ('gs://a/b.py:test', 'is an address'),
+    ('~nosuchuser/a.py', 'no home folder'),
+    ('', 'is no path'),
+    ('\0.py', 'is no path'),
+    ('x' * 5000, 'is no path here'),
+    (f'{tmp_path}/b.py', 'failed to load'),
+    (f'{tmp_path}/a.py:test', 'takes no options'),
+  ):
+    text = refusal(spec)
+    assert words in text and '\n' not in text, spec
+  assert config_lib.load('~/a.py').train.batch == 64
+
+
+@pytest.mark.parametrize(
+  'words, said',
+  [
+    ('test,test', "'test' is given twice"),
+    ('n=1,n=1', "'n' is given twice"),
+    ('n=1,m=2,n=3', "no option 'm'"),
+    ('n', 'must be of type int'),
+    ('n=', 'must be of type int'),
+    ('n=²', 'must be of type int'),
+    ('n=' + '9' * 5000, 'must be of type int'),
+    ('n=1.5', 'must be of type int'),
+    ('test=', 'must be of type bool'),
+    ('test=yes', 'must be of type bool'),
+    ('loss', 'must be of type str'),
+    ('loss=', 'must be of type str'),
+    ('Test', 'did you mean'),
+    (' test', "no option ' test'"),
+  ],
+)
+def test_options_that_are_not_understood_are_refused(words, said):
+  with pytest.raises(UserError) as error:
+    config_lib.options(words, n=3, loss=('a', 'b'))
+  assert said in str(error.value)
 
 
 SHARED = """

@@ -214,6 +214,26 @@ MISTAKES = {
     'these arrays are no osgan.generator: deconv1.weight, ',
   ),
   'no fit': ([f'--from={G},{{}}/colour.npz'], 'The networks do not fit'),
+  'nothing taken': (
+    [f'--from={G},{{}}/other.npz'],
+    'nothing that is taken; held are osgan.generator, fc.weight',
+  ),
+  'not wanted': (
+    [f'--from={G},{D}', '--as=osgan.generator'],
+    'holds nothing that is taken',
+  ),
+  'not there': (
+    [f'--from={G}', '--as=osgan.generator,osgan.discriminator'],
+    'holds no osgan.discriminator; held are osgan.generator',
+  ),
+  'twice': (
+    [f'--from={G}', '--as=osgan.generator:a,osgan.generator'],
+    'names osgan.generator twice',
+  ),
+  'nobody': (['--from=~nosuchuser/g.pth'], 'there is no home folder'),
+  'address': (['--from=gs://b/g.pth'], 'is an address'),
+  'nothing': ([f'--from={G},'], "--from='' is no path"),
+  'no folder': ([f'--from={G}', '--out=~nosuchuser/x'], 'no home folder'),
   'contradiction': (
     [f'--from={G}', '--config.latent.size=4'],
     '--config.latent.size contradicts the checkpoint, which has 3',
@@ -232,7 +252,7 @@ def test_a_mistake_ends_in_one_sentence(
 ):
   argv, words = MISTAKES[mistake]
   argv = ['--mode=convert', *(word.format(mistaken) for word in argv)]
-  if '--out=x' not in argv:
+  if not any(word.startswith('--out') for word in argv):
     argv.append(f'--out={tmp_path}/run')
   monkeypatch.setattr(sys, 'argv', ['main', *argv])
   with pytest.raises(SystemExit) as stop:

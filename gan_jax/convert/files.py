@@ -8,7 +8,9 @@ import zipfile
 import ml_dtypes
 import numpy as np
 
+from gan_jax import limits, paths
 from gan_jax.convert import onnx, pickles
+from gan_jax.data.npy import Archive
 from gan_jax.errors import UserError
 
 # Types of a .safetensors file.
@@ -31,6 +33,10 @@ SAFETENSORS = {
 }
 
 
+_MAX_RANK = 64  # dimensions of an array
+_LARGEST = 2**48  # one of them
+
+
 def read(path) -> dict[str, np.ndarray]:
   """The arrays of a file, by name.
 
@@ -50,16 +56,27 @@ def read(path) -> dict[str, np.ndarray]:
     UserError: there is no such file, it is of no known format, damaged, or a
       pickle that wants more than arrays.
   """
-  path = pathlib.Path(path).expanduser()
-  if not path.is_file():
-    raise UserError(f'{path}: there is no such file.')
+  path = paths.local(path, '--from')
+  paths.regular(path, str(path), 'give the path of a weight file')
   try:
+    size = path.stat().st_size
+    if size > limits.WEIGHTS:
+      raise UserError(
+        f'has {size / limits.GIB:,.1f} GiB: files of up to'
+        f' {limits.WEIGHTS / limits.GIB:.0f} GiB are read; save the networks'
+        ' alone, without the state of their optimisers.'
+      )
     with open(path, 'rb') as file:
       arrays = _reader(path, file)(file)
   except UserError as error:
     raise UserError(f'{path} {error}') from None
   except OSError as error:
-    raise UserError(f'{path} cannot be read: {error.strerror}.') from None
+    reason = error.strerror or error
+    raise UserError(f'{path} cannot be read: {reason}.') from None
+  except MemoryError:
+    raise UserError(
+      f'{path} does not fit into the memory of this machine.'
+    ) from None
   except Exception as error:
     # Whatever a decoder may meet in bytes that anyone can have written.
     reason = str(error).partition('\n')[0][:120] or type(error).__name__
@@ -98,11 +115,11 @@ def _reader(path: pathlib.Path, file):
 
 
 def _npz(file) -> dict[str, np.ndarray]:
+  archive = Archive(file, limits.WEIGHTS)
   try:
-    with np.load(file, allow_pickle=False) as archive:
-      return {name: archive[name] for name in archive.files}
+    return {name: archive[name] for name in archive.names}
   except ValueError as error:
-    if 'allow_pickle' not in str(error):
+    if 'Python objects' not in str(error):
       raise
     raise UserError(
       'holds Python objects: refused; save its arrays of numbers alone.'
@@ -111,7 +128,10 @@ def _npz(file) -> dict[str, np.ndarray]:
 
 def _safetensors(file) -> dict[str, np.ndarray]:
   """8 bytes: length of the header; the header, JSON; the arrays' bytes."""
-  header = json.loads(file.read(int.from_bytes(file.read(8), 'little')))
+  length = int.from_bytes(file.read(8), 'little')
+  if length > limits.HEADER:
+    raise ValueError(f'its header announces {length:,} bytes')
+  header = json.loads(file.read(length), object_pairs_hook=_without_doubles)
   data = file.read()
   header.pop('__metadata__', None)
   arrays = {}
@@ -120,7 +140,18 @@ def _safetensors(file) -> dict[str, np.ndarray]:
     begin, end = entry['data_offsets']
     if not 0 <= begin <= end <= len(data):
       raise ValueError(f'{name} lies outside the file')
+    whole = all(type(n) is int and 0 <= n <= _LARGEST for n in shape)
+    if not whole or len(shape) > _MAX_RANK:
+      raise ValueError(f'{name} has no shape')
     if end - begin != math.prod(shape) * dtype.itemsize:
       raise ValueError(f'{name} has more or fewer bytes than its shape needs')
     arrays[name] = np.ndarray(shape, dtype, data, begin)
   return arrays
+
+
+def _without_doubles(pairs) -> dict:
+  """A JSON object as a dictionary; ValueError if a key comes twice."""
+  found = dict(pairs)
+  if len(found) < len(pairs):
+    raise ValueError('two arrays have the same name')
+  return found

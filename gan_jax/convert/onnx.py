@@ -12,6 +12,7 @@ for names; such files are read, and refused for the names they lack.
 import ml_dtypes
 import numpy as np
 
+from gan_jax import limits
 from gan_jax.errors import UserError
 
 # TensorProto.DataType.
@@ -42,12 +43,14 @@ def read(file) -> dict[str, np.ndarray]:
     UserError: if the arrays lie in a second file.
     ValueError: if the bytes are no ONNX model.
   """
-  arrays = {}
-  for number, graph in _fields(memoryview(file.read())):
+  arrays, fields = {}, _Fields()
+  for number, graph in fields(memoryview(file.read())):
     if number == _GRAPH:
-      for inner, tensor in _fields(graph):
+      for inner, tensor in fields(_bytes(graph)):
         if inner == _INITIALIZER:
-          name, array = _tensor(tensor)
+          name, array = _tensor(_bytes(tensor), fields)
+          if name in arrays:
+            raise ValueError(f'two arrays are called {name}')
           arrays[name] = array
   return arrays
 
@@ -65,44 +68,64 @@ def _varint(data, at: int) -> tuple[int, int]:
       return value, at
 
 
-def _fields(data):
-  """(number, value) of a message's fields: an int, or a view of bytes."""
-  at = 0
-  while at < len(data):
-    key, at = _varint(data, at)
-    number, kind = key >> 3, key & 7
-    if kind == 0:
-      value, at = _varint(data, at)
-    elif kind in (1, 2, 5):
-      size = {1: 8, 5: 4}.get(kind)
-      if size is None:
-        size, at = _varint(data, at)
-      if size > len(data) - at:
-        raise ValueError('a field ends behind the file')
-      value, at = data[at : at + size], at + size
-    else:
-      raise ValueError(f'a field of type {kind}')
-    yield number, value
+class _Fields:
+  """Goes through messages, all of which have so many fields and no more."""
+
+  def __init__(self):
+    self._left = limits.RECORDS
+
+  def take(self, count: int) -> None:
+    """Counts what is read; ValueError if it is too much."""
+    self._left -= count
+    if self._left < 0:
+      raise ValueError(f'it has more than {limits.RECORDS:,} fields')
+
+  def __call__(self, data):
+    """(number, value) of a message's fields: an int, or a view of bytes."""
+    at = 0
+    while at < len(data):
+      self.take(1)
+      key, at = _varint(data, at)
+      number, kind = key >> 3, key & 7
+      if kind == 0:
+        value, at = _varint(data, at)
+      elif kind in (1, 2, 5):
+        size = {1: 8, 5: 4}.get(kind)
+        if size is None:
+          size, at = _varint(data, at)
+        if size > len(data) - at:
+          raise ValueError('a field ends behind the file')
+        value, at = data[at : at + size], at + size
+      else:
+        raise ValueError(f'a field of type {kind}')
+      yield number, value
 
 
-def _tensor(data) -> tuple[str, np.ndarray]:
+def _bytes(value):
+  """The value of a field that must be a message or text."""
+  if isinstance(value, int):
+    raise ValueError('a number stands where bytes should be')
+  return value
+
+
+def _tensor(data, fields: _Fields) -> tuple[str, np.ndarray]:
   """The name and the array of a TensorProto."""
   dims, kind, name, parts = [], 0, '', []
-  for number, value in _fields(data):
+  for number, value in fields(data):
     if number == _DIMS:
-      dims += [value] if isinstance(value, int) else _varints(value)
+      dims += [value] if isinstance(value, int) else _varints(value, fields)
     elif number == _TYPE:
       kind = value
     elif number == _NAME:
-      name = bytes(value).decode()
+      name = bytes(_bytes(value)).decode()
     elif number == _LOCATION and value:
       raise UserError(
         'keeps its arrays in a second file: save the model as one file.'
       )
     elif number in (_FLOATS, _RAW, _DOUBLES):
-      parts.append(bytes(value))
+      parts.append(_bytes(value))
     elif number == _INT64S:
-      whole = [value] if isinstance(value, int) else _varints(value)
+      whole = [value] if isinstance(value, int) else _varints(value, fields)
       parts.append(np.array(whole, np.uint64).tobytes())
   if kind not in TYPES:
     raise ValueError(f'{name} is of a type with the number {kind}')
@@ -110,9 +133,10 @@ def _tensor(data) -> tuple[str, np.ndarray]:
   return name, flat.reshape(dims)
 
 
-def _varints(data) -> list[int]:
+def _varints(data, fields: _Fields) -> list[int]:
   """A packed row of numbers."""
   found, at = [], 0
+  fields.take(len(data))
   while at < len(data):
     value, at = _varint(data, at)
     found.append(value)

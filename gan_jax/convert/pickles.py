@@ -3,11 +3,11 @@
 A pickle is a program: it calls any function it can name. Here it can name only
 what is in `ALLOWED`, and each name stands for a function of this file that
 keeps its arguments as data; the arrays are made afterwards. PyTorch and its
-classes are not needed.
+classes are not needed. opcodes.py runs the program, within bounds.
 """
 
 import io
-import pickle
+import math
 import re
 import zipfile
 from collections.abc import Callable, Iterator
@@ -16,6 +16,8 @@ from typing import Any, NamedTuple
 import ml_dtypes
 import numpy as np
 
+from gan_jax import limits
+from gan_jax.convert.opcodes import Bounded, Budget, Machine, checked_key
 from gan_jax.errors import UserError
 
 # PyTorch's types by the names of their storages, and by their own.
@@ -43,6 +45,9 @@ DTYPES = {
 _MAGIC = 0x1950A86A20F9469CFC6C
 _MAX_DEPTH = 32
 _MAX_ENTRIES = 1_000_000
+_MAX_NAME = 1000  # characters of an array's name
+_MAX_RANK = 64  # dimensions of an array
+_SPREAD = 2**20  # bytes that a view may show of fewer
 
 
 class _Storage(NamedTuple):
@@ -69,8 +74,13 @@ class _Mapping(dict):
 
   __slots__ = ()
 
-  def __setstate__(self, state):
+  def restore(self, state):
     """Drops PyTorch's `_metadata`."""
+
+
+def _mapping(pairs=()) -> _Mapping:
+  """A dictionary of (key, value) pairs, as OrderedDict takes them."""
+  return _Mapping((checked_key(key), value) for key, value in pairs)
 
 
 class _DType:
@@ -79,10 +89,11 @@ class _DType:
   __slots__ = ('code', 'order')
 
   def __init__(self, code, *flags):
-    self.code, self.order = str(code), '='
+    self.code, self.order = _text(code), '='
 
-  def __setstate__(self, state):
-    self.order = str(state[1])
+  def restore(self, state):
+    """Takes over the order of the bytes."""
+    self.order = _text(state[1])
 
   def resolve(self) -> np.dtype | None:
     """The type, or None if it is not one of numbers."""
@@ -94,53 +105,85 @@ class _DType:
 class _Array:
   """What stands for a NumPy array: its bytes, type, shape and order."""
 
-  __slots__ = ('parts',)
+  __slots__ = ('parts', 'array')
 
   def __init__(self, *parts):
-    self.parts = parts
+    self.parts, self.array = parts, None
 
-  def __setstate__(self, state):
+  def restore(self, state):
+    """Takes over what the array is made of."""
     *_, shape, dtype, fortran, data = state
     self.parts = (data, dtype, shape, 'F' if fortran else 'C')
 
-  def resolve(self) -> np.ndarray | None:
+  def resolve(self, budget: Budget) -> np.ndarray | None:
     """The array, or None if it is not one of numbers."""
     data, dtype, shape, order = self.parts
+    if not isinstance(dtype, _DType) or not isinstance(data, str | bytes):
+      return None  # a list of Python objects
     dtype = dtype.resolve()
-    if dtype is None:
-      return None
+    if dtype is None or self.array is not None:
+      return self.array
+    shape = (shape,) if isinstance(shape, int) else _whole_numbers(shape)
     if isinstance(data, str):  # written by Python 2
+      budget.copy(data)
       data = data.encode('latin1')
-    array = np.frombuffer(bytes(data), dtype).reshape(shape, order=order)
-    return array.astype(dtype.newbyteorder('='), copy=False)
+    if not dtype.isnative:
+      budget.copy(data)
+    array = np.frombuffer(data, dtype).reshape(shape, order=order)
+    self.array = array.astype(dtype.newbyteorder('='), copy=False)
+    return self.array
+
+
+def _text(value) -> str:
+  """A value that must be text; of anything else str() may be without end."""
+  if not isinstance(value, str):
+    raise ValueError('a type of it has no name')
+  return value
+
+
+def _whole_numbers(values) -> tuple[int, ...]:
+  """Values that must be few whole numbers."""
+  if not isinstance(values, tuple | list) or len(values) > _MAX_RANK:
+    raise ValueError('a shape of it is none')
+  if not all(type(value) is int for value in values):
+    raise ValueError('a shape of it is not of whole numbers')
+  return tuple(values)
 
 
 def _tensor(storage, offset, shape, strides, *_):
-  return _Tensor(storage, storage.dtype, offset, tuple(shape), tuple(strides))
+  if not isinstance(storage, _Storage):
+    raise ValueError('a tensor of it has no storage')
+  return _typed_tensor(
+    storage, offset, shape, strides, None, None, storage.dtype
+  )
 
 
 def _typed_tensor(storage, offset, shape, strides, grad, hooks, dtype, *_):
-  return _Tensor(storage, dtype, offset, tuple(shape), tuple(strides))
+  if not isinstance(storage, _Storage) or _text(dtype) not in DTYPES:
+    raise ValueError('a tensor of it has no storage, or a type unheard of')
+  (offset,) = _whole_numbers((offset,))
+  return _Tensor(
+    storage, dtype, offset, _whole_numbers(shape), _whole_numbers(strides)
+  )
 
 
 def _nested(raw):
-  """The storage in a stream of its own: what `pickle.dump` makes of one."""
-  storage, _, data = _stream(io.BytesIO(raw))
-  return storage._replace(data=data[storage.key])
+  """Stands for itself: see `_Unpickler.find`."""
+  raise NotImplementedError
 
 
 def _encode(text, coding):
   if coding != 'latin1':
-    raise ValueError(f'bytes in {coding}')
-  return text.encode(coding)
+    raise ValueError('it has bytes in another coding than latin1')
+  return _text(text).encode(coding)
 
 
 # (module, name) -> what stands for it. Strings stand for types.
 ALLOWED: dict[tuple[str, str], Callable | str] = {
-  ('collections', 'OrderedDict'): _Mapping,
+  ('collections', 'OrderedDict'): _mapping,
   ('_codecs', 'encode'): _encode,
   ('__builtin__', 'bytes'): lambda: b'',  # how protocol 2 says it
-  ('torch', 'Size'): tuple,
+  ('torch', 'Size'): lambda shape=(): _whole_numbers(shape),
   ('torch._utils', '_rebuild_tensor'): _tensor,
   ('torch._utils', '_rebuild_tensor_v2'): _tensor,
   ('torch._utils', '_rebuild_tensor_v3'): _typed_tensor,
@@ -164,57 +207,79 @@ for _core in ('core', '_core'):  # NumPy 1 and 2
   }
 
 
-class _Unpickler(pickle.Unpickler):
+class _Unpickler(Machine):
   """Reads a pickle as data; anything outside `ALLOWED` is refused by name."""
 
-  def __init__(self, file):
-    super().__init__(file, encoding='latin1')
+  def __init__(self, file, budget: Budget, nested: bool = False):
+    super().__init__(file, budget)
     self.storages: dict[str, _Storage] = {}
+    self._is_nested = nested
 
-  def find_class(self, module, name):
+  def find(self, module, name):
+    """What stands for a name."""
     if (module, name) not in ALLOWED:
       raise UserError(
-        f'wants to run {module}.{name}: refused; only arrays and dictionaries'
-        ' of them are read, so save the state dict or the arrays alone.'
+        f'wants to run {module:.80}.{name:.80}: refused; only arrays and'
+        ' dictionaries of them are read, so save the state dict or the arrays'
+        ' alone.'
       )
     stand_in = ALLOWED[module, name]
-    if isinstance(stand_in, str):
-      return stand_in
-    # A pickle can set attributes of what it gets: of this one, made for it.
-    return lambda *args: stand_in(*args)
+    return self._nested if stand_in is _nested else stand_in
 
-  def persistent_load(self, pid):
+  def persistent(self, pid):
     """A storage: ('storage', type, key, device, count[, part of another])."""
+    if not isinstance(pid, tuple) or len(pid) not in (5, 6):
+      raise ValueError('it has an unknown kind of storage')
     tag, dtype, key, _, count, *part = pid
-    if tag != 'storage' or dtype not in DTYPES or any(part):
-      raise ValueError(f'an unknown kind of storage, {pid!r:.60}')
-    return self.storages.setdefault(key, _Storage(key, dtype, count))
+    known = tag == 'storage' and _text(dtype) in DTYPES and not any(part)
+    if not known or type(count) is not int or count < 0:
+      raise ValueError('it has an unknown kind of storage')
+    return self.storages.setdefault(_text(key), _Storage(key, dtype, count))
+
+  def _nested(self, raw):
+    """The storage in a stream of its own: what `pickle.dump` makes of one."""
+    if self._is_nested or not isinstance(raw, bytes):
+      raise ValueError('it has a stream within a stream within a stream')
+    storage, _, data = _stream(Bounded(io.BytesIO(raw)), self.budget, True)
+    if not isinstance(storage, _Storage):
+      raise ValueError('it has a stream without a storage')
+    return storage._replace(data=data[storage.key])
 
 
 def read_zip(file) -> dict[str, np.ndarray]:
   """PyTorch's zip: <name>/data.pkl and <name>/data/<key>, a file a storage."""
+  size = Bounded(file).size
   with zipfile.ZipFile(file) as archive:
+    left = [min(limits.unpacked(size), limits.WEIGHTS)]
+
+    def read(name):
+      left[0] -= archive.getinfo(name).file_size
+      if left[0] < 0:
+        raise ValueError('it unpacks to more than weights do')
+      return archive.read(name)
+
     names = archive.namelist()
     root = next(n for n in names if n.endswith('/data.pkl'))
     root = root.removesuffix('data.pkl')
     order = f'{root}byteorder'
-    if order in names and archive.read(order) != b'little':
+    if order in names and read(order) != b'little':
       raise ValueError('it was written on a big-endian machine')
-    with archive.open(f'{root}data.pkl') as stream:
-      unpickler = _Unpickler(stream)
-      content = unpickler.load()
-    data = {
-      key: archive.read(f'{root}data/{key}') for key in unpickler.storages
-    }
-  return _arrays(content, unpickler.storages, data)
+    pickled = read(f'{root}data.pkl')
+    budget = Budget(len(pickled))
+    unpickler = _Unpickler(Bounded(io.BytesIO(pickled)), budget)
+    content = unpickler.load()
+    data = {key: read(f'{root}data/{key}') for key in unpickler.storages}
+  return _arrays(content, unpickler.storages, data, budget)
 
 
 def read_stream(file) -> dict[str, np.ndarray]:
   """A pickle, or PyTorch's stream."""
-  return _arrays(*_stream(file))
+  file = Bounded(file)
+  budget = Budget(file.size)
+  return _arrays(*_stream(file, budget), budget)
 
 
-def _stream(file):
+def _stream(file: Bounded, budget: Budget, nested: bool = False):
   """The content of a pickle or of PyTorch's stream; its storages and bytes.
 
   The stream: five pickles, then the storages.
@@ -222,24 +287,24 @@ def _stream(file):
   and the keys of the storages in their order. A storage is its count, 8 bytes,
   and its numbers.
   """
-  content = _Unpickler(file).load()
-  if content != _MAGIC:
+  load = lambda: _Unpickler(file, budget, nested).load()
+  content = load()
+  if type(content) is not int or content != _MAGIC:
     return content, {}, {}
-  for _ in range(2):
-    _Unpickler(file).load()
-  unpickler = _Unpickler(file)
+  load(), load()
+  unpickler = _Unpickler(file, budget, nested)
   content = unpickler.load()
   data = {}
-  for key in _Unpickler(file).load():
-    storage = unpickler.storages[key]
+  for key in load():
+    storage = unpickler.storages[_text(key)]
     count = int.from_bytes(file.read(8), 'little')
-    if count != storage.count:
+    if count != storage.count or key in data:
       raise ValueError(f'storage {key} has another length than announced')
     data[key] = file.read(count * DTYPES[storage.dtype].itemsize)
   return content, unpickler.storages, data
 
 
-def _arrays(content, storages, data) -> dict[str, np.ndarray]:
+def _arrays(content, storages, data, budget) -> dict[str, np.ndarray]:
   """The arrays in a pickle's content, by name."""
   for key, storage in storages.items():
     if len(data[key]) < storage.count * DTYPES[storage.dtype].itemsize:
@@ -250,9 +315,11 @@ def _arrays(content, storages, data) -> dict[str, np.ndarray]:
       raise ValueError(f'it holds more than {_MAX_ENTRIES:,} entries')
     if isinstance(value, _Tensor):
       raw = value.storage.data
+      if raw is None and value.storage.key not in data:
+        raise ValueError('the numbers of a tensor are missing')
       array = _view(value, data[value.storage.key] if raw is None else raw)
     elif isinstance(value, _Array):
-      array = value.resolve()
+      array = value.resolve(budget)
     else:
       continue
     if name in arrays:
@@ -275,6 +342,9 @@ def _view(tensor: _Tensor, raw: bytes) -> np.ndarray:
   if last >= len(raw) // dtype.itemsize:
     raise ValueError('a tensor lies outside its storage')
   size = dtype.itemsize
+  # Strides of 0 show one number many times over.
+  if math.prod(shape) * size > max(len(raw), _SPREAD):
+    raise ValueError('a tensor is larger than its storage')
   return np.ndarray(
     shape, dtype, raw, offset * size, [s * size for s in strides]
   )
@@ -291,4 +361,7 @@ def _walk(value, name: str = '', depth: int = 0) -> Iterator[tuple[str, Any]]:
   if items and depth >= _MAX_DEPTH:
     raise ValueError(f'it is nested more than {_MAX_DEPTH} deep')
   for key, inner in items:
-    yield from _walk(inner, f'{name}.{key}' if name else str(key), depth + 1)
+    longer = f'{name}.{key}' if name else str(key)
+    if len(longer) > _MAX_NAME:
+      raise ValueError(f'a name in it has more than {_MAX_NAME:,} characters')
+    yield from _walk(inner, longer, depth + 1)

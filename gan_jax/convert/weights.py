@@ -10,7 +10,6 @@ import functools
 import hashlib
 import json
 import logging
-import os
 import pathlib
 from typing import Any, NamedTuple
 
@@ -18,7 +17,7 @@ import flax
 import flax.linen as nn
 import numpy as np
 
-from gan_jax import convert
+from gan_jax import convert, paths
 from gan_jax.convert import files
 from gan_jax.errors import UserError
 from gan_jax.networks.alexnet import AlexNet
@@ -124,9 +123,8 @@ _FORM = 1
 
 
 def folder() -> pathlib.Path:
-  """The cache folder: GAN_JAX_WEIGHTS, or ~/.cache/gan_jax/weights."""
-  named = os.environ.get('GAN_JAX_WEIGHTS')
-  return pathlib.Path(named or '~/.cache/gan_jax/weights').expanduser()
+  """The cache folder: see `paths.cache`; GAN_JAX_WEIGHTS names another."""
+  return paths.cache('weights')
 
 
 def find(named: str = '') -> dict[str, pathlib.Path]:
@@ -146,7 +144,7 @@ def find(named: str = '') -> dict[str, pathlib.Path]:
         if fnmatch.fnmatch(path.name.lower(), pattern):
           found.setdefault(part, path)
   for text in filter(None, named.split(',')):
-    path = pathlib.Path(text).expanduser()
+    path = paths.local(text, 'config.metrics.weights (--weights)')
     found[_part(path)] = path
   return found
 
@@ -212,8 +210,9 @@ def _load(name: str, paths: tuple[pathlib.Path, ...], times) -> Loaded:
   if len(digests) > 1:
     digest = hashlib.sha256(''.join(digests).encode()).hexdigest()
   kept = folder() / 'converted' / f'{name}-{digest[:16]}-{_FORM}.npz'
-  if kept.exists():
-    module, variables = _read(kept)
+  found = _read(kept)
+  if found:
+    module, variables = found
   else:
     arrays = {}
     for path in paths:
@@ -272,9 +271,15 @@ def _keep(path: pathlib.Path, module, variables) -> None:
 
 
 def _read(path: pathlib.Path):
-  """(module, variables) of a file that `_keep` wrote."""
-  flat = files.read(path)
-  module = _module(json.loads(str(flat.pop('about'))))
+  """(module, variables) of a file that `_keep` wrote; None if it is none."""
+  if not path.exists():
+    return None
+  try:
+    flat = files.read(path)
+    module = _module(json.loads(str(flat.pop('about'))))
+  except (UserError, ValueError, KeyError, TypeError, AttributeError) as error:
+    log.warning('%s is converted anew, for it cannot be read: %s', path, error)
+    return None
   return module, flax.traverse_util.unflatten_dict(flat, sep='/')
 
 

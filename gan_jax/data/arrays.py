@@ -4,7 +4,12 @@ import numpy as np
 from PIL import Image
 
 from gan_jax.data import picture
-from gan_jax.data.source import Source, class_counts, report_text
+from gan_jax.data.source import (
+  Source,
+  class_counts,
+  report_text,
+  without_pictures,
+)
 from gan_jax.errors import UserError
 
 _STORED = {1: 'grey', 2: 'grey with transparency', 3: 'RGB', 4: 'RGBA'}
@@ -67,9 +72,14 @@ class ArraySource(Source):
             filter(None, [f'all {_STORED[c]}', form.of_mode(_STORED[c])])
           ),
         ),
-        ('classes', class_counts(classes, labels)),
+        ('classes', _classes(classes, labels)),
       ],
     )
+
+  @property
+  def labels(self) -> np.ndarray:
+    """The class of each picture, int32 [n]."""
+    return self._labels
 
   def __len__(self):
     return len(self._images)
@@ -89,3 +99,9 @@ class ArraySource(Source):
     if self._plain:
       return self._images, self._labels
     return super().arrays()
+
+
+def _classes(classes, labels) -> str:
+  """How many pictures each class has, and a line on those that have none."""
+  lacking = without_pictures(classes, labels) if classes else ''
+  return '\n'.join(filter(None, [class_counts(classes, labels), lacking]))

@@ -262,7 +262,7 @@ def open_files(name: str, where: str) -> Folder | Zip:
   Raises:
     UserError: there is nothing of the kind.
   """
-  path = paths.local(where, 'config.data.source=folder:PATH with PATH')
+  path = paths.local(where, 'config.data.source')
   if path.is_dir():
     return Folder(path)
   if path.is_file():

@@ -6,14 +6,24 @@ Reading needs no TensorFlow; only the first preparation of a set does.
 import contextlib
 import importlib.util
 import os
+import queue
+import socket
 import sys
+import threading
+import urllib.parse
+import urllib.request
 
 import numpy as np
 from absl import logging
 
-from gan_jax.data import picture
+from gan_jax import paths
+from gan_jax.data import part, picture
 from gan_jax.data.source import DecodedSource, Source, in_threads, report_text
 from gan_jax.errors import UserError, did_you_mean
+
+_PORTS = {'http': 80, 'https': 443, 'ftp': 21}
+_HOSTS = 3  # that are asked before it is said that there is no network
+_PATIENCE = 3.0  # seconds for each
 
 
 class TfdsSource(DecodedSource):
@@ -60,7 +70,12 @@ class TfdsSource(DecodedSource):
     labels = np.empty(len(self), np.int32)
 
     def load(run):
-      records = self._records.__getitems__(run)
+      try:
+        records = self._records.__getitems__(run)
+      except Exception:  # of a damaged one; alone each is told from the others
+        for i in run:
+          images[i], labels[i] = self[i]
+        return
       for i, record in zip(run, records, strict=True):
         try:
           images[i], labels[i] = self._sample(record)
@@ -71,11 +86,20 @@ class TfdsSource(DecodedSource):
     return images, labels
 
   def _decode(self, i):
-    return self._sample(self._records[i])
+    try:
+      record = self._records[i]
+    except Exception as e:  # of a damaged file the reader raises many types
+      raise picture.BadPictureError(_brief(e)) from None
+    return self._sample(record)
 
   def _sample(self, record):
     image = self._form.decode(record[self._image]).pixels
-    return image, 0 if self._label is None else int(_at(record, self._label))
+    if self._label is None:
+      return image, 0
+    label = int(_at(record, self._label))
+    if not 0 <= label < len(self.classes):
+      raise picture.BadPictureError(f'its label, {label}, is of no class')
+    return image, label
 
   def _title(self, i):
     return f'record {i} of {self.name}'
@@ -117,6 +141,15 @@ def open_tfds(name: str, where: str, config, form: picture.Form) -> Source:
         f' {", ".join(features) or "none"}. Give an image data set.'
       )
     records = _records(tfds, name, builder, config.split, image)
+    try:
+      unlabelled = label and _at(records[0], label) < 0  # TFDS's mark of it
+    except Exception as e:  # a damaged file of records
+      raise UserError(
+        f'{name}: the records of {config.split} in {builder.data_dir} cannot be'
+        f' read ({_brief(e)}); copy or prepare the set again.'
+      ) from None
+    if unlabelled:
+      label, classes = None, ()
   stored = features[image].shape
   if not form.resolution and None in stored[:2]:
     raise UserError(
@@ -144,15 +177,28 @@ def is_prepared(where: str, data_dir: str) -> bool:
 
 def _records(tfds, name, builder, split, image):
   """The records of a split; the picture stays as its file's bytes."""
+  sizes = {k: v.num_examples for k, v in builder.info.splits.items()}
+  wanted = '+'.join(_counted(word, sizes) for word in split.split('+'))
   try:
+    if not split.isascii():
+      raise ValueError('numbers are written 0 to 9')
     return builder.as_data_source(
-      split=split, decoders={image: tfds.decode.SkipDecoding()}
+      split=wanted, decoders={image: tfds.decode.SkipDecoding()}
     )
   except Exception as e:  # bad names, bad or empty slices raise many types
     raise UserError(
       f"config.data.split is '{split}', but the splits of {name} are"
       f' {", ".join(builder.info.splits)} ({_brief(e)})'
     ) from None
+
+
+def _counted(word: str, sizes) -> str:
+  """'train[:50%]' as 'train[0:500]': a part means the same in every source."""
+  split, wanted = part.parse(word)
+  if wanted is None or split not in sizes:
+    return word
+  start, stop = wanted.bounds(sizes[split])
+  return f'{split}[{start}:{stop}]'
 
 
 def _sizes(stored, form):
@@ -176,9 +222,15 @@ def _quietly():
 
 
 def _builder(tfds, name, where, data_dir, **kwargs):
-  data_dir = os.path.expanduser(data_dir) or None
+  if data_dir:
+    data_dir = str(paths.local(data_dir, 'config.data.data_dir'))
+    if os.path.exists(data_dir) and not os.path.isdir(data_dir):
+      raise UserError(
+        f'config.data.data_dir={data_dir} is a file; give the folder that holds'
+        ' the folders of the data sets.'
+      )
   try:
-    return tfds.builder(where, data_dir=data_dir, **kwargs)
+    return tfds.builder(where, data_dir=data_dir or None, **kwargs)
   except tfds.core.DatasetNotFoundError:
     folder = data_dir or tfds.core.constants.DATA_DIR
     known = tfds.list_builders(with_community_datasets=False)
@@ -197,6 +249,8 @@ def _builder(tfds, name, where, data_dir, **kwargs):
 
 
 def _prepare(tfds, name, where, data_dir, builder):
+  from tensorflow_datasets.core.download import downloader
+
   missing = f'{name} is not prepared in {builder.data_dir}'
   if importlib.util.find_spec('tensorflow') is None:
     raise UserError(
@@ -204,9 +258,18 @@ def _prepare(tfds, name, where, data_dir, builder):
       f" 'gan_jax[tf]', then run this again; or prepare it on another"
       f' machine: {_by_hand(where)}'
     )
+  hosts = _hosts(builder)
+  if hosts and not any(_answers(*host) for host in hosts):
+    # What it has downloaded before TFDS does not ask for again.
+    if not os.path.isdir(os.path.join(builder.data_dir_root, 'downloads')):
+      raise UserError(
+        f'{missing}, and there is no network to download it with:'
+        f' {" and ".join(host for host, _ in hosts)} cannot be reached; prepare'
+        f' it on another machine: {_by_hand(where)}'
+      )
+    downloader.MAX_RETRIES = 0  # it would go on trying for minutes
   print(
-    f'{missing}; downloading and preparing it with TFDS, which goes on'
-    ' trying for minutes where there is no network',
+    f'{missing}; downloading and preparing it with TFDS',
     file=sys.stderr,
     flush=True,
   )
@@ -224,6 +287,41 @@ def _prepare(tfds, name, where, data_dir, builder):
       f' another: {_by_hand(where)}'
     ) from None
   return builder
+
+
+def _hosts(builder) -> list[tuple[str, int]]:
+  """The hosts and ports that a set is downloaded from, or their proxies."""
+  proxies = urllib.request.getproxies()
+  found = {}
+  for url in builder.url_infos or ():
+    there = urllib.parse.urlsplit(url)
+    if not there.hostname:
+      continue
+    proxy = proxies.get(there.scheme)
+    if proxy and not urllib.request.proxy_bypass(there.hostname):
+      there = urllib.parse.urlsplit(proxy if '//' in proxy else f'//{proxy}')
+    port = there.port or _PORTS.get(there.scheme, 443)
+    found[there.hostname, port] = None
+  return list(found)[:_HOSTS]
+
+
+def _answers(host: str, port: int) -> bool:
+  """Whether a connection can be made within seconds."""
+  found = queue.Queue()
+
+  def connect():
+    try:
+      socket.create_connection((host, port), _PATIENCE).close()
+      found.put(True)
+    except (OSError, ValueError):
+      found.put(False)
+
+  # The search for a name knows no time limit of its own.
+  threading.Thread(target=connect, daemon=True).start()
+  try:
+    return found.get(timeout=_PATIENCE)
+  except queue.Empty:
+    return False
 
 
 def _by_hand(where):

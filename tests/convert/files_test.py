@@ -364,6 +364,10 @@ def formats(tmp_path_factory):
   np.savez(folder / 'x.npz', a=COUNT, b=COUNT)
   write(folder / 'x.safetensors', safetensors({'a': COUNT}, CODES))
   write(folder / 'x.pkl', pickle.dumps({'a': COUNT}))
+  # A model: its version; its graph, of one initialiser of 2 x 3 floats.
+  raw = b'\x08\x02\x08\x03\x10\x01\x42\x01a\x4a\x18' + COUNT.tobytes()
+  graph = b'\x2a' + bytes([len(raw)]) + raw
+  write(folder / 'x.onnx', b'\x08\x08\x3a' + bytes([len(graph)]) + graph)
   return [
     *folder.iterdir(),
     GOLDEN / 'torch_zip.pth',
@@ -386,14 +390,22 @@ def test_a_damaged_zip_is_refused(tmp_path):
   assert 'damaged' in refused(write(tmp_path / 'x.pth', bytes(content)))
 
 
-@settings(deadline=None, max_examples=150)
-@given(st.integers(0, 10_000), st.integers(1, 255))
-def test_a_damaged_safetensors_never_ends_in_a_traceback(
-  tmp_path_factory, place, change
+@settings(deadline=None, max_examples=800)
+@given(
+  st.integers(0, 5),
+  st.lists(
+    st.tuples(st.integers(0, 10_000), st.integers(0, 255)),
+    min_size=1,
+    max_size=3,
+  ),
+)
+def test_damage_never_ends_in_a_traceback(
+  formats, tmp_path_factory, k, changes
 ):
-  content = bytearray(safetensors({'a': COUNT, 'b': COUNT[0]}, CODES))
-  content[place % len(content)] ^= change
-  path = tmp_path_factory.mktemp('flip') / 'x'
+  content = bytearray(formats[k % len(formats)].read_bytes())
+  for place, value in changes:
+    content[place % len(content)] = value
+  path = tmp_path_factory.mktemp('flip') / 'x.onnx'
   try:
     files.read(write(path, bytes(content)))
   except UserError as error:
@@ -416,7 +428,12 @@ def test_no_arrays(tmp_path, content, words):
 
 def test_no_such_file(tmp_path):
   assert 'there is no such file' in refused(tmp_path / 'x.pth')
-  assert 'there is no such file' in refused(tmp_path)
+  assert 'is a folder, not a file' in refused(tmp_path)
+  os.mkfifo(tmp_path / 'pipe')
+  assert 'is a pipe or a device' in refused(tmp_path / 'pipe')
+  (tmp_path / 'sparse').touch()
+  os.truncate(tmp_path / 'sparse', 2**40)
+  assert 'has 1,024.0 GiB' in refused(tmp_path / 'sparse')
 
 
 def test_two_arrays_of_one_name_are_refused(tmp_path):

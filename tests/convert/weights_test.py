@@ -85,6 +85,25 @@ def test_converted_once(cache, alexnet, monkeypatch):
   same(again, 'alexnet', alexnet)
 
 
+@pytest.mark.parametrize(
+  'damage', [lambda d: d[: len(d) // 2], lambda d: b'', lambda d: b'x' + d]
+)
+def test_a_damaged_conversion_is_made_anew(cache, alexnet, damage, caplog):
+  np.savez(cache / 'alexnet.npz', **alexnet)
+  before = weights.load('alexnet')
+  (kept,) = (cache / 'converted').iterdir()
+  kept.write_bytes(damage(kept.read_bytes()))
+  weights._load.cache_clear()
+  again = weights.load('alexnet')
+  assert 'is converted anew' in caplog.text
+  assert again.module == before.module
+  jax.tree.map(np.testing.assert_array_equal, again.variables, before.variables)
+  weights._load.cache_clear()
+  caplog.clear()
+  weights.load('alexnet')
+  assert not caplog.records
+
+
 def test_another_file_of_the_same_name_is_converted_anew(cache, alexnet):
   np.savez(cache / 'alexnet.npz', **alexnet)
   first = weights.load('alexnet')

@@ -182,6 +182,31 @@ def test_npz_floats(images, rule, tmp_path, open_source):
 
 
 @pytest.mark.parametrize(
+  'arrays, split, message',
+  [
+    (dict(image=IMAGES), 'test', "has no split 'test', but 'train'"),
+    (dict(x_train=IMAGES), 'test', "has no split 'test', but 'train'"),
+    (dict(x_test=IMAGES), 'train', "has no split 'train', but 'test'"),
+    (dict(x_a=IMAGES, y_a=LABELS, b_image=IMAGES), 'c', "but 'b', 'a'"),
+    (dict(x_train=IMAGES, y=LABELS), 'train', 'name both alike'),
+    (dict(image=IMAGES, train_labels=LABELS), 'train', 'name both alike'),
+  ],
+)
+def test_npz_splits_that_are_not_there(
+  arrays, split, message, tmp_path, open_source
+):
+  np.savez(tmp_path / 'a.npz', **arrays)
+  with pytest.raises(UserError, match=message):
+    open_source(f'npz:{tmp_path}/a.npz', split=split)
+
+
+def test_npz_says_what_it_does_not_use(tmp_path, open_source):
+  np.savez(tmp_path / 'a.npz', IMAGES, LABELS)
+  source = open_source(f'npz:{tmp_path}/a.npz')
+  assert 'not used: arr_1' in source.report and source.classes == ()
+
+
+@pytest.mark.parametrize(
   'arrays, message',
   [
     (dict(pictures=IMAGES), 'the file holds pictures'),
@@ -191,10 +216,25 @@ def test_npz_floats(images, rule, tmp_path, open_source):
     (dict(image=IMAGES[0]), r'pictures are \[N, H, W\]'),
     (dict(image=IMAGES[:0]), r'pictures are \[N, H, W\]'),
     (dict(image=np.zeros((5, 3, 8, 8), np.uint8)), r'transpose\(0, 2, 3, 1\)'),
+    (dict(image=IMAGES / 255 - 0.01), r'clip it to \[0, 1\]'),
+    (dict(image=IMAGES / 250), 'float pictures must lie in'),
+    (dict(image=np.zeros((8, 8, 3), np.uint8)), 'which is one picture'),
+    (dict(image=np.array(3, np.uint8)), r'pictures are \[N, H, W\]'),
+    (dict(image=IMAGES.astype('M8[s]')), 'save uint8'),
+    (dict(image=IMAGES.astype('>u2')), 'save uint8'),
+    (dict(image=IMAGES.astype(complex)), 'save uint8'),
+    (dict(image=IMAGES.astype('U3')), 'save uint8'),
+    (dict(image=IMAGES.view([('r', 'u1')])), "'image': it holds records"),
+    (dict(image=IMAGES, label=np.array(['a'] * 12)), 'give whole numbers'),
+    (dict(image=IMAGES, label=np.array([None] * 12)), 'holds Python objects'),
+    (dict(image=IMAGES, label=np.array(1)), 'one class number per picture'),
+    (dict(image=IMAGES, label=np.eye(3)[LABELS] / 2), 'not one-hot'),
+    (dict(image=IMAGES, label=np.ones((12, 3), int)), 'not one-hot'),
+    (dict(image=IMAGES, label=np.zeros((12, 3), int)), 'not one-hot'),
     (dict(image=IMAGES, label=LABELS[:5]), 'one class number per picture'),
     (dict(image=IMAGES, label=LABELS * 1.0), 'give whole numbers'),
     (dict(image=IMAGES, label=LABELS - 1), 'number the classes 0, 1, 2'),
-    (dict(image=np.array([None, 1])), 'cannot be read as a NumPy archive'),
+    (dict(image=np.array([None, 1])), "'image': it holds Python objects"),
   ],
 )
 def test_wrong_npz(arrays, message, tmp_path, open_source):
@@ -213,7 +253,7 @@ def test_npz_that_is_none(tmp_path, open_source):
   for name in ('single.npy', 'cut.npz', 'text.npz', 'empty.npz'):
     with pytest.raises(UserError, match='cannot be read as a NumPy archive'):
       open_source(f'npz:{tmp_path}/{name}')
-  with pytest.raises(UserError, match='there is no file'):
+  with pytest.raises(UserError, match='there is no such file'):
     open_source(f'npz:{tmp_path}/none.npz')
 
 
@@ -258,9 +298,9 @@ def test_damaged_idx(damage, message, tmp_path, open_source):
 
 
 def test_wrong_idx(place, tmp_path, open_source):
-  with pytest.raises(UserError, match='train, test, t10k'):
+  with pytest.raises(UserError, match="'train', 'test', 't10k'"):
     open_source(f'idx:{place}', split='val')
-  with pytest.raises(UserError, match='no folder or file'):
+  with pytest.raises(UserError, match='there is no such file'):
     open_source(f'idx:{place}/none')
   with pytest.raises(UserError, match='it holds class0, class1, class2'):
     open_source(f'idx:{place}/folder')

@@ -1,8 +1,11 @@
 """TFDS sets, read without TensorFlow."""
 
 import pickle
+import socket
 import subprocess
 import sys
+import threading
+import time
 
 import numpy as np
 import pytest
@@ -29,7 +32,7 @@ def _data_dir(tmp_path_factory, encode):
   folder = root / 'tiny' / '1.0.0'
   folder.mkdir(parents=True)
   template = '{DATASET}-{SPLIT}.{FILEFORMAT}-{SHARD_X_OF_Y}'
-  sizes = {'train': N, 'test': 3}
+  sizes = {'train': N, 'test': 3, 'unlabelled': 5}
   for split, n in sizes.items():
     file = folder / f'tiny-{split}.array_record-00000-of-00001'
     writer = array_record_module.ArrayRecordWriter(str(file), 'group_size:1')
@@ -39,7 +42,8 @@ def _data_dir(tmp_path_factory, encode):
       feature['picture'].bytes_list.value.append(
         b'junk' if i == 7 else encode(image)
       )
-      feature['kind'].int64_list.value.append(i % 2)
+      kind = -1 if split == 'unlabelled' else i % 2
+      feature['kind'].int64_list.value.append(kind)
       feature['attributes/old'].int64_list.value.append(int(i % 3 == 0))
       writer.write(example.SerializeToString())
     writer.close()
@@ -97,9 +101,99 @@ def test_splits(data_dir, open_source):
 
   assert count('test') == 3 and count('train[5:9]') == 4
   assert count('train+test') == N + 3
-  for split in ('val', 'train[a:]', 'train[5:5]', ''):
+  with pytest.raises(UserError, match="'train.5:5.' is empty: it has 140"):
+    count('train[5:5]')
+  for split in ('val', 'train[a:]', 'train[:1].', 'train[:]', ''):
     with pytest.raises(UserError, match='splits of tfds:tiny are train, test'):
       count(split)
+
+
+def test_a_part_is_counted_as_in_every_other_source(data_dir, open_source):
+  """TFDS takes -0.1 % of 140 for 0, from where on all of them follow."""
+
+  def first(split):
+    source = open_source('tfds:tiny', data_dir=str(data_dir), split=split)
+    return len(source), source._records[0]['picture']
+
+  whole = open_source('tfds:tiny', data_dir=str(data_dir))._records
+  for split, start, count in (
+    ('train[-10%:]', 126, 14),
+    ('train[:-5]', 0, 135),
+    ('train[33.3%:66.6%]', 47, 46),
+    ('train[-5:]+test', 135, 8),
+  ):
+    assert first(split) == (count, whole[start]['picture'])
+  for split in ('train[-0.1%:]', 'train[:１]', 'train[1:50%]', 'train[-141:]'):
+    with pytest.raises(UserError, match='config.data'):
+      first(split)
+
+
+def test_without_a_network_it_is_said_at_once(
+  tmp_path, open_source, monkeypatch
+):
+  """Whether a name is searched for in vain, or nobody answers at a port."""
+  with socket.socket() as free:
+    free.bind(('127.0.0.1', 0))
+    port = free.getsockname()[1]
+  for proxy in (
+    f'http://127.0.0.1:{port}',
+    f'127.0.0.1:{port}',
+    'http://x.invalid',
+  ):
+    for name in ('https_proxy', 'http_proxy', 'HTTPS_PROXY', 'HTTP_PROXY'):
+      monkeypatch.setenv(name, proxy)
+    start = time.monotonic()
+    with pytest.raises(UserError) as e:
+      open_source('tfds:cifar10', data_dir=str(tmp_path))
+    assert time.monotonic() - start < 10
+    assert 'there is no network' in str(e.value) and '\n' not in str(e.value)
+    assert not any(tmp_path.iterdir())
+
+
+def test_a_host_that_never_answers_is_not_waited_for(monkeypatch):
+  monkeypatch.setattr(tfds_source, '_PATIENCE', 0.2)
+  wait = threading.Event()
+  monkeypatch.setattr(
+    tfds_source.socket,
+    'create_connection',
+    lambda *a: socket.socket() if wait.wait(20) else None,
+  )
+  start = time.monotonic()
+  assert not tfds_source._answers('a.invalid', 443)
+  assert time.monotonic() - start < 5
+  wait.set()
+
+
+def test_what_was_downloaded_before_needs_no_network(
+  tmp_path, open_source, monkeypatch
+):
+  pytest.importorskip('tensorflow')
+  import tensorflow_datasets as tfds
+  from tensorflow_datasets.core.download import downloader
+
+  (tmp_path / 'downloads').mkdir()
+  monkeypatch.setattr(tfds_source, '_answers', lambda *a: False)
+  monkeypatch.setattr(downloader, 'MAX_RETRIES', 10)
+
+  def prepare(*args, **kwargs):
+    raise OSError(f'{downloader.MAX_RETRIES} retries')
+
+  monkeypatch.setattr(tfds.core.DatasetBuilder, 'download_and_prepare', prepare)
+  with pytest.raises(UserError, match='OSError: 0 retries'):
+    open_source('tfds:mnist', data_dir=str(tmp_path))
+
+
+def test_a_data_dir_is_a_folder(data_dir, open_source, tmp_path, monkeypatch):
+  monkeypatch.setenv('HOME', str(data_dir))
+  assert len(open_source('tfds:tiny', data_dir='~')) == N
+  (tmp_path / 'file').touch()
+  for where, words in (
+    (tmp_path / 'file', 'is a file; give the folder'),
+    ('gs://tfds-data/datasets', 'is an address'),
+    ('~nosuchuser', 'no home folder'),
+  ):
+    with pytest.raises(UserError, match=words):
+      open_source('tfds:tiny', data_dir=str(where))
 
 
 def test_different_sizes_need_a_resolution(data_dir, open_source):
@@ -147,6 +241,7 @@ def test_a_failing_download_is_one_sentence(data_dir, open_source, monkeypatch):
   def fail(*args, **kwargs):
     raise OSError('no route to host')
 
+  monkeypatch.setattr(tfds_source, '_answers', lambda *a: True)
   monkeypatch.setattr(tfds.core.DatasetBuilder, 'download_and_prepare', fail)
   with pytest.raises(UserError, match='OSError: no route to host'):
     open_source('tfds:mnist', data_dir=str(data_dir))
@@ -169,6 +264,14 @@ def test_the_class_is_the_feature_asked_for(
   assert source.classes == classes
   labels = np.array([source[i][1] for i in range(N) if i != 7])
   np.testing.assert_array_equal(labels, np.delete(expected, 7))
+
+
+def test_a_split_without_labels_has_no_classes(data_dir, open_source):
+  form = dict(data_dir=str(data_dir), split='unlabelled', resolution=8)
+  source = open_source('tfds:tiny', **form)
+  assert source.classes == () and not source.arrays()[1].any()
+  with pytest.raises(UserError, match='has no classes'):
+    open_source('tfds:tiny', conditional=True, **form)
 
 
 @pytest.mark.parametrize('label', ['attributes/young', 'picture', 'kind/cat'])

@@ -78,14 +78,45 @@ def test_what_the_run_trains_on_is_no_test_set(tmp_path):
   for data in (
     dict(source=a, test_split='train'),
     dict(source=a, test_split='train[90%:]'),
+    dict(source=a, split='train[:60%]', test_split='train[50%:]'),
+    dict(source=a, split='train[:-5]', test_split='train[-6:]'),
+  ):
+    with pytest.raises(UserError, match='is what the run trains on'):
+      measure(**data)
+  for data in (
     dict(source='digits', test_split='test'),  # it has one split alone
     dict(source=f'npz:{tmp_path}/b.npz', test_split='test'),
   ):
-    with pytest.raises(UserError, match='is what the run trains on'):
+    with pytest.raises(UserError, match="has no split 'test', but 'train'"):
       measure(**data)
   measure(source=a, split='train[:50%]', test_split='train[50%:]')
   write(tmp_path / 'c.npz', train=30)
   measure(source=a, test_source=f'npz:{tmp_path}/c.npz', test_split='train')
+
+
+def test_a_test_set_that_lacks_a_class_is_judged_by_the_names(tmp_path):
+  """The test set, in a file of its own, has the even ones of four."""
+  train = write(tmp_path / 'a.npz', train=50)
+  even = train['y_train'] % 2 == 0
+  image = np.flip(train['x_train'][even], 0)
+  label = np.flip(train['y_train'][even], 0)
+  np.savez(tmp_path / 'b.npz', image=image, label=label)
+  accuracy = measure(
+    source=f'npz:{tmp_path}/a.npz',
+    test_source=f'npz:{tmp_path}/b.npz',
+    test_split='train',
+  )
+  answer = np.rint(image[:, 0, 0] / 255 * (SHADES - 1))
+  assert set(label) == {0, 2}
+  want = np.mean(answer == label)
+  assert accuracy(state(jnp.float32(0.0))) == {'accuracy': pytest.approx(want)}
+  np.savez(tmp_path / 'c.npz', image=image, label=label + 7)
+  with pytest.raises(UserError, match="'7' among them"):
+    measure(
+      source=f'npz:{tmp_path}/a.npz',
+      test_source=f'npz:{tmp_path}/c.npz',
+      test_split='train',
+    )
 
 
 def test_a_test_set_of_another_kind_is_refused(tmp_path):
