@@ -106,8 +106,9 @@ def test_a_single_split(write, open_source):
 # StyleGAN's dataset.json.
 
 SHARDS = [f'{i // 4:05d}/img{i:08d}.png' for i in range(12)]
-# Not in turn with the shards, with a class that has none.
+# Not in turn with the shards; there is no 2 and no 3.
 CLASSES = [(i * i) % 5 for i in range(12)]
+PLACES = [{0: 0, 1: 1, 4: 2}[c] for c in CLASSES]
 
 
 def as_json(names=SHARDS, labels=CLASSES, prefix=''):
@@ -131,19 +132,17 @@ def test_labels_of_stylegan(
         if file.suffix != '.zip':
           archive.write(file, file.relative_to(tmp_path).as_posix())
   source = open_source(where, resolution=8, conditional=True)
-  assert source.classes == ('0', '1', '2', '3', '4')
-  assert [source[i][1] for i in range(12)] == CLASSES
-  assert source.arrays()[1].tolist() == CLASSES
+  assert source.classes == ('0', '1', '4')
+  assert [source[i][1] for i in range(12)] == PLACES
+  assert source.arrays()[1].tolist() == PLACES
   assert f'as in {where_it_lies}dataset.json' in source.report
-  assert '\n             2: not one of them' in source.report
-  assert '\n             3: not one of them' in source.report
 
 
 def test_labels_of_pictures_that_cannot_be_read(write, tmp_path, open_source):
   where = write(SHARDS, dataset_json=as_json())
   (tmp_path / SHARDS[5]).write_bytes(b'')
   source = open_source(where, resolution=8, max_bad=0.1)
-  want = CLASSES[:5] + CLASSES[6:]
+  want = PLACES[:5] + PLACES[6:]
   assert [source[i][1] for i in range(11)] == want
 
 
@@ -176,7 +175,6 @@ def one(label, name='1.png'):
     one([0.5, 0.25]),
     one(1.0),
     one(-1),
-    one(10**9),
     one(10**30),
     one(True),
     one('cat'),
