@@ -84,6 +84,10 @@ class ArraySource(Source):
       )
     return image, int(self._labels[i])
 
+  def label(self, i):
+    """As in Source."""
+    return int(self._labels[i])
+
   def arrays(self):
     """As in Source; no copy where nothing has to be converted."""
     if self._plain:

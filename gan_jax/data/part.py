@@ -38,6 +38,14 @@ class Part(Source):
   def __getitem__(self, i):
     return self._whole[int(self._rows[i])]
 
+  def label(self, i):
+    """As in Source."""
+    return self._whole.label(int(self._rows[i]))
+
+  def content(self, i):
+    """As in Source."""
+    return self._whole.content(int(self._rows[i]))
+
 
 def parse(split: str) -> tuple[str, str]:
   """'train[:90%]' -> ('train', ':90%'); 'train' -> ('train', '')."""

@@ -103,6 +103,14 @@ class Source:
     """Sample i: an array of `stored_shape` and `dtype`; its label (or 0)."""
     raise NotImplementedError
 
+  def label(self, i: int) -> int:
+    """The label of sample i (or 0), the sample itself not read if it can be."""
+    return self[i][1]
+
+  def content(self, i: int) -> bytes:
+    """Bytes that are others when sample i is: to tell edited data by."""
+    return np.ascontiguousarray(self[i][0]).tobytes()
+
   def nbytes(self) -> int:
     """Size of the whole set as it is stored in memory, in bytes."""
     size = int(np.prod(self.stored_shape)) * np.dtype(self.dtype).itemsize
