@@ -51,6 +51,35 @@ def local(text, what: str) -> pathlib.Path:
   return path
 
 
+def regular(path: pathlib.Path, what: str, advice: str) -> None:
+  """Refuses a path at which no ordinary file lies.
+
+  A folder cannot be read, and a pipe or a device may never end.
+
+  Args:
+    path: where a file should be.
+    what: the flag or setting that names it, with its value.
+    advice: what to do instead, the end of the sentence without its full stop.
+
+  Raises:
+    UserError: if nothing is there, or anything but a file.
+  """
+  try:
+    mode = path.stat().st_mode
+  except OSError as error:
+    reason = (error.strerror or 'nothing').lower()
+    raise UserError(
+      f'{what}: there is no file {path} ({reason}): {advice}.'
+    ) from None
+  if stat.S_ISDIR(mode):
+    raise UserError(f'{what}: {path} is a folder, not a file: {advice}.')
+  if not stat.S_ISREG(mode):
+    raise UserError(
+      f'{what}: {path} is a pipe or a device, not a file: save what comes out'
+      f' of it, or {advice}.'
+    )
+
+
 def cache(kind: str) -> pathlib.Path:
   """The folder of things that may be lost: it need not exist.
 

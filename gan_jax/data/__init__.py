@@ -147,9 +147,9 @@ def open_source(config) -> Source:
   else:
     whole = config.copy_and_resolve_references()
     with whole.unlocked():
-      whole.split, _ = part.parse(config.split)
+      whole.split, wanted = part.parse(config.split)
     source = SOURCES[kind](config.source, where, whole, form)
-    source = part.cut(source, config.split)
+    source = part.cut(source, wanted)
   if config.conditional and not source.classes:
     raise UserError(
       f'config.data.conditional is True, but {config.source} has no classes;'

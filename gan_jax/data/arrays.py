@@ -4,7 +4,12 @@ import numpy as np
 from PIL import Image
 
 from gan_jax.data import picture
-from gan_jax.data.source import Source, class_counts, report_text
+from gan_jax.data.source import (
+  Source,
+  class_counts,
+  report_text,
+  without_pictures,
+)
 from gan_jax.errors import UserError
 
 _STORED = {1: 'grey', 2: 'grey with transparency', 3: 'RGB', 4: 'RGBA'}
@@ -67,9 +72,25 @@ class ArraySource(Source):
             filter(None, [f'all {_STORED[c]}', form.of_mode(_STORED[c])])
           ),
         ),
-        ('classes', class_counts(classes, labels)),
+        (
+          'classes',
+          '\n'.join(
+            filter(
+              None,
+              [
+                class_counts(classes, labels),
+                classes and without_pictures(classes, labels),
+              ],
+            )
+          ),
+        ),
       ],
     )
+
+  @property
+  def labels(self) -> np.ndarray:
+    """The class of each picture, int32 [n]."""
+    return self._labels
 
   def __len__(self):
     return len(self._images)

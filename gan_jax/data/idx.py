@@ -2,14 +2,14 @@
 
 import gzip
 import math
-import pathlib
 import re
 import struct
 import zlib
 
 import numpy as np
 
-from gan_jax.data import picture
+from gan_jax import limits, paths
+from gan_jax.data import part, picture
 from gan_jax.data.arrays import ArraySource
 from gan_jax.data.source import Source, integer_labels
 from gan_jax.errors import UserError
@@ -28,7 +28,8 @@ def open_idx(name: str, where: str, config, form: picture.Form) -> Source:
   Raises:
     UserError: no such files, or not of this format.
   """
-  images_path = _images_path(name, pathlib.Path(where).expanduser(), config)
+  where = paths.local(where, 'config.data.source')
+  images_path = _images_path(name, where, config.split)
   images = _read(images_path, name)
   if images.ndim not in (3, 4):
     raise UserError(
@@ -45,33 +46,36 @@ def open_idx(name: str, where: str, config, form: picture.Form) -> Source:
   if labels_path is None:
     labels, classes = np.zeros(len(images), np.int32), ()
   else:
+    others = [
+      _read(path, name) for path in _other_labels(images_path, labels_path)
+    ]
     labels, classes = integer_labels(
-      _read(labels_path, name), len(images), name
+      _read(labels_path, name), len(images), name, others
     )
     note += f', {labels_path.name}'
   return ArraySource(name, images, labels, classes, form, note)
 
 
-def _images_path(name, path, config):
-  if path.is_file():
-    return path
+def _images_path(name, path, split):
+  """The file of a split's pictures."""
   if not path.is_dir():
-    raise UserError(
-      f"config.data.source is '{name}', but there is no folder or file"
-      f' {path}; give idx:PATH with the folder of train-images-idx3-ubyte.gz'
-      ' and its like.'
+    paths.regular(
+      path,
+      f"config.data.source is '{name}'",
+      'give idx:PATH with the folder of train-images-idx3-ubyte.gz and its'
+      ' like',
     )
-  if config.split not in _SPLITS:
-    raise UserError(
-      f"config.data.split is '{config.split}'; idx files have the splits"
-      f' {", ".join(_SPLITS)}.'
-    )
-  pattern = re.compile(_SPLITS[config.split] + r'-images[-.]idx[34]-ubyte')
+    own = [k for k, v in _SPLITS.items() if path.name.startswith(f'{v}-')]
+    # A file on its own is all there is.
+    part.check_name(name, split, [*dict.fromkeys(['train', *own])])
+    return path
+  part.check_name(f'{name}, a folder of idx files,', split, _SPLITS)
+  pattern = re.compile(_SPLITS[split] + r'-images[-.]idx[34]-ubyte')
   here = sorted(p.name for p in path.iterdir())
   found = [f for f in here if pattern.fullmatch(f.removesuffix('.gz'))]
   if not found:
     raise UserError(
-      f'{name}: {path} has no {_SPLITS[config.split]}-images-idx3-ubyte or'
+      f'{name}: {path} has no {_SPLITS[split]}-images-idx3-ubyte or'
       f' .gz; it holds {", ".join(here[:10]) or "nothing"}.'
     )
   return path / found[0]
@@ -87,24 +91,50 @@ def _labels_path(images_path):
   return None
 
 
+def _other_labels(images_path, labels_path):
+  """The label files of MNIST's other split beside one: none or one."""
+  prefixes = set(_SPLITS.values())
+  for own in prefixes:
+    if images_path.name.startswith(f'{own}-'):
+      for other in prefixes - {own}:
+        name = images_path.name.replace(f'{own}-', f'{other}-', 1)
+        found = _labels_path(images_path.with_name(name))
+        return [found] if found and found != labels_path else []
+  return []
+
+
 def _read(path, name):
   """An array of bytes: magic 0 0 8 ndim, big-endian sizes, then the data."""
+  paths.regular(path, name, 'fetch it again')
   try:
-    data = path.read_bytes()
-    if data[:2] == b'\x1f\x8b':
-      data = gzip.decompress(data)
-    zeros, kind, ndim = struct.unpack_from('>HBB', data)
-    if zeros != 0 or kind != 8:
-      raise ValueError('it does not begin with the magic number of bytes')
-    shape = struct.unpack_from(f'>{ndim}I', data, 4)
-    body = len(data) - 4 - 4 * ndim
-    if body != math.prod(shape):
-      raise ValueError(
-        f'its header promises {math.prod(shape):,} bytes, it has {body:,}'
-      )
+    with open(path, 'rb') as file:
+      packed = file.read(2) == b'\x1f\x8b'
+      size = file.seek(0, 2)
+    with (gzip.open if packed else open)(path, 'rb') as file:
+      zeros, kind, ndim = struct.unpack('>HBB', file.read(4))
+      if zeros != 0 or kind != 8:
+        raise ValueError('it does not begin with the magic number of bytes')
+      shape = struct.unpack(f'>{ndim}I', file.read(4 * ndim))
+      promised = math.prod(shape)
+      if promised > (limits.unpacked(size) if packed else size):
+        raise ValueError(
+          f'its header promises {promised:,} bytes, it has {size:,}'
+          f'{" packed ones" if packed else ""}'
+        )
+      data = file.read(promised + 1)
+      if len(data) != promised:
+        more = 'more' if len(data) > promised else f'{len(data):,}'
+        raise ValueError(
+          f'its header promises {promised:,} bytes, it has {more}'
+        )
+      array = np.frombuffer(data, np.uint8).reshape(shape)
+  except MemoryError:
+    raise UserError(
+      f'{name}: {path} does not fit into the memory of this machine.'
+    ) from None
   except (OSError, EOFError, ValueError, zlib.error, struct.error) as e:
     raise UserError(
       f'{name}: {path} is not a whole file of the idx format ({e}); fetch it'
       ' again.'
-    ) from None
-  return np.frombuffer(data, np.uint8, offset=4 + 4 * ndim).reshape(shape)
+    ) from e
+  return array

@@ -6,11 +6,12 @@ import logging
 import os
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 import jax
 import numpy as np
 
+from gan_jax import limits
 from gan_jax.data.picture import BadPictureError
 from gan_jax.errors import UserError
 
@@ -232,37 +233,89 @@ def report_text(source: Source, rows: list[tuple[str, str]]) -> str:
   return '\n'.join(lines)
 
 
+def without_pictures(classes: tuple[str, ...], labels: np.ndarray) -> str:
+  """A line for the report on the classes that no sample is of; '' if none."""
+  counts = np.bincount(labels, minlength=len(classes))
+  empty = [
+    name for name, count in zip(classes, counts, strict=True) if not count
+  ]
+  if not empty:
+    return ''
+  more = f', ... ({len(empty):,} in all)' if len(empty) > 10 else ''
+  return (
+    f'no picture of {", ".join(empty[:10])}{more}: nothing can be learned of'
+    ' such a class'
+  )
+
+
 def integer_labels(
-  labels: np.ndarray, n: int, name: str
+  labels: np.ndarray, n: int, name: str, others: Iterable[np.ndarray] = ()
 ) -> tuple[np.ndarray, tuple[str, ...]]:
-  """Checks class numbers from a file and names the classes '0', '1', ...
+  """Class numbers from a file, and the names of the classes.
+
+  The classes are the numbers that occur: labels 1, 2, 3 are three classes, of
+  the names '1', '2' and '3'. One-hot rows announce a class for each column.
 
   Args:
-    labels: as read, [n] or [n, 1].
+    labels: as read, [n], [n, 1], or one-hot [n, K].
     n: number of pictures.
     name: the source, for messages.
+    others: labels of the source's other splits, in the same form: what occurs
+      there is a class as well, so that a class has one number in all splits.
 
   Returns:
-    int32 [n] and the names.
+    int32 [n], the places of the classes among the names, and the names.
 
   Raises:
     UserError: not one whole number >= 0 for each picture.
   """
-  if labels.shape not in ((n,), (n, 1)):
+  numbers = _class_numbers(labels, n, name)
+  rest = [_class_numbers(other, len(other), name) for other in others]
+  known = np.unique(np.concatenate([numbers, *rest]))
+  if labels.ndim == 2 and labels.shape[1] > 1:  # one-hot
+    wide = {other.shape[1:] for other in (labels, *others)}
+    if len(wide) > 1:
+      raise UserError(
+        f'{name}: the one-hot labels of its splits are of different widths,'
+        f' {sorted(wide)}; save them with the same classes.'
+      )
+    known = np.arange(labels.shape[1])
+  if len(known) > limits.CLASSES:
+    raise UserError(
+      f'{name}: the labels have {len(known):,} different numbers, more than'
+      f' {limits.CLASSES:,}: they are no classes; save the pictures without'
+      ' them.'
+    )
+  places = np.searchsorted(known, numbers).astype(np.int32)
+  return places, tuple(str(int(k)) for k in known)
+
+
+def _class_numbers(labels: np.ndarray, n: int, name: str) -> np.ndarray:
+  """The whole numbers >= 0 that labels are, [n]; see `integer_labels`."""
+  if labels.ndim not in (1, 2) or len(labels) != n or 0 in labels.shape:
     raise UserError(
       f'{name}: the labels have shape {list(labels.shape)} but there are {n}'
       f' pictures; give one class number per picture, shape [{n}].'
     )
+  if labels.ndim == 2 and labels.shape[1] > 1:
+    if labels.dtype.kind not in 'iubf' or not (
+      np.isin(labels, (0, 1)).all() and (labels.sum(1) == 1).all()
+    ):
+      raise UserError(
+        f'{name}: the labels have shape {list(labels.shape)}, but not each row'
+        ' is one 1 among zeros, so that they are not one-hot; give one class'
+        f' number per picture, shape [{n}].'
+      )
+    return labels.argmax(1)
   labels = labels.reshape(n)
   if labels.dtype.kind not in 'iub':
     raise UserError(
       f'{name}: the labels are of type {labels.dtype}; give whole numbers'
       ' 0, 1, 2, ...'
     )
-  if labels.min() < 0 or labels.max() >= 100_000:
+  if labels.min() < 0:
     raise UserError(
       f'{name}: the labels run from {labels.min()} to {labels.max()}; number'
-      ' the classes 0, 1, 2, ... (at most 100,000).'
+      ' the classes 0, 1, 2, ...'
     )
-  classes = tuple(str(k) for k in range(int(labels.max()) + 1))
-  return labels.astype(np.int32), classes
+  return labels.astype(np.uint64)

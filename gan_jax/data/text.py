@@ -11,14 +11,14 @@ import collections
 import gzip
 import itertools
 import lzma
-import pathlib
 import zlib
 from collections.abc import Iterator, Mapping
 from typing import NamedTuple
 
 import numpy as np
 
-from gan_jax.data import picture
+from gan_jax import limits, paths
+from gan_jax.data import part, picture
 from gan_jax.data.files import Folder, near, printable
 from gan_jax.data.scan import first_few
 from gan_jax.data.source import Source, in_threads, report_text
@@ -30,7 +30,7 @@ LARGEST = 256  # alphabet: a stored character is a byte
 BUILTIN = 'builtin'
 
 _OPEN = {'.gz': gzip.open, '.xz': lzma.open, '.bz2': bz2.open}
-_BLOCK = 2**24  # characters that are read at a time
+_BLOCK = 2**21  # characters that are read at a time, filled up as they will be
 _CODES = 0x110000  # of Unicode
 _BROKEN = (OSError, EOFError, ValueError, lzma.LZMAError, zlib.error)
 
@@ -66,7 +66,8 @@ def open_text(name: str, where: str, config, form: picture.Form) -> Source:
   Word Benchmark's are news.en-00001-of-00100 and so on); or 'builtin'.
 
   Raises:
-    UserError: nothing there, no text in it, or too many unreadable files.
+    UserError: nothing there, a split that there is not, no text in it, or too
+      many unreadable files.
   """
   del form  # of pictures
   length = config.resolution
@@ -75,9 +76,10 @@ def open_text(name: str, where: str, config, form: picture.Form) -> Source:
       f'config.data.resolution is {length}, but it is the number of characters'
       ' that a line of text is cut to: give one of at least 1, such as 32.'
     )
+  part.check_name(name, config.split, ('train',))
   if where == BUILTIN:
     return _source(name, [_read(builtin_lines(), length)], length, [])
-  root, names = _files(name, pathlib.Path(where).expanduser())
+  root, names = _files(name, paths.local(where, 'config.data.source'))
   found: list[_File | str] = [''] * len(names)
 
   def load(run):
@@ -191,20 +193,43 @@ def _files(name, path):
 
 def _read_file(path, length) -> _File | str:
   """What a file holds, or why it cannot be read."""
+  opener = _OPEN.get(path.suffix.lower(), open)
   try:
-    opener = _OPEN.get(path.suffix.lower(), open)
+    size = path.stat().st_size
+    if not path.is_file():
+      return 'it is a pipe or a device'
+    most = size if opener is open else limits.unpacked(size)
     with opener(path, 'rt', encoding='utf-8-sig') as file:
-      return _read(file, length)
+      return _read(_bounded(file, most), length)
   except UnicodeDecodeError:
     return 'it is not UTF-8 text'
   except _BROKEN as error:
     return getattr(error, 'strerror', None) or str(error)
 
 
+def _bounded(file, most: int) -> Iterator[str]:
+  """The lines of a file; ValueError at one without end, or too many of them.
+
+  Args:
+    file: of text.
+    most: characters that it may hold: packed files can hold anything.
+  """
+  total = 0
+  while line := file.readline(limits.LINE + 1):
+    total += len(line)
+    if len(line) > limits.LINE:
+      raise ValueError(f'a line of it has more than {limits.LINE:,} characters')
+    if total > most:
+      raise ValueError(
+        f'it unpacks to more than {most:,} characters, which is no text'
+      )
+    yield line
+
+
 def _read(lines: Iterator[str], length) -> _File:
   """Lines of text by blocks; ValueError if they are not text."""
   blocks, empty, short, long, characters = [], 0, 0, 0, 0
-  for some in _by_characters(lines, _BLOCK):
+  for some in _by_characters(lines, _BLOCK, length):
     # Tabs, line ends and runs of spaces are a space each.
     clean = [' '.join(line.split()) for line in some]
     if any('\0' in line for line in clean):
@@ -219,12 +244,12 @@ def _read(lines: Iterator[str], length) -> _File:
   return _File(blocks, empty, short, long, characters)
 
 
-def _by_characters(lines: Iterator[str], size) -> Iterator[list[str]]:
-  """Lists of lines, of about `size` characters each."""
+def _by_characters(lines: Iterator[str], size, length) -> Iterator[list[str]]:
+  """Lists of lines, of about `size` characters, none counted below `length`."""
   some, total = [], 0
   for line in lines:
     some.append(line)
-    total += len(line)
+    total += max(len(line), length)
     if total >= size:
       yield some
       some, total = [], 0

@@ -12,7 +12,7 @@ is then scaled so that the outermost centre lies at 0.9: points stay within
 
 import numpy as np
 
-from gan_jax.data import picture
+from gan_jax.data import part, picture
 from gan_jax.data.source import Source, class_counts, report_text
 from gan_jax.errors import UserError, did_you_mean
 
@@ -109,13 +109,14 @@ def open_toy(name: str, where: str, config, form: picture.Form) -> Source:
   """The source 'toy:WHERE'.
 
   Raises:
-    UserError: WHERE is not one of NAMES.
+    UserError: WHERE is not one of NAMES, or a split that there is not.
   """
-  del config, form  # points have neither splits nor sizes
+  del form  # points have no size
   if where not in NAMES:
     raise UserError(
       f"config.data.source is '{name}', but the toy sets are"
       f' {", ".join(NAMES)}'
       + did_you_mean(where, NAMES, lambda near: f'toy:{near}')
     )
+  part.check_name(name, config.split, ('train',))
   return ToySource(name, where)

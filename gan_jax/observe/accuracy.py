@@ -54,16 +54,20 @@ class Accuracy:
     _refuse_training_split(config.data, section)
     test = open_source(section)
     reference = f'{section.source}, {section.split}'
-    if test.shape != train.shape or len(test.classes) > len(train.classes):
+    strange = [name for name in test.classes if name not in train.classes]
+    if test.shape != train.shape or strange or not test.classes:
+      which = f', {strange[0]!r} among them,' if strange else ''
       raise UserError(
-        f'The test set {reference} has {len(test.classes)} classes and'
+        f'The test set {reference} has {len(test.classes)} classes{which} and'
         f' pictures of shape {test.shape}; the run trains on'
         f' {len(train.classes)} and {train.shape}: set config.data.test_source'
-        ' to a set of the same kind.'
+        ' to a set of the same kind and classes.'
       )
-    if np.array_equal(test[0][0], train[0][0]):
-      raise UserError(_SAME.format(reference))
+    _refuse_shared_pictures(train, test, reference)
     images, labels = test.arrays()
+    # By name: a set that lacks a class numbers those behind it anew.
+    place = [train.classes.index(name) for name in test.classes]
+    labels = np.array(place, np.int32)[labels]
     self._count = len(labels)
     self.against = {'reference': reference, 'samples': self._count}
     fill = -self._count % CHUNK
@@ -125,6 +129,13 @@ def _refuse_training_split(train, test) -> None:
   (a, cut_a), (b, cut_b) = part.parse(train.split), part.parse(test.split)
   if train.source == test.source and a == b and not (cut_a and cut_b):
     raise UserError(_SAME.format(f'{test.source}, {test.split}'))
+
+
+def _refuse_shared_pictures(train, test, reference: str) -> None:
+  """Raises UserError if two opened sources share a picture, as far as seen."""
+  shared = isinstance(test, part.Part) and test.shares_with(train)
+  if shared or np.array_equal(test[0][0], train[0][0]):
+    raise UserError(_SAME.format(reference))
 
 
 def _counter(network):

@@ -1,10 +1,13 @@
 """Parts of a split, and random crops."""
 
 import pickle
+import struct
+import types
 
 import jax
 import numpy as np
 import pytest
+import tensorflow_datasets as tfds
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -47,13 +50,117 @@ def test_an_empty_part_is_refused(place, open_source):
     open_source(place, split='train[5:5]')
 
 
-@given(st.integers(0, 99), st.integers(0, 99), st.sampled_from(['', '%']))
-def test_parse_takes_what_tfds_does(a, b, unit):
-  inside = f'{a}{unit}:{b}{unit}'
-  assert part.parse(f'val[{inside}]') == ('val', inside)
-  assert part.parse('val') == ('val', '')
-  # Not a part: the source itself says what its splits are.
-  assert part.parse(f'val[{a}]') == (f'val[{a}]', '')
+PLACES = st.one_of(
+  st.just(''),
+  st.integers(-130, 130).map(str),
+  st.integers(0, 30).map('1_{}'.format),
+)
+PERCENT = st.one_of(
+  st.just(''),
+  st.integers(-101, 101).map('{}%'.format),
+  st.floats(-100, 100).map('{:.2f}%'.format),
+)
+
+
+@settings(max_examples=400)
+@given(
+  st.one_of(st.tuples(PLACES, PLACES), st.tuples(PERCENT, PERCENT)),
+  st.integers(1, 120),
+)
+def test_a_part_is_what_tfds_makes_of_it(ends, n):
+  split = f'val[{ends[0]}:{ends[1]}]'
+  infos = {'val': types.SimpleNamespace(num_examples=n)}
+  try:
+    spec = tfds.core.ReadInstruction.from_spec(split)
+    (want,) = spec.to_absolute(infos)
+    want = range(n)[want.from_ : want.to]
+  except ValueError:
+    want = range(0)
+  try:
+    name, found = part.parse(split)
+    found = range(*found.bounds(n)) if found else range(0)
+  except UserError:
+    found = range(0)
+  # The one exception: a share below 0 that is less than half a sample.
+  tiny = [e for e in ends if e.startswith('-') and '%' in e]
+  if not any(round(float(e[:-1]) * n / 100) == 0 for e in tiny):
+    assert found == want
+
+
+@given(
+  st.one_of(st.integers(-99, 99).map('{}'.format), PERCENT.filter(bool)),
+  st.integers(1, 120),
+)
+def test_two_sides_of_a_place_are_disjoint_and_complete(place, n):
+  def rows(split):
+    try:
+      return list(range(*part.parse(split)[1].bounds(n)))
+    except UserError as error:
+      assert '\n' not in str(error)
+      return None
+
+  sides = [rows(f'a[:{place}]'), rows(f'a[{place}:]')]
+  there = [side for side in sides if side is not None]
+  if there:  # where one is empty the other is the whole
+    assert sum(there, []) == list(range(n))
+  else:
+    assert abs(int(place.strip('%').partition('.')[0])) >= min(n, 100)
+
+
+SOURCES = [
+  'digits',
+  'toy:ring8',
+  'text:builtin',
+  'npz:{}/a.npz',
+  'idx:{}/x-idx3-ubyte',
+]
+NOT_UNDERSTOOD = [
+  '', 'val', 'Train', 'train ', 'train+train', 'train[:5]+train[7:]',
+  'train[:3shard]', 'train[3]', 'train[a:b]', 'train[', 'train[]', 'train[:]',
+  'train[:2:3]', 'train[:5', 'train:5]', 'train[[:5]]', 'train[:²]',
+  'train[:１２]', 'train[:٣]', 'train[:1e1]', 'train[:0x5]', 'train[:+5]',
+  'train[:--5]', 'train[:-]', 'train[:5_]', 'train[:1.5]', 'train[:1.2.3%]',
+  'train[:101%]', 'train[-101%:]', 'train[:nan%]', 'train[:inf%]',
+  'train[1:50%]', 'train[:5 %]', 'train[: 5]', 'train\n[:5]', 'train[:5]\n',
+  'train[:%]', 'train[99999999:]', f'train[:{"9" * 5000}]',
+  f'train[:{"9" * 5000}%]', f'train[-{"9" * 5000}:]', 'train[:.]', 'train[:_]',
+]  # fmt: skip
+
+
+@pytest.mark.parametrize('name', SOURCES)
+def test_a_split_that_is_not_understood_is_refused(
+  name, place, tmp_path, open_source
+):
+  head = struct.pack('>HBBIII', 0, 8, 3, 9, 4, 4)
+  (tmp_path / 'x-idx3-ubyte').write_bytes(head + bytes(9 * 16))
+  name = name.format(tmp_path)
+  small = dict(resolution=4) if name[0] != 't' else {}
+  whole = len(open_source(name, **small))
+  assert len(open_source(name, split='train[-3:]', **small)) == 3
+  assert len(open_source(name, split='train[:-3]', **small)) == whole - 3
+  for split in NOT_UNDERSTOOD:
+    with pytest.raises(UserError) as error:
+      open_source(name, split=split, **small)
+    said = str(error.value)
+    assert 'config.data' in said and len(said) < 500, split
+
+
+def test_parts_know_whether_they_share_a_sample(place, open_source):
+  parts = {
+    split: open_source(place, split=split, resolution=4)
+    for split in ('train[:90%]', 'train[-10%:]', 'train[80%:]')
+  }
+  first, last, wide = parts.values()
+  assert not first.shares_with(last) and not last.shares_with(first)
+  assert first.shares_with(wide) and wide.shares_with(last)
+  assert not first.shares_with(open_source('digits', split='train[:9]'))
+
+
+def test_a_class_that_a_part_lacks_is_named(place, open_source):
+  source = open_source(place, split='train[:2]', resolution=4)
+  lacking = set('0123') - {str(k) for k in source.arrays()[1]}
+  assert lacking and source.classes == ('0', '1', '2', '3')
+  assert f'no picture of {", ".join(sorted(lacking))}' in source.report
 
 
 @settings(max_examples=5, deadline=None)

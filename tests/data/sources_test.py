@@ -258,7 +258,7 @@ def test_damaged_idx(damage, message, tmp_path, open_source):
 
 
 def test_wrong_idx(place, tmp_path, open_source):
-  with pytest.raises(UserError, match='train, test, t10k'):
+  with pytest.raises(UserError, match="'train', 'test', 't10k'"):
     open_source(f'idx:{place}', split='val')
   with pytest.raises(UserError, match='no folder or file'):
     open_source(f'idx:{place}/none')
