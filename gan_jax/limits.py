@@ -6,3 +6,6 @@ them.
 """
 
 MIB = 2**20
+
+# Samples that one command makes: a list of so many seeds is 40 MB.
+MAX_SEEDS = 1_000_000
