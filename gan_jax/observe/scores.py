@@ -60,7 +60,9 @@ class Evaluator:
     self._chunks = Chunks(CHUNK, devices)
     wanted, given = registry.spaces_of(self._names), dict(section)
     if 'classifier' in wanted and section.classifier:
-      given['classifier'] = restore(section.classifier, one_device())
+      given['classifier'] = restore(
+        section.classifier, one_device(), what='--config.metrics.classifier'
+      )
     given = types.SimpleNamespace(**given)
     self._spaces = {
       name: spaces.open_space(name, given, devices) for name in wanted
