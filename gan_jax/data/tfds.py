@@ -70,12 +70,23 @@ class TfdsSource(DecodedSource):
     in_threads(load, len(self), f'reading {self.name}')
     return images, labels
 
+  def label(self, i):
+    """As in Source."""
+    return self._label_of(self._records[i])
+
+  def content(self, i):
+    """As in Source; the picture as it is stored."""
+    return repr(self._form).encode() + bytes(self._records[i][self._image])
+
   def _decode(self, i):
     return self._sample(self._records[i])
 
   def _sample(self, record):
     image = self._form(picture.read(record[self._image]).image)
-    return image, 0 if self._label is None else int(_at(record, self._label))
+    return image, self._label_of(record)
+
+  def _label_of(self, record) -> int:
+    return 0 if self._label is None else int(_at(record, self._label))
 
   def _title(self, i):
     return f'record {i} of {self.name}'

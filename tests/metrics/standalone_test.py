@@ -101,7 +101,7 @@ def test_sets_that_are_none_are_refused(tmp_path):
   good = pictures(0)
   for bad, words in (
     (good[0], 'are wanted'),
-    (good.astype(np.float32), r'floats in \[-1, 1\]'),
+    (good.astype(np.float32), r'must lie in \[0, 1\] or \[-1, 1\]'),
     (np.zeros((3, 8, 8, 4), np.uint8), 'are wanted'),
   ):
     with pytest.raises(UserError, match=words):
