@@ -14,8 +14,8 @@ class UserError(Exception):
   """
 
 
-# Libraries word it: '[OS error 28: No space left on device]', '[Errno 28] ...'.
-_NUMBERED = re.compile(r'\[(?:OS error|Errno) (\d+)')
+# Libraries word it: "[os_error_code='28']", '[OS error 28: ...]', '[Errno 28]'.
+_NUMBERED = re.compile(r"\[(?:os_error_code='|OS error |Errno )(\d+)")
 # What is of the moment, and says nothing of what a file holds.
 _PASSING = {
   getattr(errno, name, 0)
@@ -43,7 +43,8 @@ def system_error(error: BaseException | None) -> OSError | None:
   number = _NUMBERED.search(str(error))
   if number:
     code = int(number[1])
-    file = re.search(r'"(/[^"]*)"', str(error))
+    # Of what Orbax has not finished, the name that it would have had.
+    file = re.search(r'"(/.*?)("|\.orbax-checkpoint-tmp)', str(error))
     return OSError(code, os.strerror(code), file and file[1])
   return system_error(error.__cause__)
 

@@ -5,7 +5,7 @@ device that is not there) and Ctrl-C each end in one sentence; what is left is a
 fault of ours, and shows where it happened.
 """
 
-import _thread
+import contextlib
 import errno
 import logging
 import multiprocessing
@@ -21,6 +21,7 @@ from gan_jax import paths
 from gan_jax.errors import UserError, system_error
 
 INTERRUPTED = 130  # the exit code, as shells have it
+_PATIENCE = 5.0  # seconds from a signal to the end of the process
 _REPORT = (
   'gan_jax: this is a fault of the program, not yours: please report it with'
   ' the lines above and the command. What was saved before is as it was.'
@@ -87,54 +88,91 @@ def run(job: Callable[[], None], debug: bool = False) -> None:
     # Names of files can be what a terminal's encoding does not have.
     if hasattr(stream, 'reconfigure'):
       stream.reconfigure(errors='backslashreplace')
-  hook = sys.unraisablehook
-  sys.unraisablehook = lambda fact: _deliver_again(fact, hook)
-  before = signal.signal(signal.SIGTERM, signal.default_int_handler)
   try:
-    job()
-    sys.stdout.flush()
+    with _interruptible(debug):
+      job()
+      sys.stdout.flush()
   except KeyboardInterrupt:
-    _leave(debug)
-  except BrokenPipeError as error:
-    if error.filename is not None:
-      raise
-    # Whoever read us has had enough (`| head`): nothing more to say to it.
-    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-    sys.exit(1)
+    if debug:
+      traceback.print_exc()
+    _leave()
   except Exception as error:
+    _drop_unwritten()
+    if isinstance(error, BrokenPipeError):
+      sys.exit(1)  # whoever read us has had enough (`| head`)
     words = sentence(error)
     if debug or words is None:
       traceback.print_exception(error)
     sys.exit(_REPORT if words is None else f'gan_jax: {words}')
+
+
+@contextlib.contextmanager
+def _interruptible(debug: bool):
+  """SIGINT and SIGTERM end the block by KeyboardInterrupt, within seconds.
+
+  Python calls its handlers between two of its own instructions: not while a
+  program compiles, which can take minutes. So a thread watches, too, and where
+  nothing has come of a signal ends the process. It leaves alone whoever sets
+  handlers of its own inside the block.
+  """
+
+  def interrupt(number, frame):
+    for other in numbers:  # more of them would come in the way of the end
+      signal.signal(other, signal.SIG_IGN)
+    raise KeyboardInterrupt
+
+  def watch():
+    while number := os.read(end, 1):
+      ours = signal.getsignal(number[0]) in (interrupt, signal.SIG_IGN)
+      if ours and not done.wait(_PATIENCE):
+        _leave()
+
+  def unraisable(fact):
+    # What nobody waits for any more: a library's threads behind a full disk,
+    # or Ctrl-C inside of a callback, which `watch` has seen.
+    if debug:
+      hook(fact)
+
+  numbers, done = (signal.SIGINT, signal.SIGTERM), threading.Event()
+  end, theirs = os.pipe()
+  os.set_blocking(theirs, False)
+  woken = signal.set_wakeup_fd(theirs, warn_on_full_buffer=False)
+  before = {number: signal.signal(number, interrupt) for number in numbers}
+  hook, sys.unraisablehook = sys.unraisablehook, unraisable
+  thread = threading.Thread(target=watch, daemon=True)
+  thread.start()
+  try:
+    yield
   finally:
-    signal.signal(signal.SIGTERM, before)
+    done.set()
     sys.unraisablehook = hook
+    if signal.getsignal(signal.SIGINT) is interrupt:  # nothing has come
+      for number, handler in before.items():
+        signal.signal(number, handler)
+    signal.set_wakeup_fd(woken)
+    os.close(theirs)  # `watch` reads its end
+    thread.join()
+    os.close(end)
 
 
-def _deliver_again(fact, hook) -> None:
-  """Python drops what is raised inside a callback: Ctrl-C is raised anew."""
-  if issubclass(fact.exc_type, KeyboardInterrupt):
-    threading.Timer(0.1, _thread.interrupt_main).start()
-  else:
-    hook(fact)
+def _drop_unwritten() -> None:
+  """Forgets what standard output does not take, or Python would try again."""
+  try:
+    sys.stdout.flush()
+  except OSError:
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
-def _leave(debug: bool) -> None:
+def _leave() -> None:
   """Ends an interrupted process at once: threads may still be compiling."""
-  for number in (signal.SIGINT, signal.SIGTERM):
-    signal.signal(number, signal.SIG_IGN)
-  if debug:
-    traceback.print_exc()
-  text = 'gan_jax: interrupted; what was saved before is as it was.'
-  print(text, file=sys.stderr)
   for process in multiprocessing.active_children():
     process.terminate()
-  logging.shutdown()
-  for stream in (sys.stdout, sys.stderr):
-    try:
-      stream.flush()
-    except (OSError, ValueError):
-      pass
+  with contextlib.suppress(OSError, ValueError):
+    logging.shutdown()
+    sys.stdout.flush()
+  text = b'gan_jax: interrupted; what was saved before is as it was.\n'
+  with contextlib.suppress(OSError):
+    os.write(2, text)
   os._exit(INTERRUPTED)
 
 

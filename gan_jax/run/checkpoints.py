@@ -47,15 +47,12 @@ def digest(tree) -> jax.Array:
 @contextlib.contextmanager
 def _quiet():
   """Silences what Orbax prints of its own when a file cannot be read."""
-  hook, logger = sys.unraisablehook, logging.getLogger('asyncio')
-  level = logger.level
+  hook = sys.unraisablehook
   sys.unraisablehook = lambda _: None
-  logger.setLevel(logging.CRITICAL)
   try:
     yield
   finally:
     sys.unraisablehook = hook
-    logger.setLevel(level)
 
 
 class Checkpoints:
@@ -75,7 +72,10 @@ class Checkpoints:
   """
 
   def __init__(self, directory, keep: int = 3, milestone_every: int = 0):
-    logging.getLogger('absl').setLevel(logging.ERROR)  # Orbax's own notes
+    # Orbax's own notes, with pages of its inside where a disk is full: what
+    # counts is raised.
+    logging.getLogger('absl').setLevel(logging.CRITICAL)
+    logging.getLogger('asyncio').setLevel(logging.CRITICAL)
     self.dropped: dict[str, jax.Array] = {}
     self._directory = pathlib.Path(directory).absolute()
     self._damaged: set[int] = set()  # steps, as `restore` found them
@@ -114,6 +114,15 @@ class Checkpoints:
     """The steps that there is a checkpoint of, in order."""
     reader = self._reader()
     return sorted(reader.all_steps()) if reader else []
+
+  def newest_on_disk(self) -> int | None:
+    """The newest that is whole, whatever became of those being saved."""
+    try:
+      names = os.listdir(self._directory)
+    except OSError:
+      return None
+    # Orbax gives a checkpoint its name when all of it is written.
+    return max((int(n) for n in names if n.isdecimal()), default=None)
 
   def reload(self) -> None:
     """Looks anew at what there is."""

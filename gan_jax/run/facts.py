@@ -1,4 +1,4 @@
-"""What a run writes down of its data and its past, and whether a file has it."""
+"""What a run writes down of its data and past, and whether a file has it."""
 
 from gan_jax.state import Stage
 

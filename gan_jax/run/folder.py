@@ -217,8 +217,8 @@ class RunDir:
     best = self._load(_BEST, _BEST_HINT)
     if best is None:
       return {}
-    kinds = {'metric': str, 'step': int, 'value': float}
-    if any(type(best.get(key)) is not kind for key, kind in kinds.items()):
+    kinds = {'metric': (str,), 'step': (int,), 'value': (int, float)}
+    if any(type(best.get(key)) not in of for key, of in kinds.items()):
       raise UserError(_DAMAGED.format(self.path / _BEST, _BEST_HINT))
     return best
 
