@@ -89,9 +89,10 @@ def save_samples(
 class Seeds:
   """Writes samples one by one, so that each is found by its seed.
 
-  Pictures become seed<k>.png at once, and at the end a grid.png of the first
-  `GRID`; points a scatter plot grid.png, text samples.txt with lines
-  'seed<TAB>text', whole or not at all.
+  Pictures become seed<k>.png at once. At the end a grid of the first `GRID` is
+  written beside the folder, under its name: all pictures in it are samples, so
+  that metrics can be given it. Points become a scatter plot grid.png in it,
+  text samples.txt with lines 'seed<TAB>text', whole or not at all.
 
   Args:
     folder: which is there.
@@ -127,7 +128,9 @@ class Seeds:
 
   def __exit__(self, kind, error, trace):
     if kind is None and self._kept:
-      save_samples(self._folder / 'grid', np.stack(self._kept))
+      samples, folder = np.stack(self._kept), self._folder.resolve()
+      stem = folder / 'grid' if samples.ndim == 2 else folder
+      save_samples(stem, samples)
     return self._files.__exit__(kind, error, trace)
 
 
