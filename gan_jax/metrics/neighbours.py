@@ -9,7 +9,7 @@ distance, the products of a block are taken again in float64.
 """
 
 import functools
-from collections.abc import Iterator
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -20,54 +20,54 @@ from gan_jax.errors import UserError
 
 Array = jax.Array
 
-_PAIRS = 2**22  # distances of a block: 16 MB in float32, 32 in float64
+_BLOCK = 2048
 _LANES = 64
 _NUMBERS = 2**22  # differences held at a time by `_exact`
 _TINY = 1e-30  # what squares lose to float32's smallest number, at reach 1
 
 
-class _Points:
-  """Points [N, D], as given and as products want them.
+class _Points(NamedTuple):
+  """Points [N, D], and what products take them about.
 
-  Args:
+  Attributes:
     given: of any float type, a memory map too.
-    centre: [D], what products are taken about.
-    scale: what the largest number is divided by.
+    centre: [D], of the same type: subtracting it rounds once, wherever it is.
+    scale: a power of two, which divides without rounding; the largest number
+      is then about 1.
   """
 
-  def __init__(self, given, centre: np.ndarray, scale: float):
-    self.given, self._centre, self._scale = given, centre, scale
-    self.unit = scale**2  # of squared distances
+  given: np.ndarray
+  centre: np.ndarray
+  scale: float
 
-  def __len__(self) -> int:
-    return len(self.given)
+  @property
+  def unit(self) -> float:
+    """What squared distances are divided by."""
+    return self.scale**2
 
-  @functools.cached_property
-  def double(self) -> np.ndarray:
-    """Centred and scaled, float64."""
-    return self._moved(slice(None))
+  def rows(self, start: int, size: int) -> slice:
+    """The rows of a block."""
+    return slice(start, min(start + size, len(self.given)))
 
-  @functools.cached_property
-  def single(self) -> np.ndarray:
-    """The same in float32."""
-    out = np.empty(self.given.shape, np.float32)
-    for start in range(0, len(out), 1024):
-      here = slice(start, start + 1024)
-      out[here] = self._moved(here)
-    return out
-
-  def _moved(self, here) -> np.ndarray:
-    return (self.given[here] - self._centre) / self._scale
+  def moved(self, rows: slice, dtype) -> np.ndarray:
+    """Rows centred and scaled."""
+    x = self.given[rows]
+    if x.dtype.itemsize < np.dtype(dtype).itemsize:
+      x = x.astype(dtype)
+    return ((x - self.centre) / x.dtype.type(self.scale)).astype(dtype)
 
 
 def _points(*given) -> list[_Points]:
   """Sets whose distances will be taken, about one centre and at one scale."""
-  centre = np.mean([x.mean(0, dtype=np.float64) for x in given], 0)
+  wide = np.result_type(np.float32, *given)
+  given = [x.astype(wide, copy=False) for x in given]
+  centre = np.mean([x.mean(0, dtype=np.float64) for x in given], 0).astype(wide)
   reach = max(
     max(np.abs(x.max(0) - centre).max(), np.abs(x.min(0) - centre).max())
     for x in given
   )
-  return [_Points(x, centre, float(reach) or 1.0) for x in given]
+  scale = float(2.0 ** np.frexp(reach)[1])
+  return [_Points(x, centre, scale) for x in given]
 
 
 def _exact(a: _Points, b: _Points, rows, columns) -> np.ndarray:
@@ -93,15 +93,13 @@ def _products(a, b, dot, rounding: float):
   return d, (a.shape[1] + 16) * rounding * reach * reach + _TINY
 
 
-def _is_much(doubts, a: _Points, b: _Points, rows: int) -> bool:
-  """Whether float64 products cost less than `_exact` of so many pairs.
+def _is_much(doubts: int, shape: tuple[int, int], dim: int) -> bool:
+  """Whether float64 products of a block cost less than `_exact` of its doubts.
 
   Measured: a product of a pair takes 0.03 us and 0.1 ns a coordinate, `_exact`
   some 10 and 50 times that.
   """
-  return np.count_nonzero(doubts) > rows * (
-    16 + len(b) / (8 + a.given.shape[1] / 8)
-  )
+  return doubts > shape[0] * (16 + shape[1] / (8 + dim / 8))
 
 
 _SINGLE = dict(
@@ -131,49 +129,95 @@ def _smallest(d: Array, k: int) -> Array:
   return -lax.top_k(-d, k)[0]
 
 
-# What is compared is negated, so that an overflow (nan) is a doubt.
-
-
 @functools.partial(jax.jit, static_argnames='k')
-def _near_single(a, b, k: int) -> Array:
-  """Which pairs [N, M] may be among the k nearest of their row."""
+def _bounds_single(a, b, count_a, count_b, k: int):
+  """Lower bounds [N, M]; the k least upper ones of each row and column."""
   d, off = _products(a, b, **_SINGLE)
-  return ~(d - off > _smallest(d + off, k)[:, -1:])
-
-
-def _near_double(a, b, k: int) -> np.ndarray:
-  d, off = _products(a, b, **_DOUBLE)
-  return ~(d - off > np.partition(d + off, k - 1, 1)[:, k - 1 : k])
-
-
-def _blocks(a: _Points, b: _Points, pairs: int) -> Iterator[np.ndarray]:
-  """Rows of `a` that meet all of `b` at a time."""
-  size = max(1, min(len(a), pairs // len(b)))
-  return (
-    np.arange(start, min(start + size, len(a)))
-    for start in range(0, len(a), size)
+  there = (jnp.arange(len(a)) < count_a)[:, None] & (
+    jnp.arange(len(b)) < count_b
   )
+  upper = jnp.where(there, d + off, jnp.inf)
+  upper = jnp.where(jnp.isnan(upper), jnp.inf, upper)  # an overflow
+  return d - off, _smallest(upper, k), _smallest(upper.T, k)
 
 
-def _near(a: _Points, b: _Points, k: int, pairs: int):
-  """The k nearest of `b` to each row of `a`, and others.
+def _bounds_double(a, b, k: int):
+  d, off = _products(a, b, **_DOUBLE)
+  upper = d + off
+  least = lambda x: np.partition(x, min(k, x.shape[1]) - 1, 1)[:, :k]
+  return d - off, least(upper), least(upper.T)
 
-  Yields:
-    For a block of rows: rows, columns and squared distances of pairs, sorted
-    by row, distance, column.
-  """
-  size, theirs = 0, jnp.asarray(b.single)
-  for rows in _blocks(a, b, pairs):
-    size = size or len(rows)
-    mine = _filled(a.single[rows], size)
-    mask = np.asarray(_near_single(mine, theirs, k))[: len(rows)]
-    if _is_much(mask, a, b, len(rows)):
-      mask = _near_double(a.double[rows], b.double, k)
-    row, column = np.nonzero(mask)
-    row = rows[row]
+
+class _Candidates:
+  """Pairs of rows of `a` that may be among their k nearest of `b`."""
+
+  def __init__(self, count: int, k: int):
+    self._k = k
+    self._best = np.full((count, k), np.inf)  # upper bounds
+    self._pairs = []
+
+  def meet(self, rows: slice, columns: slice, low, least):
+    """What may be near of a block: rows and columns in it, after narrowing.
+
+    Args:
+      rows: of `a`.
+      columns: of `b`.
+      low: lower bounds [rows, columns].
+      least: the k least upper bounds of each row.
+    """
+    best = np.concatenate([self._best[rows], least[: len(low)]], 1)
+    best = np.partition(best, self._k - 1, 1)[:, : self._k]
+    # Negated: what is not a number is a doubt.
+    return best, np.nonzero(~(low > best.max(1).astype(low.dtype)[:, None]))
+
+  def take(self, rows: slice, columns: slice, low, best, pairs) -> None:
+    """Keeps what `meet` gave."""
+    self._best[rows] = best
+    row, column = pairs
+    self._pairs.append((row + rows.start, column + columns.start, low[pairs]))
+
+  def of(self, a: _Points, b: _Points):
+    """Rows, columns, squared distances; by row, distance and column."""
+    row, column, low = (
+      np.concatenate(x) for x in zip(*self._pairs, strict=True)
+    )
+    still = ~(low > self._best.max(1)[row])
+    row, column = row[still], column[still]
     d = _exact(a, b, row, column)
     order = np.lexsort((column, d, row))
-    yield row[order], column[order], d[order]
+    return row[order], column[order], d[order]
+
+
+def _near(a: _Points, b: _Points, k: int, block: int):
+  """The k nearest of `b` to each row of `a`, and others; see `_Candidates.of`.
+
+  If `b` is `a`, each pair of blocks meets once.
+  """
+  size = min(block, max(len(a.given), len(b.given)))
+  found, dim = _Candidates(len(a.given), k), a.given.shape[1]
+  for start in range(0, len(a.given), size):
+    rows = a.rows(start, size)
+    mine = jnp.asarray(_filled(a.moved(rows, np.float32), size))
+    for other in range(start if a is b else 0, len(b.given), size):
+      columns = b.rows(other, size)
+      theirs = _filled(b.moved(columns, np.float32), size)
+      sides = [False, True] if a is b and other > start else [False]
+      counts = rows.stop - rows.start, columns.stop - columns.start
+
+      def met(low, *least, sides=sides, rows=rows, columns=columns):
+        for turned in sides:
+          here = (columns, rows) if turned else (rows, columns)
+          bounds = low.T if turned else low
+          yield *here, bounds, *found.meet(*here, bounds, least[turned])
+
+      low, *least = map(np.asarray, _bounds_single(mine, theirs, *counts, k))
+      kept = list(met(low[: counts[0], : counts[1]], *least))
+      if any(_is_much(len(x[-1][0]), x[2].shape, dim) for x in kept):
+        double = a.moved(rows, np.float64), b.moved(columns, np.float64)
+        kept = list(met(*_bounds_double(*double, k)))
+      for x in kept:
+        found.take(*x)
+  return found.of(a, b)
 
 
 def _filled(x, size: int) -> np.ndarray:
@@ -195,16 +239,19 @@ def _distinct(x) -> tuple[np.ndarray, np.ndarray]:
   return (x if len(first) == len(x) else x[first]), counts
 
 
-def _radii(x, counts, k: int, pairs: int) -> np.ndarray:
+def _radii(x, counts, k: int, block: int) -> np.ndarray:
   """Squared distance [N] from each row to its k-th nearest other one."""
-  points, radii = _points(x)[0], []
-  for row, column, d in _near(points, points, min(k + 1, len(x)), pairs):
-    # Each meets itself, and those like it, at 0: the k + 1st of all.
-    seen = np.cumsum(counts[column])
-    first = np.flatnonzero(np.diff(row, prepend=-1))
-    before = np.concatenate([[0], seen])[first]
-    radii.append(d[np.searchsorted(seen, before + k + 1)])
-  return np.concatenate(radii)
+  (points,) = _points(x)
+  row, column, d = _near(points, points, min(k + 1, len(x)), block)
+  # Each meets itself, and those like it, at 0: the k + 1st of all.
+  seen = np.cumsum(counts[column])
+  before = np.concatenate([[0], seen])[_first(row)]
+  return d[np.searchsorted(seen, before + k + 1)]
+
+
+def _first(row) -> np.ndarray:
+  """Where the pairs of each row begin."""
+  return np.flatnonzero(np.diff(row, prepend=-1))
 
 
 def _meeting(d, off, ends, slack: float):
@@ -223,33 +270,36 @@ def _meet_double(a, b, ends_a, ends_b):
   return [_meeting(d, off, ends, 1e-15) for ends in (ends_a[:, None], ends_b)]
 
 
-def _within(a: _Points, b: _Points, radii_a, radii_b, pairs: int):
+def _within(a: _Points, b: _Points, radii_a, radii_b, block: int):
   """Which pairs lie in each other's balls.
 
   Yields:
-    For a block of rows of `a`: the rows; whether each column lies in the row's
-    ball; whether the row lies in each column's, both bool [rows, M].
+    For a block: rows of `a`; rows of `b`; whether each of the latter lies in
+    each of the former's balls; whether the former lie in the latter's.
   """
-  size, theirs = 0, jnp.asarray(b.single)
-  ends = [radii_a / a.unit, radii_b / b.unit]
-  ends_b = jnp.asarray(ends[1], jnp.float32)
-  for rows in _blocks(a, b, pairs):
-    size = size or len(rows)
-    mine = (_filled(x[rows], size) for x in (a.single, np.float32(ends[0])))
-    block, ends_a = mine
-    met = jax.device_get(_meet_single(block, theirs, ends_a, ends_b))
-    met = [[mask[: len(rows)] for mask in masks] for masks in met]
-    doubt = _doubt(met)
-    if _is_much(doubt, a, b, len(rows)):
-      met = _meet_double(a.double[rows], b.double, ends[0][rows], ends[1])
+  size, dim = min(block, max(len(a.given), len(b.given))), a.given.shape[1]
+  for start in range(0, len(a.given), size):
+    rows = a.rows(start, size)
+    mine = jnp.asarray(_filled(a.moved(rows, np.float32), size))
+    for other in range(0, len(b.given), size):
+      columns = b.rows(other, size)
+      ends = radii_a[rows] / a.unit, radii_b[columns] / b.unit
+      theirs = _filled(b.moved(columns, np.float32), size)
+      single = (_filled(x.astype(np.float32), size) for x in ends)
+      met = jax.device_get(_meet_single(mine, theirs, *single))
+      met = [[x[: len(ends[0]), : len(ends[1])] for x in side] for side in met]
       doubt = _doubt(met)
-    row, column = np.nonzero(doubt)
-    d = _exact(a, b, rows[row], column)
-    (in_a, _), (in_b, _) = met
-    in_a, in_b = np.array(in_a), np.array(in_b)
-    in_a[row, column] = d <= radii_a[rows[row]]
-    in_b[row, column] = d <= radii_b[column]
-    yield rows, in_a, in_b
+      if _is_much(np.count_nonzero(doubt), doubt.shape, dim):
+        double = a.moved(rows, np.float64), b.moved(columns, np.float64)
+        met = _meet_double(*double, *ends)
+        doubt = _doubt(met)
+      row, column = np.nonzero(doubt)
+      d = _exact(a, b, row + rows.start, column + columns.start)
+      (in_a, _), (in_b, _) = met
+      in_a, in_b = np.array(in_a), np.array(in_b)
+      in_a[row, column] = d <= radii_a[rows][row]
+      in_b[row, column] = d <= radii_b[columns][column]
+      yield rows, columns, in_a, in_b
 
 
 def _doubt(met) -> np.ndarray:
@@ -279,7 +329,7 @@ def _check_finite(*sets) -> None:
     )
 
 
-def prdc(real, fake, k: int = 3, pairs: int = _PAIRS) -> dict[str, float]:
+def prdc(real, fake, k: int = 3, block: int = _BLOCK) -> dict[str, float]:
   """Precision, recall, density and coverage.
 
   The ball of a sample reaches to its k-th nearest other sample of its own set
@@ -292,7 +342,7 @@ def prdc(real, fake, k: int = 3, pairs: int = _PAIRS) -> dict[str, float]:
     real: features [N, D], N > k.
     fake: features [M, D], M > k.
     k: 3 in the first paper, 5 in the second.
-    pairs: whose distances are held at a time; memory grows with them.
+    block: rows at a time; memory grows with its square.
 
   Returns:
     precision: share of fakes in some real's ball; recall: share of reals in
@@ -306,15 +356,16 @@ def prdc(real, fake, k: int = 3, pairs: int = _PAIRS) -> dict[str, float]:
   real, fake = np.asarray(real), np.asarray(fake)
   _check(real, fake, k)
   (real, reals), (fake, fakes) = _distinct(real), _distinct(fake)
-  radii_real = _radii(real, reals, k, pairs)
-  radii_fake = _radii(fake, fakes, k, pairs)
+  radii_real = _radii(real, reals, k, block)
+  radii_fake = _radii(fake, fakes, k, block)
   inside = np.zeros(len(fake))
   covered, recalled = np.zeros((2, len(real)), bool)
-  found = _within(*_points(fake, real), radii_fake, radii_real, pairs)
-  for rows, in_fake, in_real in found:
-    inside[rows] = in_real.astype(np.float32) @ reals.astype(np.float32)
-    covered |= in_real.any(0)
-    recalled |= in_fake.any(0)
+  found = _within(*_points(fake, real), radii_fake, radii_real, block)
+  for rows, columns, in_fake, in_real in found:
+    counts = reals[columns].astype(np.float32)
+    inside[rows] += in_real.astype(np.float32) @ counts
+    covered[columns] |= in_real.any(0)
+    recalled[columns] |= in_fake.any(0)
   share = lambda chosen, counts: float(counts[chosen].sum() / counts.sum())
   return {
     'precision': share(inside > 0, fakes),
@@ -325,7 +376,7 @@ def prdc(real, fake, k: int = 3, pairs: int = _PAIRS) -> dict[str, float]:
 
 
 def nearest(
-  queries, reference, k: int = 1, pairs: int = _PAIRS
+  queries, reference, k: int = 1, block: int = _BLOCK
 ) -> tuple[np.ndarray, np.ndarray]:
   """The nearest training samples of generated ones: has it only memorised?
 
@@ -333,7 +384,7 @@ def nearest(
     queries: features or pixels [N, ...], N > 0.
     reference: those of the training set [M, ...], M >= k.
     k: neighbours per query.
-    pairs: see `prdc`.
+    block: see `prdc`.
 
   Returns:
     Indices into `reference` [N, k], nearest first, the first of equal ones
@@ -351,10 +402,6 @@ def nearest(
       f'{len(reference)}: ask for fewer neighbours'
     )
   _check_finite(queries, reference)
-  indices, distances = [], []
-  for row, column, d in _near(*_points(queries, reference), k, pairs):
-    first = np.flatnonzero(np.diff(row, prepend=-1))
-    chosen = first[:, None] + np.arange(k)
-    indices.append(column[chosen])
-    distances.append(np.sqrt(d[chosen]))
-  return np.concatenate(indices), np.concatenate(distances)
+  row, column, d = _near(*_points(queries, reference), k, block)
+  chosen = _first(row)[:, None] + np.arange(k)
+  return column[chosen], np.sqrt(d[chosen])
