@@ -20,7 +20,7 @@ from gan_jax.errors import UserError
 
 Array = jax.Array
 
-_BLOCK = 2048
+_BLOCK = 1024
 _LANES = 64
 _NUMBERS = 2**22  # differences held at a time by `_exact`
 _TINY = 1e-30  # what squares lose to float32's smallest number, at reach 1
