@@ -43,6 +43,12 @@ def test_the_learning_rate_decays_at_numbers_of_images():
   np.testing.assert_allclose(moves, [1, 0.5, 0.5, 0.25])
 
 
+def test_two_points_within_one_update_decay_twice():
+  both = rules(name='sgd', lr=1.0, b1=0.0, decay=0.5, decay_at=(9, 12, 12))
+  moves = -np.diff([1.0, *path(both.d, [1.0] * 3)])
+  np.testing.assert_allclose(moves, [1, 1, 0.125])
+
+
 def test_weight_decay_is_l2():
   rule = rules(name='sgd', lr=0.1, b1=0.0, weight_decay=0.5).d
   (after,) = path(rule, [0.25])
