@@ -21,7 +21,7 @@ SETTINGS = {
   ),
   'ramp_up': Setting(
     0.05,
-    'the half-life is at most this share of the images so far; 0.0: no limit',
+    'the half-life is at most this share of the images before; 0.0: no limit',
     low=0.0,
     when={'name': ('half_life',)},
   ),
@@ -53,9 +53,10 @@ def decay(section, at: At, images_per_step: int) -> jax.Array:
   Args:
     section: `config.ema`. With name 'half_life' the weight is such that an
       image's influence has halved `half_life` images later; early on the
-      half-life is at most `ramp_up` times the images so far, so that the
-      start of training is soon forgotten (as in StyleGAN2's released code).
-      With 'decay' it is the number given, as in ProGAN and FastGAN.
+      half-life is at most `ramp_up` times the images before the step, so that
+      the start of training is soon forgotten. StyleGAN2's released code counts
+      them so too; the first step's weight is then 0. With 'decay' it is the
+      number given, as in ProGAN and FastGAN, which have no such ramp.
     at: the time of the step.
     images_per_step: real images that it counts for.
 
@@ -64,11 +65,12 @@ def decay(section, at: At, images_per_step: int) -> jax.Array:
   """
   if section.name == 'decay':
     return jnp.float32(section.decay)
-  images = (at.images + images_per_step).astype(jnp.float32)
   half_life = section.half_life
   if section.ramp_up:
+    images = at.images.astype(jnp.float32)
     half_life = jnp.minimum(half_life, section.ramp_up * images)
-  return 0.5 ** (images_per_step / half_life)
+  # Before the first image the half-life is 0: nothing is kept.
+  return 0.5 ** (images_per_step / jnp.maximum(half_life, 1e-8))
 
 
 def update(

@@ -35,6 +35,7 @@ class Engine:
     mesh: its devices.
 
   Attributes:
+    taken: steps so far: `state.step` without asking the devices.
     stage: that is entered; None before the first.
     feed: its batches.
     compiled: (state, constants, feed.table, raw batch, span) -> (state,
@@ -52,7 +53,7 @@ class Engine:
     self._growth = experiment.growth
     self._source, self._mesh = source, mesh
     self._constants = {}
-    self._taken = 0  # steps so far: state.step without asking the devices
+    self.taken = 0
     self._batches = None  # of `feed`, from the next step on
     self._before = None  # metrics of the step before
 
@@ -103,7 +104,7 @@ class Engine:
     restored = checkpoints.restore(like(self._experiment, self._mesh))
     if restored is None:
       return None
-    self._taken, state = restored
+    self.taken, state = restored
     return state
 
   def first(self) -> TrainState:
@@ -125,19 +126,19 @@ class Engine:
     Returns:
       The new state, and its metrics as scalars on the devices.
     """
-    self.enter(self._taken)
+    self.enter(self.taken)
     if self._batches is None:
-      self._batches = self.feed.batches(self._taken)
-    if self._growth.begins(self._taken):
+      self._batches = self.feed.batches(self.taken)
+    if self._growth.begins(self.taken):
       state = self._renewed(state)
     state, metrics = self.compiled(
       state,
       self._constants,
       self.feed.table,
       next(self._batches),
-      _scalars(self._growth.span(self._taken)),
+      _scalars(self._growth.span(self.taken)),
     )
-    self._taken += 1
+    self.taken += 1
     # The host may run one step ahead of the devices, not a hundred.
     jax.block_until_ready(self._before)
     self._before = metrics

@@ -1,14 +1,64 @@
-"""The one exception for what a user can put right, and its wording."""
+"""What a user can put right: the one exception, its wording; the system's."""
 
 import difflib
+import errno
+import os
+import re
 from collections.abc import Callable, Iterable
 
 
 class UserError(Exception):
   """A user's mistake: its message says what is wrong and what to do.
 
-  `main` prints the message alone, without a traceback, and exits with 1.
+  `top.run` prints the message alone, without a traceback, and exits with 1.
   """
+
+
+# Libraries word it: "[os_error_code='28']", '[OS error 28: ...]', '[Errno 28]'.
+_NUMBERED = re.compile(r"\[(?:os_error_code='|OS error |Errno )(\d+)")
+# What is of the moment, and says nothing of what a file holds.
+_PASSING = {
+  getattr(errno, name, 0)
+  for name in (
+    'EACCES EPERM EIO ESTALE EMFILE ENFILE ENOMEM ETIMEDOUT EAGAIN EBUSY EINTR'
+    ' EHOSTDOWN EHOSTUNREACH ENETDOWN ENETUNREACH ECONNRESET ECONNREFUSED'
+    ' ENOTCONN ESHUTDOWN EREMOTEIO ENODEV ENXIO EDEADLK ENOLCK'
+  ).split()
+}
+
+
+def system_error(error: BaseException | None) -> OSError | None:
+  """The system's own word at the root of an exception, or None.
+
+  Args:
+    error: as it was caught; an OSError, or what a library made of one in
+      another thread or in C++, where only its text is left.
+  """
+  if error is None:
+    return None
+  if isinstance(error, OSError):
+    return error
+  if isinstance(error, BaseExceptionGroup):
+    return next(filter(None, map(system_error, error.exceptions)), None)
+  number = _NUMBERED.search(str(error))
+  if number:
+    code = int(number[1])
+    # Of what Orbax has not finished, the name that it would have had.
+    file = re.search(r'"(/.*?)("|\.orbax-checkpoint-tmp)', str(error))
+    return OSError(code, os.strerror(code), file and file[1])
+  return system_error(error.__cause__)
+
+
+def is_passing(error: BaseException) -> bool:
+  """Whether a file could not be asked, as opposed to: it holds what is wrong.
+
+  No permission, a server that is gone, no memory, too many open files; a file
+  that is not there or is a folder is damage.
+  """
+  if isinstance(error, MemoryError) or 'RESOURCE_EXHAUSTED' in str(error):
+    return True
+  said = system_error(error)
+  return bool(said and said.errno in _PASSING)
 
 
 def nearest(word, known: Iterable) -> str | None:

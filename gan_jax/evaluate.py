@@ -33,7 +33,8 @@ def evaluate(
     which: 'newest' for the one at `step`; 'all' for all there are; 'follow' to
       wait for more until the run is at its end. The last two leave out what
       evaluate.jsonl has already.
-    overrides: (path, text) pairs that change settings of `config.metrics`.
+    overrides: (path, text) pairs that change settings of `config.metrics`, or
+      say where the data lie now.
 
   Returns:
     The last line: step, images, what it was measured against, and the numbers;
@@ -49,7 +50,9 @@ def evaluate(
       f'{opened.run.checkpoints} holds no checkpoint yet: wait for the first.'
     )
   _, config, experiment = opened
-  measure = measure_of(config, experiment, open_source(config.data))
+  source = open_source(config.data)
+  opened.run.check_same_data(source)
+  measure = measure_of(config, experiment, source)
   if which == 'newest':
     return _score(opened, measure, saved, None if step == BEST else step)
   line, done, tried = None, measured(opened.run, measure), set()

@@ -1,6 +1,7 @@
 """The command line's flags and their help."""
 
 import argparse
+import re
 import sys
 
 HELP = """\
@@ -10,7 +11,8 @@ usage: python -m gan_jax.main --config=FILE[:options] [--workdir=DIR] [...]
 
 What to do
   --mode=train      train, or go on with, the run in --workdir (the default)
-  --mode=sample     write one PNG a seed, and a grid, to DIR/samples
+  --mode=sample     write one PNG a seed to DIR/samples, and a grid of the
+                    first 64
   --mode=evaluate   score checkpoints; adds lines to DIR/evaluate.jsonl
   --mode=weights    feature networks' weights: what is there, what is missing
   --mode=plan       parameters, memory and FLOPs of a config; trains nothing
@@ -24,8 +26,11 @@ Which run
 Of --mode=sample and --mode=evaluate (the config is the run's own)
   --step=N          the checkpoint of step N, or best; default the newest
   --seeds=0-63      which samples: 0-63, or 1,5,7-9
-  --label=K         class of the samples; default all in turn
-Of --mode=evaluate (what it measures: --config.metrics.names=fid,kid ...)
+  --label=K         class of the samples, by name or number (a name that is a
+                    number is a name); default all in turn
+  --out=DIR         samples go there and not to the run, which is only read
+Of --mode=evaluate (what it measures: --config.metrics.names=fid,kid ...; data
+that have moved: --config.data.source=...)
   --checkpoints=all all that are there; or follow: those to come as well
 Of --mode=convert (--config and --config.A.B=X say what weights do not tell)
   --from=G.pth      .pth, .safetensors, .npz or .pkl; of two files: G.pth,D.pth
@@ -35,7 +40,10 @@ Of --mode=convert (--config and --config.A.B=X say what weights do not tell)
 Of --mode=weights
   --weights=FILE    files beside those of the cache folder, a comma between
 
-Stop with Ctrl-C: the run is saved, and the same command goes on with it.
+--debug shows the traceback of whatever ends in a sentence. Stop with Ctrl-C:
+the run is saved, and the same command goes on with it. The exit code is 0 if
+all is done or saved, 1 for a mistake or a fault, 130 if there was nothing to
+save yet.
 
 Examples
   python -m gan_jax.main --config=configs/quickstart.py
@@ -49,12 +57,45 @@ Examples
 MODES = ('train', 'sample', 'evaluate', 'plan', 'convert', 'weights')
 
 
+# The modes that a flag means something in; of those not listed, all.
+FLAGS_OF = {
+  'workdir': ('train', 'sample', 'evaluate', 'plan'),
+  'config': ('train', 'sample', 'evaluate', 'plan', 'convert'),
+  'step': ('sample', 'evaluate'),
+  'seeds': ('sample',),
+  'label': ('sample',),
+  'checkpoints': ('evaluate',),
+  'from': ('convert',),
+  'out': ('convert', 'sample'),
+  'as': ('convert',),
+  'weights': ('weights',),
+}
+# What to do instead, where there is something.
+_INSTEAD = {'weights': '; a run has --config.metrics.weights'}
+
+
 def _step(text: str) -> int | str:
   """A step, or 'best'; argparse says of a ValueError what is wrong."""
-  return text if text == 'best' else int(text)
+  if text == 'best':
+    return text
+  if not re.fullmatch('[0-9]{1,18}', text):  # int() takes '1_0', too
+    raise ValueError(text)
+  return int(text)
 
 
 _step.__name__ = "number or 'best'"  # what argparse calls it
+
+
+class _Once(argparse.Action):
+  """Keeps a flag's value, and refuses a second one and an empty one."""
+
+  def __call__(self, parser, flags, value, option_string=None):
+    """See argparse."""
+    if value == '':
+      parser.error(f'{option_string} has no value')
+    if getattr(flags, self.dest) is not None:
+      parser.error(f'{option_string} is given twice')
+    setattr(flags, self.dest, value)
 
 
 def parse(argv):
@@ -62,43 +103,56 @@ def parse(argv):
   parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
   parser.error = lambda message: sys.exit(f'gan_jax: {message}; see --help.')
   parser.add_argument('-h', '--help', nargs='?', const='')
-  parser.add_argument('--mode', choices=MODES, default='train')
-  parser.add_argument('--config')
-  parser.add_argument('--workdir')
-  parser.add_argument('--step', type=_step)
-  parser.add_argument('--checkpoints', choices=('newest', 'all', 'follow'))
-  parser.add_argument('--seeds', default='0-63')
-  parser.add_argument('--label', type=int)
-  parser.add_argument('--from', dest='sources')
-  parser.add_argument('--out')
-  parser.add_argument('--as', dest='kinds')
-  parser.add_argument('--weights')
+  parser.add_argument('--debug', action='store_true')
+  parser.add_argument('--mode', action=_Once, choices=MODES)
+  parser.add_argument('--config', action=_Once)
+  parser.add_argument('--workdir', action=_Once)
+  parser.add_argument('--step', action=_Once, type=_step)
+  parser.add_argument(
+    '--checkpoints', action=_Once, choices=('newest', 'all', 'follow')
+  )
+  parser.add_argument('--seeds', action=_Once)
+  parser.add_argument('--label', action=_Once)
+  parser.add_argument('--from', action=_Once, dest='sources')
+  parser.add_argument('--out', action=_Once)
+  parser.add_argument('--as', action=_Once, dest='kinds')
+  parser.add_argument('--weights', action=_Once)
   flags, rest = parser.parse_known_args(argv)
+  flags.mode = flags.mode or 'train'
   for word in rest:
     if not (word.startswith('--config.') and '=' in word):
       parser.error(f'{word} is not a flag (settings: --config.A.B=X)')
   overrides = [word.removeprefix('--config.').split('=', 1) for word in rest]
-  if flags.help is not None:
-    return flags, overrides
-  if flags.mode == 'convert':
-    if not (flags.sources and flags.out):
-      parser.error('--mode=convert needs --from=FILE and --out=DIR')
-  elif flags.sources or flags.out or flags.kinds:
-    parser.error('--from, --out and --as are of --mode=convert')
-  if flags.checkpoints and flags.mode != 'evaluate':
-    parser.error('--checkpoints is of --mode=evaluate')
+  if flags.help is None:
+    _check(parser, flags, [path for path, _ in overrides])
+  return flags, overrides
+
+
+def _check(parser, flags, settings: list[str]) -> None:
+  """Refuses flags that lack others, or that mean nothing in the mode."""
+  mode, named = flags.mode, {'from': 'sources', 'as': 'kinds'}
+  for name, modes in FLAGS_OF.items():
+    if getattr(flags, named.get(name, name)) is not None and mode not in modes:
+      where = ' and '.join(f'--mode={other}' for other in modes)
+      parser.error(
+        f'--{name} means nothing with --mode={mode}: it is of {where}'
+        + _INSTEAD.get(name, '')
+      )
+  if settings and mode in ('sample', 'weights'):
+    parser.error(f'--mode={mode} changes no settings')
+  twice = next((x for x in settings if settings.count(x) > 1), None)
+  if twice:
+    parser.error(f'--config.{twice} is given twice')
+  if mode == 'convert' and not (flags.sources and flags.out):
+    parser.error('--mode=convert needs --from=FILE and --out=DIR')
   if flags.checkpoints in ('all', 'follow') and flags.step is not None:
     parser.error('--step names one checkpoint, --checkpoints takes many')
-  if flags.weights and flags.mode != 'weights':
-    parser.error(
-      '--weights is of --mode=weights; a run has --config.metrics.weights'
-    )
-  if overrides and flags.mode in ('sample', 'weights'):
-    parser.error(f'--mode={flags.mode} changes no settings')
-  if flags.mode not in ('convert', 'weights') and not flags.config:
-    if flags.mode in ('train', 'plan') or not flags.workdir:
-      parser.error(
-        f'--mode={flags.mode} needs --config=configs/<name>.py,'
-        ' which --config=configs/ lists'
-      )
-  return flags, overrides
+  if mode in ('train', 'plan') and not flags.config:
+    parser.error(_NEEDS_CONFIG.format(mode))
+  if mode in ('sample', 'evaluate') and not (flags.config or flags.workdir):
+    parser.error(_NEEDS_CONFIG.format(mode))
+
+
+_NEEDS_CONFIG = (
+  '--mode={} needs --config=configs/<name>.py, which --config=configs/ lists'
+)

@@ -204,4 +204,5 @@ def fill_in(text: str) -> str:
 
 if __name__ == '__main__':
   for file in map(pathlib.Path, sys.argv[1:]):
-    file.write_text(fill_in(file.read_text()))
+    text = fill_in(file.read_text(encoding='utf-8'))
+    file.write_text(text, encoding='utf-8')

@@ -54,3 +54,7 @@ LINE = MIB  # characters of a line of text: what has more is not made of lines
 def unpacked(size: int) -> int:
   """The bytes that may come out of a packed file or member of `size` bytes."""
   return UNPACKED_FREE + UNPACKED_RATIO * size
+
+
+# Samples that one command makes: a list of so many seeds is 40 MB.
+MAX_SEEDS = 1_000_000

@@ -1,13 +1,10 @@
 """The command line: one job per --mode. `--help` prints flags.HELP."""
 
 import logging
-import os
-import pathlib
 import sys
 
-from gan_jax import config_files
+from gan_jax import config_files, top
 from gan_jax import flags as flags_lib
-from gan_jax.errors import UserError
 from gan_jax.run.memory import restart_with_huge_pages
 
 
@@ -22,7 +19,9 @@ def _workdir(flags) -> str:
   """The run's folder: --workdir, or the one that the config has of itself."""
   if flags.config:
     _config(flags)  # a mistake in its name is one, with --workdir or without
-  return flags.workdir or f'runs/{config_files.name_of(flags.config)}'
+  if flags.workdir is None:
+    return f'runs/{config_files.name_of(flags.config)}'
+  return flags.workdir
 
 
 def _train(flags, overrides) -> None:
@@ -34,7 +33,8 @@ def _train(flags, overrides) -> None:
 def _sample(flags, overrides) -> None:
   from gan_jax.sample import sample
 
-  sample(_workdir(flags), flags.seeds, flags.step, flags.label)
+  seeds = '0-63' if flags.seeds is None else flags.seeds
+  sample(_workdir(flags), seeds, flags.step, flags.label, flags.out)
 
 
 def _evaluate(flags, overrides) -> None:
@@ -90,25 +90,18 @@ def _job(flags):
 
 
 def main() -> None:
-  """Parses, sets up what every mode shares, runs, and words the mistakes."""
+  """Parses, sets up what every mode shares, runs."""
+  top.run(_main, debug='--debug' in sys.argv)
+
+
+def _main() -> None:
   flags, overrides = flags_lib.parse(sys.argv[1:])
   if flags.help == '':
     print(flags_lib.HELP)
     return
-  # Compiled steps are kept between runs: a resumed run starts in seconds.
-  cache = pathlib.Path.home() / '.cache' / 'gan_jax' / 'xla'
-  os.environ.setdefault('JAX_COMPILATION_CACHE_DIR', str(cache))
-  # jax 0.10.1 warns of tuning hints, for pages, when it takes a program from
-  # the cache; real faults are raised in Python.
-  os.environ.setdefault('TF_CPP_MIN_LOG_LEVEL', '3')
-  logging.basicConfig(format='%(message)s', level=logging.WARNING)
+  top.prepare()
   logging.getLogger('gan_jax').setLevel(logging.INFO)
-  try:
-    _job(flags)(flags, overrides)
-  except UserError as error:
-    sys.exit(f'gan_jax: {error}')
-  except KeyboardInterrupt:
-    sys.exit('gan_jax: interrupted; what was saved before is as it was.')
+  _job(flags)(flags, overrides)
 
 
 if __name__ == '__main__':

@@ -48,9 +48,12 @@ def make_mesh(section, parts: int = 1) -> Mesh:
   pair = _pair_devices(section, parts, len(devices))
   shape = (section.data or max(len(devices) // pair, 1), pair)
   if math.prod(shape) > len(devices):
+    asked = [key for key in ('data', 'pair') if section[key]]
     raise UserError(
       f'config.mesh asks for {shape[0]} x {shape[1]} devices, but there'
-      f' are {len(devices)}: set config.mesh.data to 0 to take them all.'
+      f' are {len(devices)}: set'
+      f' {" and ".join(f"config.mesh.{key}" for key in asked)} to 0 to take'
+      ' them all.'
     )
   return _mesh(shape, devices[: math.prod(shape)])
 

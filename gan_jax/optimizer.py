@@ -17,7 +17,9 @@ RULES = {
     optax.scale_by_adam(b1=c.b1, b2=c.b2, eps=c.eps), optax.scale(-1.0)
   ),
   'rmsprop': lambda c: optax.chain(
-    optax.scale_by_rms(decay=c.b2, eps=c.eps),
+    # Outside of the root, as Hinton and PyTorch have it: inside, optax's
+    # default, an eps of 1e-8 would act as one of 1e-4.
+    optax.scale_by_rms(decay=c.b2, eps=c.eps, eps_in_sqrt=False),
     optax.scale(-1.0),
     optax.identity(),
   ),
@@ -45,7 +47,7 @@ SETTINGS = {  # of either player
   ),
   'eps': Setting(
     1e-8,
-    'what keeps the division by their root finite',
+    'added to their root, so that the division by it stays finite',
     above=0.0,
     when={'name': ('adam', 'rmsprop')},
   ),

@@ -1,7 +1,6 @@
 """Opens a run that exists, for the modes that use one."""
 
 import json
-import pathlib
 import sys
 from typing import Any, NamedTuple
 
@@ -14,7 +13,8 @@ from gan_jax.errors import UserError
 from gan_jax.mesh import of_state, one_device
 from gan_jax.run import constants, identity
 from gan_jax.run.checkpoints import Checkpoints
-from gan_jax.run.folder import RunDir, facts_of
+from gan_jax.run.facts import facts_of
+from gan_jax.run.folder import RunDir
 from gan_jax.state import TrainState
 from gan_jax.validate import validate
 
@@ -48,31 +48,34 @@ def like(experiment: experiment_lib.Experiment, mesh) -> TrainState:
   return jax.tree.map(place, of_state(mesh), shapes)
 
 
-def open_run(workdir, overrides=()) -> Opened:
+def open_run(workdir, overrides=(), what: str = '--workdir') -> Opened:
   """The run in a folder, as its own config.json describes it.
 
   Args:
     workdir: the run's folder.
-    overrides: (path, text) pairs that change settings of `metrics`.
+    overrides: (path, text) pairs that change settings of `metrics`, or say
+      where the data lie now.
+    what: the flag or setting that names the folder, for sentences.
 
   Raises:
     UserError: if there is no run, or for another setting.
   """
-  run = RunDir(pathlib.Path(workdir))
+  run = RunDir(workdir, what)
   config, facts = stored_config(run), run.load_data()
   if not (config and facts):
     raise UserError(
-      f'--workdir={workdir} holds no run: train one there first, or name'
+      f'{what}={workdir} holds no run: train one there first, or name'
       ' the folder of one that exists.'
     )
   with config.unlocked():
     # What is measured while training is not asked for here.
     config.metrics.update(every=0, best='')
   for key, text in overrides:
-    if not key.startswith('metrics.'):
+    if not (key.startswith('metrics.') or key in _WHERE):
       raise UserError(
         f'--config.{key}: the run in {workdir} is what it is; only'
-        ' --config.metrics.* can be changed here.'
+        ' --config.metrics.* can be changed here, and where its data lie:'
+        f' {", ".join(f"--config.{path}" for path in _WHERE)}.'
       )
     config_lib.override(config, key, text)
   validate(config)
@@ -84,6 +87,10 @@ def open_run(workdir, overrides=()) -> Opened:
     sys.maxsize,
   )
   return Opened(run, config, experiment)
+
+
+# Settings that say where the data of a run lie, and not what they are.
+_WHERE = ('data.source', 'data.data_dir', 'data.test_source')
 
 
 def stored_config(run: RunDir):
@@ -173,7 +180,7 @@ _NONE_BEST = (
 
 
 def restore(
-  workdir, mesh, step: int | str | None = None, overrides=()
+  workdir, mesh, step: int | str | None = None, what: str = '--workdir'
 ) -> Restored:
   """The run in a folder, with a state.
 
@@ -183,12 +190,12 @@ def restore(
       trained on.
     step: of the checkpoint; None for the newest, BEST for the one that was
       kept for its score.
-    overrides: see `open_run`.
+    what: see `open_run`.
 
   Raises:
     UserError: if there is no run or no such checkpoint.
   """
-  opened = open_run(workdir, overrides)
+  opened = open_run(workdir, what=what)
   saved = checkpoints(opened.run, BEST if step == BEST else '')
   wanted = None if step == BEST else step
   found = saved.restore(like(opened.experiment, mesh), wanted)

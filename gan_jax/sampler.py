@@ -58,7 +58,10 @@ class Sampler:
     return latent.by_seed(seeds, self._latent.size, self._latent.distribution)
 
   def labels(self, seeds, label: int | None = None) -> jax.Array:
-    """The class of each seed: `label`, or the classes in turn. int32 [N]."""
+    """The class of each seed: `label`, or the classes in turn. int32 [N].
+
+    Metrics take the data's own classes instead, see observe/scores.py.
+    """
     if label is not None:
       return jnp.full(len(seeds), label, jnp.int32)
     return jnp.asarray(np.asarray(seeds) % max(self.classes, 1), jnp.int32)
@@ -71,7 +74,8 @@ class Sampler:
   def generate(self, variables, z, labels) -> jax.Array:
     """Samples [N, ...] in inference mode: a pure function, to be traced.
 
-    Every sample of every job comes through here.
+    Every sample of every job comes through here, and all products in it are of
+    float32's precision on every device.
 
     Args:
       variables: of one generator, as `variables` gives them.
@@ -89,9 +93,12 @@ class Sampler:
       )
     # Noise inside a generator is fixed: a seed gives one picture.
     rngs = {'noise': jax.random.key(0)}
-    return generator.apply(
-      variables, z, labels, train=False, rngs=rngs, **level
-    )
+    # Of latent vectors too: GPUs and TPUs would round them to three digits by
+    # default, and a path length's two ends, 1e-4 apart, to one and the same.
+    with jax.default_matmul_precision('highest'):
+      return generator.apply(
+        variables, z, labels, train=False, rngs=rngs, **level
+      )
 
   def _generate_each(self, resolution: int, alpha, variables, z, labels):
     one = lambda own: self._generate(resolution, alpha, own, z, labels)

@@ -195,6 +195,8 @@ def _parsed(kind: type, text: str):
   if kind is bool:
     words = {'true': True, '1': True, 'false': False, '0': False}
     return words[text.lower()]
+  if kind in (int, float) and ('_' in text or not text.isascii()):
+    raise ValueError(text)  # Python takes 1_000, and digits of all scripts
   return kind(text)
 
 

@@ -1,5 +1,6 @@
 """The training loop, to be read from top to bottom."""
 
+import contextlib
 import logging
 import math
 from typing import NamedTuple
@@ -48,42 +49,94 @@ def train(config, workdir) -> None:
     UserError: for whatever the user can put right.
   """
   validate(config)
-  with RunDir(workdir) as run, StopSignals() as signals:
+  with RunDir(workdir) as run:
     for sentence in config_lib.unused(config):
       log.warning(sentence)
     checkpoints = Checkpoints(
       run.checkpoints, config.train.keep, config.train.milestone_every
     )
     job = prepare(config, run, checkpoints)
-    engine, observers = job.engine, job.observers
-    state = start(config, run, job, checkpoints)
-    first, total = int(state.step), config.train.steps
-    clock = Clock(total, engine.images)
-    look(run, clock, overdue(observers, first), first, engine, state)
-    signals.defer()
+    with closing(job, checkpoints):
+      state = start(config, run, job, checkpoints)
+      loop(config.train, run, job, checkpoints, state)
+
+
+def loop(section, run: RunDir, job: Job, checkpoints, state) -> None:
+  """From the state that a run goes on from to its end, or to a signal.
+
+  Args:
+    section: `config.train`.
+    run: the folder.
+    job: what the run is made of.
+    checkpoints: of the run.
+    state: as `start` gives it.
+
+  Raises:
+    UserError: if the run has diverged, or its folder is gone.
+  """
+  engine, observers = job.engine, job.observers
+  first, total = int(state.step), section.steps
+  clock = Clock(total, engine.images)
+  look(run, clock, overdue(observers, first), first, engine, state)
+  with StopSignals() as signals:
     for step in range(first + 1, total + 1):
       state, metrics = engine.step(state)
-      stop = signals.received
-      last = step == total or stop
-      if step % config.train.log_every == 0 or last:
+      last = step == total or signals.received
+      if step % section.log_every == 0 or last:
         report(run, clock, step, engine.images(step), state, metrics)
       elif step == first + 1:
         log.info('The first step is done.')
         clock.lap(step)
-      if step % config.train.checkpoint_every == 0 or last:
-        with clock.pause():
-          stop_if_diverged(run, step, state, metrics)
-          checkpoints.save(step, state)
-      if stop:  # what is due is made up for by the next start
+      if step % section.checkpoint_every == 0 or last:
+        save(run, clock, checkpoints, step, state, metrics)
+      due = [observer for observer in observers if observer.due(step)]
+      with signals.cut_short():  # what is due is made up for at the next start
+        look(run, clock, due, step, engine, state)
+      if stop := signals.received:
+        save(run, clock, checkpoints, step, state, metrics)
         log.info('%s: saved at step %d; the same command goes on.', stop, step)
         run.curves()
         break
-      due = [observer for observer in observers if observer.due(step)]
-      look(run, clock, due, step, engine, state)
-    engine.close()
-    checkpoints.close()
-    for observer in observers:
-      observer.close()
+
+
+@contextlib.contextmanager
+def closing(job: Job, checkpoints: Checkpoints):
+  """Ends a run in order: what reads ahead, what is being saved, observers.
+
+  Whatever ends it unforeseen (a full disk, a device) is noted with the step
+  that was reached and what there is to go on from.
+  """
+  parts = (job.engine, checkpoints, *job.observers)
+  try:
+    yield
+    for part in parts:
+      part.close()
+  except Exception as error:
+    for part in parts:
+      with contextlib.suppress(Exception):  # the first one is what counts
+        part.close()
+    newest = checkpoints.newest_on_disk()
+    error.add_note(
+      f'Training had reached step {job.engine.taken};'
+      + (
+        ' there is no checkpoint yet.'
+        if newest is None
+        else f' the newest whole checkpoint is of step {newest}.'
+      )
+    )
+    raise
+
+
+def save(run: RunDir, clock, checkpoints, step: int, state, metrics) -> None:
+  """Begins to save a state as a checkpoint, unless it has diverged.
+
+  Raises:
+    UserError: if it has, or the run's folder is gone.
+  """
+  with clock.pause():
+    stop_if_diverged(run, step, state, metrics)
+    run.check_there()
+    checkpoints.save(step, state)
 
 
 def prepare(config, run: RunDir, checkpoints: Checkpoints) -> Job:
@@ -173,8 +226,9 @@ def report(run, clock, step, images, state, metrics) -> None:
   """Fetches the metrics of a step; writes the line that people watch.
 
   Raises:
-    UserError: if one of them is not finite.
+    UserError: if one of them is not finite, or the run's folder is gone.
   """
+  run.check_there()
   values = {name: float(x) for name, x in jax.device_get(metrics).items()}
   speed = clock.lap(step)
   log.info(

@@ -28,8 +28,10 @@ def test_an_image_counts_half_after_the_half_life(half_life, per_step):
 
 def test_ramp_up_shortens_the_half_life_early_on():
   s = section(half_life=1000.0, ramp_up=0.1)
-  # At step 9 (10 steps of 32 seen) the half-life is 0.1 x 320 = 32 images.
-  assert float(ema.decay(s, START.later(9 * 32), 32)) == pytest.approx(0.5)
+  # After 10 steps of 32 the half-life of the next is 0.1 x 320 = 32 images.
+  assert float(ema.decay(s, START.later(10 * 32), 32)) == pytest.approx(0.5)
+  # Before the first there is nothing worth keeping.
+  assert float(ema.decay(s, START, 32)) == 0
   late = ema.decay(s, START.later(320_000), 32)
   assert float(late) == pytest.approx(0.5 ** (32 / 1000))
 

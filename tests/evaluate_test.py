@@ -1,6 +1,7 @@
 """Scores of runs: what they are measured against, when, on which devices."""
 
 import json
+import re
 import shutil
 
 import jax
@@ -8,7 +9,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from gan_jax.data import open_source
+from gan_jax import experiment as experiment_lib
+from gan_jax.data import open_source, order
 from gan_jax.errors import UserError
 from gan_jax.evaluate import evaluate
 from gan_jax.mesh import one_device
@@ -216,6 +218,107 @@ def test_a_best_state_of_later_than_the_run_goes_on_from_is_dropped(
   assert Checkpoints(folder / BEST).steps() == []
 
 
+def of_the_reals(source, count):
+  """The classes of the first so many reals."""
+  rows = order.indices(0, np.arange(count), len(source))
+  return [source[int(i)][1] for i in rows]
+
+
+def uneven(tmp_path):
+  """The config of a run on 9 pictures of a class to 1 of another."""
+  rng = np.random.default_rng(0)
+  labels = np.arange(100) % 10 == 7
+  images = (
+    rng.integers(0, 100, (100, 32, 32, 1)) + 150 * labels[:, None, None, None]
+  )
+  file = tmp_path / 'uneven.npz'
+  np.savez(file, image=images.astype(np.uint8), label=labels.astype(int))
+  return digits(*METRICS, ('data.source', f'npz:{file}'))
+
+
+def test_fakes_have_the_classes_of_the_data(tmp_path, monkeypatch):
+  config = uneven(tmp_path)
+  source = open_source(config.data)
+  made = experiment_lib.build(config, source.shape, len(source.classes))
+  asked = []
+  apply = Sampler.apply
+
+  def watch(self, variables, z, labels):
+    asked.append((np.asarray(z), np.asarray(labels)))
+    return apply(self, variables, z, labels)
+
+  monkeypatch.setattr(Sampler, 'apply', watch)
+  train(config, tmp_path / 'run')
+  state = restore(tmp_path / 'run', one_device()).state
+  asked.clear()
+  evaluator = scores.Evaluator(config, made, source, jax.local_devices()[:1])
+  evaluator(state)
+  z, labels = map(np.concatenate, zip(*asked, strict=True))
+  count = config.metrics.samples
+  np.testing.assert_array_equal(labels[:count], of_the_reals(source, count))
+  assert 0 < labels[:count].sum() < 0.2 * count
+  # A seed has the same latent vector, and now its class, in every evaluation.
+  again = latent.by_seed(np.arange(count), config.latent.size, 'normal')
+  np.testing.assert_array_equal(z[:count], again)
+  # A second draw is of other seeds, but of the same frequencies.
+  later = evaluator._labels(np.arange(100 * count))
+  assert later.mean() == labels[:count].mean()
+  # Samples for people stay classes in turn.
+  assert Sampler(config, made).labels(range(4)).tolist() == [0, 1, 0, 1]
+
+
+def test_an_edited_picture_is_another_reference(trained, monkeypatch):
+  """Each of the reals is looked at, and so is what becomes of it."""
+  _, config, made = open_run(trained)
+  digests = set()
+  for edited in (None, 0, 31, 71):
+    source = open_source(config.data)
+    if edited is not None:
+      row = int(order.indices(0, np.array([edited]), len(source))[0])
+      images, _ = source.arrays()
+      images = images.copy()
+      images[row, 3, 4] ^= 1
+      monkeypatch.setattr(source, '_images', images)
+      monkeypatch.setattr(source, '_plain', True)
+    digests.add(scores.Evaluator(config, made, source)._data_digest())
+  assert len(digests) == 4
+
+
+def test_a_run_that_has_diverged_has_no_scores(trained, caplog):
+  opened = open_run(trained)
+  _, config, made = opened
+  state = restore(trained, one_device()).state
+  lost = jax.tree.map(lambda x: jnp.nan * x, state.ema.params)
+  state = state.replace(ema=state.ema.replace(params=lost))
+  evaluator = scores.Evaluator(config, made, open_source(config.data))
+  found = evaluator(state)
+  assert set(found) == set(evaluator.main)
+  assert np.isnan(list(found.values())).all() and 'diverged' in caplog.text
+
+
+def test_generators_and_discriminators_are_asked_at_full_precision(trained):
+  """Of every product and convolution in what is compiled."""
+  _, config, made = open_run(trained)
+  state = restore(trained, one_device()).state
+  evaluator = scores.Evaluator(config, made, open_source(config.data))
+  sampler = Sampler(config, made)
+  z, labels = sampler.latents(range(2)), sampler.labels(range(2))
+  variables = sampler.variables(state)
+  samples = sampler.apply(variables, z, labels)
+  for lowered in (
+    jax.jit(sampler.generate).trace(variables, z, labels),
+    evaluator._judge.trace(state.pair.d.variables, samples, labels),
+  ):
+    text = lowered.lower(lowering_platforms=('tpu',)).as_text()
+    products = [
+      line
+      for line in text.splitlines()
+      if re.search(r'stablehlo\.(dot_general|convolution)', line)
+    ]
+    assert len(products) > 3
+    assert all('HIGHEST' in line for line in products), products
+
+
 def test_path_length_is_the_generators_speed(trained, monkeypatch):
   """With the squared distance of pictures in LPIPS's place.
 
@@ -238,6 +341,7 @@ def test_path_length_is_the_generators_speed(trained, monkeypatch):
   state = state.replace(ema=state.ema.replace(params=faster))
   measured = scores.Evaluator(config, made, open_source(config.data))
   found = measured(state)['path_length']
+  assert measured.against['labels'] == 'of the fakes as of the reals'
 
   generate = made.objective.generator
   seeds = np.arange(70)
@@ -246,7 +350,8 @@ def test_path_length_is_the_generators_speed(trained, monkeypatch):
     for x in (seeds, seeds + 2**31)
   )
   times = np.random.default_rng(0).random(70, np.float32)[:, None]
-  labels = jnp.asarray(seeds % max(generate.classes, 1), jnp.int32)
+  source = open_source(config.data)
+  labels = jnp.asarray(of_the_reals(source, 70), jnp.int32)
 
   def pictures(t):
     z = path_length.on_sphere(a, b, t)

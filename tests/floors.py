@@ -31,7 +31,7 @@ FLOORS = (
   ('restore', 'sampler', 'engine'),
   ('observe', 'explore'),
   ('train', 'evaluate', 'sample', 'plan', 'released', 'flags', 'help'),
-  ('main', 'metrics.__main__'),
+  ('main', 'metrics.__main__', 'top'),
 )
 LEVELS = {room: i for i, floor in enumerate(FLOORS, 1) for room in floor}
 

@@ -43,6 +43,12 @@ def test_the_learning_rate_decays_at_numbers_of_images():
   np.testing.assert_allclose(moves, [1, 0.5, 0.5, 0.25])
 
 
+def test_two_points_within_one_update_decay_twice():
+  both = rules(name='sgd', lr=1.0, b1=0.0, decay=0.5, decay_at=(9, 12, 12))
+  moves = -np.diff([1.0, *path(both.d, [1.0] * 3)])
+  np.testing.assert_allclose(moves, [1, 1, 0.125])
+
+
 def test_weight_decay_is_l2():
   rule = rules(name='sgd', lr=0.1, b1=0.0, weight_decay=0.5).d
   (after,) = path(rule, [0.25])
@@ -66,12 +72,65 @@ def test_the_state_is_that_of_optaxs_own_rule_with_a_constant_rate(name, more):
   )
 
 
-@pytest.mark.parametrize('name', ['adam', 'rmsprop', 'sgd'])
+def by_formula(name, gradients, lr, b1, b2, eps, weight_decay=0.0, limit=0.0):
+  """The parameter after each update, from 1.0, in float64."""
+  w, m, v, path = 1.0, 0.0, 0.0, []
+  for t, gradient in enumerate(gradients, 1):
+    g = float(np.float32(gradient)) + weight_decay * w
+    if name == 'adam':  # Kingma and Ba 2015, Algorithm 1
+      m, v = b1 * m + (1 - b1) * g, b2 * v + (1 - b2) * g * g
+      step = m / (1 - b1**t) / (np.sqrt(v / (1 - b2**t)) + eps)
+    elif name == 'rmsprop':  # Hinton's lecture 6e; PyTorch's place of eps
+      v = b2 * v + (1 - b2) * g * g
+      step = g / (np.sqrt(v) + eps)
+    else:  # sgd with Polyak's momentum, as PyTorch writes it
+      step = m = b1 * m + g
+    w -= lr * step
+    w = np.clip(w, -limit, limit) if limit else w
+    path.append(w)
+  return np.array(path)
+
+
+# Both sides of eps, and of what float32 can square.
+SIZES = (1.0, 1e-3, 1e-6, 1e-8, 1e-12, 1e-25, 0.0, 1e4)
+
+
+@pytest.mark.parametrize('weight_decay, limit', [(0, 0), (0.3, 0), (0, 0.9)])
+@pytest.mark.parametrize('b1', [0.0, 0.5])
+@pytest.mark.parametrize('eps', [1e-8, 1e-3])
+@pytest.mark.parametrize('name', optimizer.RULES)
+def test_every_rule_is_its_formula(name, eps, b1, weight_decay, limit):
+  constants = dict(lr=0.1, b1=b1, b2=0.99, eps=eps, weight_decay=weight_decay)
+  config = small.config(penalties=dict(clip=dict(limit=limit)))
+  config.optimizer.discriminator.update(name=name, **constants)
+  rule = optimizer.build(config).d
+  signs = np.random.default_rng(0).normal(size=6)
+  gradients = np.float32([size * signs for size in SIZES])  # [sizes, steps]
+  params = {'w': jnp.ones(len(SIZES))}
+  player = Player(params, {}, rule.init(params))
+  update = jax.jit(lambda player, g: rule.update(player, {'w': g}, {}, START))
+  found = []
+  for gradient in gradients.T:
+    player = update(player, gradient)
+    found.append(np.asarray(player.params['w']))
+  for k, column in enumerate(np.transpose(found)):
+    wanted = by_formula(name, gradients[k], limit=limit, **constants)
+    np.testing.assert_allclose(
+      column, wanted, rtol=3e-5, atol=3e-6, err_msg=f'|g| = {SIZES[k]}'
+    )
+
+
+def test_a_small_gradient_takes_the_step_of_the_papers_rmsprop():
+  """g / (sqrt(0.01 g^2) + eps) = 10: an eps inside the root makes it 0.01."""
+  rule = rules(name='rmsprop', lr=1e-3, b2=0.99, eps=1e-8).d
+  (after,) = path(rule, [1e-6])
+  assert 1 - after == pytest.approx(1e-3 * 1e-6 / (1e-7 + 1e-8), rel=1e-3)
+
+
+@pytest.mark.parametrize('name', ['adam', 'sgd'])
 def test_updates_are_those_of_optaxs_own_rule_to_the_bit(name):
   plain = dict(
-    adam=optax.adam(0.1, 0.5, 0.999),
-    rmsprop=optax.rmsprop(0.1, 0.999),
-    sgd=optax.sgd(0.1, momentum=0.5),
+    adam=optax.adam(0.1, 0.5, 0.999), sgd=optax.sgd(0.1, momentum=0.5)
   )[name]
   gradients = np.random.default_rng(0).normal(size=20).astype(np.float32)
   player = dict(name=name, lr=0.1, b1=0.5, b2=0.999, eps=1e-8)

@@ -8,9 +8,13 @@ from gan_jax.data.source import (
   Source,
   class_counts,
   report_text,
-  without_pictures,
+  to_bytes,
 )
 from gan_jax.errors import UserError
+
+# Of [-1, 1]: sets of pictures reach further down. What does not may as well be
+# [0, 1] with a little below 0, as a resize leaves it.
+_DARK = -0.25
 
 _STORED = {1: 'grey', 2: 'grey with transparency', 3: 'RGB', 4: 'RGBA'}
 
@@ -72,7 +76,7 @@ class ArraySource(Source):
             filter(None, [f'all {_STORED[c]}', form.of_mode(_STORED[c])])
           ),
         ),
-        ('classes', _classes(classes, labels)),
+        ('classes', class_counts(classes, labels)),
       ],
     )
 
@@ -94,6 +98,10 @@ class ArraySource(Source):
       )
     return image, int(self._labels[i])
 
+  def label(self, i):
+    """As in Source."""
+    return int(self._labels[i])
+
   def arrays(self):
     """As in Source; no copy where nothing has to be converted."""
     if self._plain:
@@ -101,7 +109,68 @@ class ArraySource(Source):
     return super().arrays()
 
 
-def _classes(classes, labels) -> str:
-  """How many pictures each class has, and a line on those that have none."""
-  lacking = without_pictures(classes, labels) if classes else ''
-  return '\n'.join(filter(None, [class_counts(classes, labels), lacking]))
+def pictures_as_bytes(images, what):
+  """Pictures of any type as uint8: the one place that knows their ranges.
+
+  uint8 is taken as it is, bool as 0 and 255, float as [-1, 1] when it reaches
+  below -0.25, else as [0, 1].
+
+  Args:
+    images: [N, H, W] or [N, H, W, C].
+    what: to call them in messages.
+
+  Returns:
+    uint8, the same shape, and what was done, for a report.
+
+  Raises:
+    UserError: another shape or type, or a range that cannot be known.
+  """
+  shape = list(images.shape)
+  if images.ndim not in (3, 4) or 0 in shape:
+    raise UserError(
+      f'{what} has shape {shape}; pictures are [N, H, W] or [N, H, W, C].'
+    )
+  if images.ndim == 3 and shape[2] <= 4 and shape[1] != shape[2]:
+    raise UserError(
+      f'{what} has shape {shape}, which is one picture, or {shape[0]}'
+      f' grey ones {shape[2]} wide: save [N, H, W, C], for one picture'
+      f' ARRAY[None].'
+    )
+  if images.ndim == 4 and shape[-1] not in (1, 2, 3, 4):
+    hint = (
+      ' It looks like [N, C, H, W]; save ARRAY.transpose(0, 2, 3, 1).'
+      if shape[1] in (1, 3)
+      else ''
+    )
+    raise UserError(
+      f'{what} has shape {shape}; the last axis must be 1 to 4 channels.{hint}'
+    )
+  if images.dtype == np.uint8:
+    return images, ''
+  if images.dtype == bool:
+    return images * np.uint8(255), '; False, True taken as 0, 255'
+  if images.dtype.kind == 'f':
+    low, high = float(images.min()), float(images.max())
+    if low >= 0 and high <= 1:
+      return (
+        np.round(images * 255).astype(np.uint8),
+        f'; float from {low:.4g} to {high:.4g} taken as [0, 1]',
+      )
+    if -1 <= low < _DARK and high <= 1:
+      return (
+        to_bytes(images),
+        f'; float from {low:.4g} to {high:.4g} taken as [-1, 1]',
+      )
+    if _DARK <= low and high <= 1:
+      raise UserError(
+        f'{what} is {images.dtype} from {low:.4g} to {high:.4g}, which'
+        ' may be of [0, 1] and a little below, or of [-1, 1]: clip it to [0, 1]'
+        ' (numpy.clip), or save uint8.'
+      )
+    raise UserError(
+      f'{what} is {images.dtype} from {low:.4g} to {high:.4g};'
+      ' float pictures must lie in [0, 1] or [-1, 1], or save uint8.'
+    )
+  raise UserError(
+    f'{what} is of type {images.dtype}; save uint8 pictures, 0 to 255.'
+  )

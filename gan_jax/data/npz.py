@@ -6,18 +6,15 @@ import numpy as np
 
 from gan_jax import paths
 from gan_jax.data import part, picture
-from gan_jax.data.arrays import ArraySource
+from gan_jax.data.arrays import ArraySource, pictures_as_bytes
 from gan_jax.data.npy import Archive
-from gan_jax.data.source import Source, integer_labels, to_bytes
+from gan_jax.data.source import Source, integer_labels
 from gan_jax.errors import UserError
 
 _IMAGE_KEYS = ('image', 'images', 'x', 'arr_0')
 _LABEL_KEYS = ('label', 'labels', 'y')
 _SAVE = 'numpy.savez(PATH, image=..., label=...)'
 _FORMS = ('{split}_{key}', '{key}_{split}')
-# Of [-1, 1]: sets of pictures reach further down. What does not may as well be
-# [0, 1] with a little below 0, as a resize leaves it.
-_DARK = -0.25
 
 
 def open_npz(name: str, where: str, config, form: picture.Form) -> Source:
@@ -56,7 +53,7 @@ def open_npz(name: str, where: str, config, form: picture.Form) -> Source:
       f' again with {_SAVE}.'
     ) from None
   note = f"key '{keys.image}', {images.dtype} {list(images.shape)}"
-  images, how = _as_bytes(images, name, keys.image)
+  images, how = pictures_as_bytes(images, f"{name}: '{keys.image}'")
   if labels is None:
     labels, classes = np.zeros(len(images), np.int32), ()
   else:
@@ -135,58 +132,3 @@ def _splits(held: list[str]) -> dict[str, tuple[str, str | None]]:
           ]
           found[split] = one, next((k for k in labels if k in held), None)
   return found
-
-
-def _as_bytes(images, name, key):
-  """Returns uint8 pictures and what was done, for the report."""
-  shape = list(images.shape)
-  if images.ndim not in (3, 4) or 0 in shape:
-    raise UserError(
-      f"{name}: '{key}' has shape {shape}; pictures are [N, H, W] or"
-      ' [N, H, W, C].'
-    )
-  if images.ndim == 3 and shape[2] <= 4 and shape[1] != shape[2]:
-    raise UserError(
-      f"{name}: '{key}' has shape {shape}, which is one picture, or {shape[0]}"
-      f' grey ones {shape[2]} wide: save [N, H, W, C], for one picture'
-      f' {key}[None].'
-    )
-  if images.ndim == 4 and shape[-1] not in (1, 2, 3, 4):
-    hint = (
-      f' It looks like [N, C, H, W]; save {key}.transpose(0, 2, 3, 1).'
-      if shape[1] in (1, 3)
-      else ''
-    )
-    raise UserError(
-      f"{name}: '{key}' has shape {shape}; the last axis must be 1 to 4"
-      f' channels.{hint}'
-    )
-  if images.dtype == np.uint8:
-    return images, ''
-  if images.dtype == bool:
-    return images * np.uint8(255), '; False, True taken as 0, 255'
-  if images.dtype.kind == 'f':
-    low, high = float(images.min()), float(images.max())
-    if low >= 0 and high <= 1:
-      return (
-        np.round(images * 255).astype(np.uint8),
-        f'; float from {low:.4g} to {high:.4g} taken as [0, 1]',
-      )
-    if -1 <= low < _DARK and high <= 1:
-      return (
-        to_bytes(images),
-        f'; float from {low:.4g} to {high:.4g} taken as [-1, 1]',
-      )
-    if _DARK <= low and high <= 1:
-      raise UserError(
-        f"{name}: '{key}' is {images.dtype} from {low:.4g} to {high:.4g}, which"
-        ' may be of [0, 1] and a little below, or of [-1, 1]: clip it to [0, 1]'
-        ' (numpy.clip), or save uint8.'
-      )
-    raise UserError(
-      f"{name}: '{key}' is {images.dtype} from {low:.4g} to {high:.4g};"
-      ' float pictures must lie in [0, 1] or [-1, 1], or save uint8.'
-    )
-  raise UserError(
-    f"{name}: '{key}' is of type {images.dtype}; save uint8 pictures, 0 to 255."
-  )

@@ -52,6 +52,14 @@ class Part(Source):
   def __getitem__(self, i):
     return self._whole[int(self._rows[i])]
 
+  def label(self, i):
+    """As in Source."""
+    return self._whole.label(int(self._rows[i]))
+
+  def content(self, i):
+    """As in Source."""
+    return self._whole.content(int(self._rows[i]))
+
   def shares_with(self, other: Source) -> bool:
     """Whether another part, of the same split, has samples of this one."""
     return (

@@ -104,6 +104,14 @@ class Source:
     """Sample i: an array of `stored_shape` and `dtype`; its label (or 0)."""
     raise NotImplementedError
 
+  def label(self, i: int) -> int:
+    """The label of sample i (or 0), the sample itself not read if it can be."""
+    return self[i][1]
+
+  def content(self, i: int) -> bytes:
+    """Bytes that are others when sample i is: to tell edited data by."""
+    return np.ascontiguousarray(self[i][0]).tobytes()
+
   def nbytes(self) -> int:
     """Size of the whole set as it is stored in memory, in bytes."""
     size = int(np.prod(self.stored_shape)) * np.dtype(self.dtype).itemsize
@@ -202,7 +210,8 @@ def in_threads(work: Callable[[range], None], n: int, what: str) -> None:
 def class_counts(classes: tuple[str, ...], labels: np.ndarray) -> str:
   """For the report: '3: cat (120), dog (80), owl (75)'.
 
-  Below it, a line for each class that has no picture, or strangely few.
+  Below it, a line on the classes that have no picture, and one for each that
+  has strangely few.
   """
   if not classes:
     return 'none'
@@ -211,13 +220,11 @@ def class_counts(classes: tuple[str, ...], labels: np.ndarray) -> str:
   rest = [f'... and {len(classes) - 20} more'] if len(classes) > 20 else []
   head = f'{len(classes)}: ' + ', '.join(shown + rest)
   few = np.median(counts) / 100
-  odd = []
+  odd = list(filter(None, [without_pictures(classes, labels)]))
   for name, count in zip(classes, counts, strict=True):
-    if not count:
-      odd.append(f'{name}: not one of them')
-    elif count == 1:
+    if count == 1:
       odd.append(f'{name}: a single one')
-    elif count < few:
+    elif 0 < count < few:
       odd.append(f'{name}: {count:,}, less than 1% of the median class')
   return '\n'.join([head, *some_lines(odd)])
 

@@ -85,6 +85,17 @@ class TfdsSource(DecodedSource):
     in_threads(load, len(self), f'reading {self.name}')
     return images, labels
 
+  def label(self, i):
+    """As in Source."""
+    try:
+      return self._label_of(self._records[i])
+    except picture.BadPictureError:
+      return self[i][1]
+
+  def content(self, i):
+    """As in Source; the picture as it is stored."""
+    return repr(self._form).encode() + bytes(self._records[i][self._image])
+
   def _decode(self, i):
     try:
       record = self._records[i]
@@ -94,12 +105,16 @@ class TfdsSource(DecodedSource):
 
   def _sample(self, record):
     image = self._form.decode(record[self._image]).pixels
+    return image, self._label_of(record)
+
+  def _label_of(self, record) -> int:
+    """The label of a record, or BadPictureError."""
     if self._label is None:
-      return image, 0
+      return 0
     label = int(_at(record, self._label))
     if not 0 <= label < len(self.classes):
       raise picture.BadPictureError(f'its label, {label}, is of no class')
-    return image, label
+    return label
 
   def _title(self, i):
     return f'record {i} of {self.name}'

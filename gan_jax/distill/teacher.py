@@ -6,12 +6,12 @@ needed.
 """
 
 import logging
-import pathlib
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import jax
 
+from gan_jax import paths
 from gan_jax.errors import UserError
 from gan_jax.mesh import one_device
 
@@ -53,14 +53,16 @@ def find(section, facts: dict, like, restore: Callable) -> Teacher | None:
   """
   if section.workdir == RANDOM:
     return None
-  path = pathlib.Path(section.workdir)
+  path = paths.local(section.workdir, '--config.teacher.workdir')
   if not (path / 'config.json').exists():
     raise UserError(
       f'config.teacher.workdir = {section.workdir!r} holds no run: train the'
       ' teacher first (configs/classifier_cifar.py), or name its folder by'
       ' --config.teacher.workdir=DIR.'
     )
-  run, config, _, step, trained = restore(path, one_device())
+  run, config, _, step, trained = restore(
+    path, one_device(), what='--config.teacher.workdir'
+  )
   kind = lambda facts: (facts['shape'], len(facts['classes']))
   theirs = kind(run.load_data())
   if theirs != kind(facts):

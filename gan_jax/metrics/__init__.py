@@ -14,7 +14,8 @@
 | resize.py | the resizers of the FID literature | per image |
 | scores.py | how well D tells real from fake | |
 | spaces.py | feature spaces: network, weights and resizer | by batches |
-| registry.py | `METRICS`, those that `config.metrics.names` can list | |
+| table.py | `METRICS`, those that `config.metrics.names` can list | |
+| registry.py | settings, checks and numbers of those | |
 | sets.py | what metrics need of a set, once for all of them | by chunks |
 | standalone.py | `compare`, `fid`, `kid`, ... of arrays and folders | |
 

@@ -11,25 +11,23 @@
 --resizer        in front of Inception: tf1_bilinear (the default),
                  half_pixel_bilinear, antialiased_bicubic
 --classifier     the folder of a classifier's run, for frechet_classifier
+--debug          show the traceback of whatever ends in a sentence
 """
 
 import argparse
-import json
-import logging
-import pathlib
 import sys
 
-import jax
-
-from gan_jax.errors import UserError
-from gan_jax.mesh import one_device
-from gan_jax.metrics.standalone import compare
-from gan_jax.restore import restore
+from gan_jax import top
 from gan_jax.run.memory import restart_with_huge_pages
 
 
 def main(argv=None) -> None:
   """Parses, compares, prints."""
+  argv = sys.argv[1:] if argv is None else argv
+  top.run(lambda: _main(argv), debug='--debug' in argv)
+
+
+def _main(argv) -> None:
   parser = argparse.ArgumentParser(
     prog='python -m gan_jax.metrics', add_help=False, allow_abbrev=False
   )
@@ -37,6 +35,7 @@ def main(argv=None) -> None:
   parser.add_argument('-h', '--help', action='store_true')
   for name in ('real', 'fake', 'weights', 'classifier'):
     parser.add_argument(f'--{name}', default='')
+  parser.add_argument('--debug', action='store_true')
   parser.add_argument('--names', default='fid')
   parser.add_argument('--resizer', default='tf1_bilinear')
   flags = vars(parser.parse_args(argv))
@@ -45,18 +44,21 @@ def main(argv=None) -> None:
     return
   if not (flags['real'] and flags['fake']):
     parser.error('--real=DIR and --fake=DIR are needed')
-  logging.basicConfig(format='%(message)s', level=logging.WARNING)
-  # Inception takes a minute to compile on a CPU: once.
-  if not jax.config.jax_compilation_cache_dir:
-    cache = pathlib.Path.home() / '.cache' / 'gan_jax' / 'xla'
-    jax.config.update('jax_compilation_cache_dir', str(cache))
-  try:
-    if flags['classifier']:
-      flags['classifier'] = restore(flags['classifier'], one_device())
-    found = compare(flags.pop('real'), flags.pop('fake'), **flags)
-  except UserError as error:
-    sys.exit(f'gan_jax: {error}')
-  print(json.dumps(found, indent=2))
+  del flags['debug']
+  # Inception takes a minute to compile on a CPU: it is kept.
+  top.prepare()
+  # These import JAX: not for --help.
+  from gan_jax.mesh import one_device
+  from gan_jax.metrics.standalone import compare
+  from gan_jax.restore import restore
+  from gan_jax.run.write import strict
+
+  if flags['classifier']:
+    flags['classifier'] = restore(
+      flags['classifier'], one_device(), what='--classifier'
+    )
+  found = compare(flags.pop('real'), flags.pop('fake'), **flags)
+  print(strict(found, indent=2))
 
 
 if __name__ == '__main__':

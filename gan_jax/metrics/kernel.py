@@ -146,10 +146,10 @@ def kid(
     Mean and population standard deviation over the subsets.
 
   Raises:
-    UserError: if a side has fewer than `size` rows.
+    UserError: if a side has fewer than `size` rows, or than two.
   """
   real, fake = np.asarray(real), np.asarray(fake)
-  _check(real, fake, size)
+  _check(real, fake, max(2, size))
   rng = np.random.RandomState(seed)
   values = []
   for _ in range(subsets):

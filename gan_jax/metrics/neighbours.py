@@ -1,11 +1,15 @@
 """Measures by nearest neighbours: precision, recall, density, coverage.
 
-Distances are taken block by block, |x|^2 + |y|^2 - 2 x . y in float32, after
-the mean of the reals is subtracted, which leaves the distances and takes the
-cancellation away. Memory is a few blocks of [1024, 1024], whatever N is.
+They compare distances, so that one a little off changes a rank or a border.
+Every comparison here comes out as by sums of squared differences in float64,
+`_exact`. Most are settled by what is cheaper, |x|^2 + |y|^2 - 2 x . y in
+float32 on JAX's device, whose rounding has a bound; `_exact` decides what lies
+within it. Where that would be much, as in clusters that are narrow for their
+distance, the products of a block are taken again in float64.
 """
 
 import functools
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -18,15 +22,93 @@ Array = jax.Array
 
 _BLOCK = 1024
 _LANES = 64
+_NUMBERS = 2**22  # differences held at a time by `_exact`
+_TINY = 1e-30  # what squares lose to float32's smallest number, at reach 1
 
 
-def _squared(a: Array, b: Array, rows_a: Array, rows_b: Array) -> Array:
-  """Squared distances [N, M]; inf from and to rows that are only padding."""
-  aa, bb = (jnp.sum(jnp.square(x), 1) for x in (a, b))
-  aa = jnp.where(jnp.arange(len(a)) < rows_a, aa, jnp.inf)
-  bb = jnp.where(jnp.arange(len(b)) < rows_b, bb, jnp.inf)
-  ab = jnp.einsum('nd,md->nm', a, b, precision=lax.Precision.HIGHEST)
-  return jnp.maximum(aa[:, None] + bb - 2 * ab, 0)
+class _Points(NamedTuple):
+  """Points [N, D], and what products take them about.
+
+  Attributes:
+    given: of any float type, a memory map too.
+    centre: [D], of the same type: subtracting it rounds once, wherever it is.
+    scale: a power of two, which divides without rounding; the largest number
+      is then about 1.
+  """
+
+  given: np.ndarray
+  centre: np.ndarray
+  scale: float
+
+  @property
+  def unit(self) -> float:
+    """What squared distances are divided by."""
+    return self.scale**2
+
+  def rows(self, start: int, size: int) -> slice:
+    """The rows of a block."""
+    return slice(start, min(start + size, len(self.given)))
+
+  def moved(self, rows: slice, dtype) -> np.ndarray:
+    """Rows centred and scaled."""
+    x = self.given[rows]
+    if x.dtype.itemsize < np.dtype(dtype).itemsize:
+      x = x.astype(dtype)
+    return ((x - self.centre) / x.dtype.type(self.scale)).astype(dtype)
+
+
+def _points(*given) -> list[_Points]:
+  """Sets whose distances will be taken, about one centre and at one scale."""
+  wide = np.result_type(np.float32, *given)
+  given = [x.astype(wide, copy=False) for x in given]
+  centre = np.mean([x.mean(0, dtype=np.float64) for x in given], 0).astype(wide)
+  reach = max(
+    max(np.abs(x.max(0) - centre).max(), np.abs(x.min(0) - centre).max())
+    for x in given
+  )
+  scale = float(2.0 ** np.frexp(reach)[1])
+  return [_Points(x, centre, scale) for x in given]
+
+
+def _exact(a: _Points, b: _Points, rows, columns) -> np.ndarray:
+  """Squared distances of some pairs, float64; equal pairs have equal ones."""
+  found = np.empty(len(rows))
+  size = max(1, _NUMBERS // a.given.shape[1])
+  for start in range(0, len(rows), size):
+    here = slice(start, start + size)
+    step = a.given[rows[here]].astype(np.float64)
+    step -= b.given[columns[here]]
+    found[here] = np.square(step, out=step).sum(1)
+  return found
+
+
+def _products(a, b, dot, rounding: float):
+  """Squared distances [N, M], and how far each may be off."""
+  aa, bb = (a * a).sum(1), (b * b).sum(1)
+  d = aa[:, None] + bb - 2 * dot(a, b)
+  # A sum of D products is off by D roundings of their absolute values, of
+  # which (|x| + |y|)^2 is the bound; six more are of the coordinates and of
+  # the last sums.
+  reach = aa[:, None] ** 0.5 + bb**0.5
+  return d, (a.shape[1] + 16) * rounding * reach * reach + _TINY
+
+
+def _is_much(doubts: int, shape: tuple[int, int], dim: int) -> bool:
+  """Whether float64 products of a block cost less than `_exact` of its doubts.
+
+  Measured: a product of a pair takes 0.03 us and 0.1 ns a coordinate, `_exact`
+  some 10 and 50 times that.
+  """
+  return doubts > shape[0] * (16 + shape[1] / (8 + dim / 8))
+
+
+_SINGLE = dict(
+  dot=functools.partial(
+    jnp.einsum, 'nd,md->nm', precision=lax.Precision.HIGHEST
+  ),
+  rounding=2.0**-24,
+)
+_DOUBLE = dict(dot=lambda a, b: a @ b.T, rounding=2.0**-53)
 
 
 def _smallest(d: Array, k: int) -> Array:
@@ -48,62 +130,182 @@ def _smallest(d: Array, k: int) -> Array:
 
 
 @functools.partial(jax.jit, static_argnames='k')
-def _radii_step(a, b, rows_a, rows_b, best_a, best_b, same, k: int):
-  """Both blocks' k smallest distances so far, after these two have met."""
-  d = _squared(a, b, rows_a, rows_b)
-  d = jnp.where(same & jnp.eye(*d.shape, dtype=bool), jnp.inf, d)
-  best_a = _smallest(jnp.concatenate([_smallest(d, k), best_a], 1), k)
-  best_b = _smallest(jnp.concatenate([_smallest(d.T, k), best_b], 1), k)
-  return best_a, best_b
+def _bounds_single(a, b, count_a, count_b, k: int):
+  """Lower bounds [N, M]; the k least upper ones of each row and column."""
+  d, off = _products(a, b, **_SINGLE)
+  there = (jnp.arange(len(a)) < count_a)[:, None] & (
+    jnp.arange(len(b)) < count_b
+  )
+  upper = jnp.where(there, d + off, jnp.inf)
+  upper = jnp.where(jnp.isnan(upper), jnp.inf, upper)  # an overflow
+  return d - off, _smallest(upper, k), _smallest(upper.T, k)
 
 
-class _Blocks:
-  """Rows of features in blocks of one size, less a centre."""
-
-  def __init__(self, x, centre: np.ndarray, rows: int):
-    self.x, self.centre, self.rows = x, centre, rows
-    self.starts = range(0, len(x), rows)
-
-  def __len__(self) -> int:
-    return len(self.starts)
-
-  def __getitem__(self, i: int) -> tuple[np.ndarray, int]:
-    """The block [rows, D], zeros below, and how many rows of it are real."""
-    block = self.x[self.starts[i] : self.starts[i] + self.rows]
-    block = np.asarray(block, np.float32) - self.centre
-    return np.pad(block, ((0, self.rows - len(block)), (0, 0))), len(block)
+def _bounds_double(a, b, k: int):
+  d, off = _products(a, b, **_DOUBLE)
+  upper = d + off
+  least = lambda x: np.partition(x, min(k, x.shape[1]) - 1, 1)[:, :k]
+  return d - off, least(upper), least(upper.T)
 
 
-def _radii(blocks: _Blocks, k: int) -> np.ndarray:
-  """Squared distance [N] from each row to its k-th nearest other row."""
-  best = [jnp.full((blocks.rows, k), jnp.inf) for _ in blocks.starts]
-  for i in range(len(blocks)):
-    mine, rows = blocks[i]
-    mine = jnp.asarray(mine)
-    for j in range(i, len(blocks)):
-      other, other_rows = (mine, rows) if i == j else blocks[j]
-      own, theirs = _radii_step(
-        mine, other, rows, other_rows, best[i], best[j], i == j, k
-      )
-      best[i] = own
-      if i != j:
-        best[j] = theirs
-  return np.concatenate([b[:, -1] for b in best])[: len(blocks.x)]
+class _Candidates:
+  """Pairs of rows of `a` that may be among their k nearest of `b`."""
+
+  def __init__(self, count: int, k: int):
+    self._k = k
+    self._best = np.full((count, k), np.inf)  # upper bounds
+    self._pairs = []
+
+  def meet(self, rows: slice, columns: slice, low, least):
+    """What may be near of a block: rows and columns in it, after narrowing.
+
+    Args:
+      rows: of `a`.
+      columns: of `b`.
+      low: lower bounds [rows, columns].
+      least: the k least upper bounds of each row.
+    """
+    best = np.concatenate([self._best[rows], least[: len(low)]], 1)
+    best = np.partition(best, self._k - 1, 1)[:, : self._k]
+    # Negated: what is not a number is a doubt.
+    return best, np.nonzero(~(low > best.max(1).astype(low.dtype)[:, None]))
+
+  def take(self, rows: slice, columns: slice, low, best, pairs) -> None:
+    """Keeps what `meet` gave."""
+    self._best[rows] = best
+    row, column = pairs
+    self._pairs.append((row + rows.start, column + columns.start, low[pairs]))
+
+  def of(self, a: _Points, b: _Points):
+    """Rows, columns, squared distances; by row, distance and column."""
+    row, column, low = (
+      np.concatenate(x) for x in zip(*self._pairs, strict=True)
+    )
+    still = ~(low > self._best.max(1)[row])
+    row, column = row[still], column[still]
+    d = _exact(a, b, row, column)
+    order = np.lexsort((column, d, row))
+    return row[order], column[order], d[order]
+
+
+def _near(a: _Points, b: _Points, k: int, block: int):
+  """The k nearest of `b` to each row of `a`, and others; see `_Candidates.of`.
+
+  If `b` is `a`, each pair of blocks meets once.
+  """
+  size = min(block, max(len(a.given), len(b.given)))
+  found, dim = _Candidates(len(a.given), k), a.given.shape[1]
+  for start in range(0, len(a.given), size):
+    rows = a.rows(start, size)
+    mine = jnp.asarray(_filled(a.moved(rows, np.float32), size))
+    for other in range(start if a is b else 0, len(b.given), size):
+      columns = b.rows(other, size)
+      theirs = _filled(b.moved(columns, np.float32), size)
+      sides = [False, True] if a is b and other > start else [False]
+      counts = rows.stop - rows.start, columns.stop - columns.start
+
+      def met(low, *least, sides=sides, rows=rows, columns=columns):
+        for turned in sides:
+          here = (columns, rows) if turned else (rows, columns)
+          bounds = low.T if turned else low
+          yield *here, bounds, *found.meet(*here, bounds, least[turned])
+
+      low, *least = map(np.asarray, _bounds_single(mine, theirs, *counts, k))
+      kept = list(met(low[: counts[0], : counts[1]], *least))
+      if any(_is_much(len(x[-1][0]), x[2].shape, dim) for x in kept):
+        double = a.moved(rows, np.float64), b.moved(columns, np.float64)
+        kept = list(met(*_bounds_double(*double, k)))
+      for x in kept:
+        found.take(*x)
+  return found.of(a, b)
+
+
+def _filled(x, size: int) -> np.ndarray:
+  """With zeros below: blocks of one size compile once."""
+  return np.pad(x, ((0, size - len(x)), *((0, 0),) * (x.ndim - 1)))
+
+
+def _distinct(x) -> tuple[np.ndarray, np.ndarray]:
+  """Rows that differ, and how often each is there.
+
+  A generator that has collapsed gives thousands of one sample, all of whose
+  pairs would be in doubt.
+  """
+  x = np.ascontiguousarray(x)
+  rows = x.view(np.dtype((np.void, x.dtype.itemsize * x.shape[1]))).ravel()
+  _, first, counts = np.unique(rows, return_index=True, return_counts=True)
+  order = np.argsort(first)
+  first, counts = first[order], counts[order]
+  return (x if len(first) == len(x) else x[first]), counts
+
+
+def _radii(x, counts, k: int, block: int) -> np.ndarray:
+  """Squared distance [N] from each row to its k-th nearest other one."""
+  (points,) = _points(x)
+  row, column, d = _near(points, points, min(k + 1, len(x)), block)
+  # Each meets itself, and those like it, at 0: the k + 1st of all.
+  seen = np.cumsum(counts[column])
+  before = np.concatenate([[0], seen])[_first(row)]
+  return d[np.searchsorted(seen, before + k + 1)]
+
+
+def _first(row) -> np.ndarray:
+  """Where the pairs of each row begin."""
+  return np.flatnonzero(np.diff(row, prepend=-1))
+
+
+def _meeting(d, off, ends, slack: float):
+  """Which pairs lie surely within a radius, and which may."""
+  return d + off <= ends * (1 - slack), ~(d - off > ends * (1 + slack))
 
 
 @jax.jit
-def _cross_step(a, b, rows_a, rows_b, radii_a, radii_b):
-  """What a block of fakes `a` and one of reals `b` say of each other.
+def _meet_single(a, b, ends_a, ends_b):
+  d, off = _products(a, b, **_SINGLE)
+  return [_meeting(d, off, ends, 1e-6) for ends in (ends_a[:, None], ends_b)]
 
-  Returns:
-    In how many of the reals' balls each fake lies [N]; whether each real's
-    ball holds a fake [M]; whether each real lies in a fake's ball [M].
+
+def _meet_double(a, b, ends_a, ends_b):
+  d, off = _products(a, b, **_DOUBLE)
+  return [_meeting(d, off, ends, 1e-15) for ends in (ends_a[:, None], ends_b)]
+
+
+def _within(a: _Points, b: _Points, radii_a, radii_b, block: int):
+  """Which pairs lie in each other's balls.
+
+  Yields:
+    For a block: rows of `a`; rows of `b`; whether each of the latter lies in
+    each of the former's balls; whether the former lie in the latter's.
   """
-  d = _squared(a, b, rows_a, rows_b)
-  # Padding is at inf; no finite radius reaches it, and none is infinite.
-  in_real = d <= radii_b
-  in_fake = d <= radii_a[:, None]
-  return in_real.sum(1), in_real.any(0), in_fake.any(0)
+  size, dim = min(block, max(len(a.given), len(b.given))), a.given.shape[1]
+  for start in range(0, len(a.given), size):
+    rows = a.rows(start, size)
+    mine = jnp.asarray(_filled(a.moved(rows, np.float32), size))
+    for other in range(0, len(b.given), size):
+      columns = b.rows(other, size)
+      ends = radii_a[rows] / a.unit, radii_b[columns] / b.unit
+      theirs = _filled(b.moved(columns, np.float32), size)
+      single = (_filled(x.astype(np.float32), size) for x in ends)
+      met = jax.device_get(_meet_single(mine, theirs, *single))
+      met = [[x[: len(ends[0]), : len(ends[1])] for x in side] for side in met]
+      doubt = _doubt(met)
+      if _is_much(np.count_nonzero(doubt), doubt.shape, dim):
+        double = a.moved(rows, np.float64), b.moved(columns, np.float64)
+        met = _meet_double(*double, *ends)
+        doubt = _doubt(met)
+      row, column = np.nonzero(doubt)
+      d = _exact(a, b, row + rows.start, column + columns.start)
+      (in_a, _), (in_b, _) = met
+      in_a, in_b = np.array(in_a), np.array(in_b)
+      in_a[row, column] = d <= radii_a[rows][row]
+      in_b[row, column] = d <= radii_b[columns][column]
+      yield rows, columns, in_a, in_b
+
+
+def _doubt(met) -> np.ndarray:
+  """Pairs of which one of the two answers is not sure."""
+  (sure_a, may_a), (sure_b, may_b) = met
+  return (may_a & ~sure_a) | (may_b & ~sure_b)
 
 
 def _check(real, fake, k: int) -> None:
@@ -116,6 +318,15 @@ def _check(real, fake, k: int) -> None:
       f'{k} nearest neighbours need more than {k} samples on each side, got '
       f'{len(real)} and {len(fake)}: raise the number of samples'
     )
+  _check_finite(real, fake)
+
+
+def _check_finite(*sets) -> None:
+  if not all(np.isfinite(x).all() for x in sets):
+    raise UserError(
+      'nearest neighbours of samples that are not finite (nan) have no'
+      ' distances: the run they are of has diverged'
+    )
 
 
 def prdc(real, fake, k: int = 3, block: int = _BLOCK) -> dict[str, float]:
@@ -124,10 +335,12 @@ def prdc(real, fake, k: int = 3, block: int = _BLOCK) -> dict[str, float]:
   The ball of a sample reaches to its k-th nearest other sample of its own set
   and holds what lies on its border (Kynkaanniemi et al. 2019, equations 1 and
   2, precision and recall; Naeem et al. 2020, section 3, density and coverage).
+  Borders are those of float64, also in clusters, far from 0, and of samples
+  that are there twice.
 
   Args:
-    real: features [N, D]; anything sliceable, a memory map too.
-    fake: features [M, D].
+    real: features [N, D], N > k.
+    fake: features [M, D], M > k.
     k: 3 in the first paper, 5 in the second.
     block: rows at a time; memory grows with its square.
 
@@ -138,49 +351,28 @@ def prdc(real, fake, k: int = 3, block: int = _BLOCK) -> dict[str, float]:
     [0, 1].
 
   Raises:
-    UserError: with no more than k samples on a side.
+    UserError: with no more than k samples on a side, or one not finite.
   """
-  real, fake = (
-    x if hasattr(x, 'ndim') else np.asarray(x) for x in (real, fake)
-  )
+  real, fake = np.asarray(real), np.asarray(fake)
   _check(real, fake, k)
-  centre = np.asarray(real.mean(0, dtype=np.float64), np.float32)
-  block = min(block, max(len(real), len(fake)))
-  reals, fakes = (_Blocks(x, centre, block) for x in (real, fake))
-  padded = [
-    np.pad(_radii(x, k), (0, len(x) * block - len(x.x))) for x in (reals, fakes)
-  ]
-  radii_real, radii_fake = (r.reshape(-1, block) for r in padded)
-  inside = np.zeros((len(fakes), block), np.int64)
-  covered, recalled = np.zeros((2, len(reals), block), bool)
-  for i in range(len(fakes)):
-    mine, rows = fakes[i]
-    mine = jnp.asarray(mine)
-    for j in range(len(reals)):
-      other, other_rows = reals[j]
-      counts, covers, recalls = _cross_step(
-        mine, other, rows, other_rows, radii_fake[i], radii_real[j]
-      )
-      inside[i] += np.asarray(counts)
-      covered[j] |= np.asarray(covers)
-      recalled[j] |= np.asarray(recalls)
-  inside = inside.reshape(-1)[: len(fake)]
+  (real, reals), (fake, fakes) = _distinct(real), _distinct(fake)
+  radii_real = _radii(real, reals, k, block)
+  radii_fake = _radii(fake, fakes, k, block)
+  inside = np.zeros(len(fake))
+  covered, recalled = np.zeros((2, len(real)), bool)
+  found = _within(*_points(fake, real), radii_fake, radii_real, block)
+  for rows, columns, in_fake, in_real in found:
+    counts = reals[columns].astype(np.float32)
+    inside[rows] += in_real.astype(np.float32) @ counts
+    covered[columns] |= in_real.any(0)
+    recalled[columns] |= in_fake.any(0)
+  share = lambda chosen, counts: float(counts[chosen].sum() / counts.sum())
   return {
-    'precision': float(np.mean(inside > 0)),
-    'recall': float(recalled.sum() / len(real)),
-    'density': float(inside.mean() / k),
-    'coverage': float(covered.sum() / len(real)),
+    'precision': share(inside > 0, fakes),
+    'recall': share(recalled, reals),
+    'density': float(inside @ fakes / fakes.sum() / k),
+    'coverage': share(covered, reals),
   }
-
-
-@functools.partial(jax.jit, static_argnames='k')
-def _nearest_step(a, b, rows_b, start, best, index, k: int):
-  d = _squared(a, b, len(a), rows_b)
-  values, chosen = lax.top_k(-d, min(k, d.shape[1]))
-  values = jnp.concatenate([best, -values], 1)
-  chosen = jnp.concatenate([index, chosen + start], 1)
-  values, order = lax.top_k(-values, k)
-  return -values, jnp.take_along_axis(chosen, order, 1)
 
 
 def nearest(
@@ -189,16 +381,17 @@ def nearest(
   """The nearest training samples of generated ones: has it only memorised?
 
   Args:
-    queries: features or pixels [N, ...].
+    queries: features or pixels [N, ...], N > 0.
     reference: those of the training set [M, ...], M >= k.
     k: neighbours per query.
-    block: rows at a time.
+    block: see `prdc`.
 
   Returns:
-    Indices into `reference` [N, k], nearest first, and distances [N, k].
+    Indices into `reference` [N, k], nearest first, the first of equal ones
+    before the others, and distances [N, k], float64.
 
   Raises:
-    UserError: with fewer than k reference samples.
+    UserError: with fewer than k reference samples, or one not finite.
   """
   queries, reference = (
     np.asarray(x).reshape(len(x), -1) for x in (queries, reference)
@@ -208,20 +401,7 @@ def nearest(
       f'{k} nearest neighbours need at least {k} training samples, got '
       f'{len(reference)}: ask for fewer neighbours'
     )
-  centre = reference.mean(0, dtype=np.float64).astype(np.float32)
-  block = min(block, max(len(queries), len(reference)))
-  ours, theirs = (_Blocks(x, centre, block) for x in (queries, reference))
-  indices, distances = [], []
-  for i in range(len(ours)):
-    mine, rows = ours[i]
-    mine = jnp.asarray(mine)
-    best = jnp.full((block, k), jnp.inf)
-    index = jnp.zeros((block, k), jnp.int32)
-    for j in range(len(theirs)):
-      other, other_rows = theirs[j]
-      best, index = _nearest_step(
-        mine, other, other_rows, theirs.starts[j], best, index, k
-      )
-    indices.append(np.asarray(index)[:rows])
-    distances.append(np.sqrt(np.asarray(best))[:rows])
-  return np.concatenate(indices), np.concatenate(distances)
+  _check_finite(queries, reference)
+  row, column, d = _near(*_points(queries, reference), k, block)
+  chosen = _first(row)[:, None] + np.arange(k)
+  return column[chosen], np.sqrt(d[chosen])

@@ -7,12 +7,14 @@ data, their number, the resizer and the weights.
 
 import hashlib
 import logging
-import os
 import pathlib
+import zipfile
+import zlib
 from collections.abc import Iterable, Mapping
 
 import numpy as np
 
+from gan_jax import paths
 from gan_jax.data.source import to_bytes
 from gan_jax.metrics import frechet
 from gan_jax.metrics.spaces import Space
@@ -23,14 +25,23 @@ log = logging.getLogger('gan_jax')
 _FORM = 1  # of the files; raised whenever a column is computed otherwise
 
 
+class NotFiniteError(ArithmeticError):
+  """Samples with a nan, as a generator that has diverged makes them."""
+
+
 def quantised(samples) -> np.ndarray:
   """Pictures in [-1, 1] as uint8, as they would be saved.
 
   Args:
     samples: [N, H, W, C], float in [-1, 1] or uint8; or any others, which
       stay as they are.
+
+  Raises:
+    NotFiniteError: no picture is saved of a number that is none.
   """
   samples = np.asarray(samples)
+  if samples.dtype.kind == 'f' and not np.isfinite(samples).all():
+    raise NotFiniteError('samples are not finite')
   if samples.ndim != 4 or samples.dtype == np.uint8:
     return samples
   return to_bytes(samples)
@@ -49,6 +60,9 @@ def collect(
 
   Returns:
     {column: value}.
+
+  Raises:
+    NotFiniteError: see `quantised`.
   """
   columns = tuple(columns)
   if not columns:
@@ -96,6 +110,7 @@ def reference(
   columns = tuple(columns)
   files = {c: _file(data, c, spaces) for c in columns if ':' in c}
   found = {c: _read(file) for c, file in files.items() if file.exists()}
+  found = {c: value for c, value in found.items() if value is not None}
   missing = [c for c in columns if c not in found]
   if missing:
     fresh = collect(chunks, missing, spaces)
@@ -106,17 +121,11 @@ def reference(
   return found
 
 
-def folder() -> pathlib.Path:
-  """The cache: GAN_JAX_STATISTICS, or ~/.cache/gan_jax/statistics."""
-  named = os.environ.get('GAN_JAX_STATISTICS')
-  return pathlib.Path(named or '~/.cache/gan_jax/statistics').expanduser()
-
-
 def _file(data: str, column: str, spaces) -> pathlib.Path:
   kind, _, space = column.partition(':')
   parts = [_FORM, data, space, spaces[space].resizer, spaces[space].digest]
   key = hashlib.sha256('\n'.join(map(str, parts)).encode()).hexdigest()
-  return folder() / f'{key[:24]}-{kind}-{space}.npz'
+  return paths.cache('statistics') / f'{key[:24]}-{kind}-{space}.npz'
 
 
 def _write(file: pathlib.Path, value) -> None:
@@ -130,9 +139,23 @@ def _write(file: pathlib.Path, value) -> None:
 
 
 def _read(file: pathlib.Path):
-  with np.load(file) as archive:
-    arrays = [archive[name] for name in archive.files]
-  if len(arrays) == 1:
-    return arrays[0]
-  count, mean, cov = arrays
-  return frechet.Gaussian(int(count), mean, cov)
+  """What `_write` wrote; None if the file is damaged."""
+  try:
+    with np.load(file) as archive:
+      arrays = [archive[name] for name in archive.files]
+    if len(arrays) == 1:
+      return arrays[0]
+    count, mean, cov = arrays
+    return frechet.Gaussian(int(count), mean, cov)
+  except (
+    ValueError,
+    OSError,
+    EOFError,
+    zipfile.BadZipFile,
+    zlib.error,
+    TypeError,
+    AttributeError,
+    NotImplementedError,
+  ) as error:
+    log.warning('%s is damaged, and made anew: %s', file, error)
+    return None

@@ -1,5 +1,6 @@
 """Metrics of two sets of pictures, without a run: arrays or folders."""
 
+import math
 import types
 from typing import Any
 
@@ -7,6 +8,7 @@ import ml_collections
 import numpy as np
 
 from gan_jax import data, settings
+from gan_jax.data.arrays import pictures_as_bytes
 from gan_jax.errors import UserError
 from gan_jax.metrics import registry, sets, spaces
 from gan_jax.metrics.resize import RESIZERS
@@ -27,10 +29,12 @@ def compare(
   """Scores one set of pictures against another.
 
   Args:
-    real: the reference: pictures uint8 [N, H, W, C], or float in [-1, 1]; or
-      the path of a folder, a .zip or an .npz file, or any source as
+    real: the reference: pictures uint8 [N, H, W, C], or float, whose range is
+      taken as that of .npz files is (`data.arrays.pictures_as_bytes`); or the
+      path of a folder, a .zip or an .npz file, or any source as
       `config.data.source` has it (tfds:NAME).
-    fake: what is scored, of any one size, as `real`.
+    fake: what is scored, of any one size, as `real`; beside colour, grey is
+      taken as colour.
     names: metrics, keys of `registry.METRICS` that need no run.
     weights: files of feature networks, separated by commas; '': those in the
       cache folder, see `gan_jax.convert.weights`.
@@ -40,7 +44,8 @@ def compare(
     devices: to compute features on; None for all local ones.
 
   Returns:
-    The numbers by name, real, fake, and resizer and weights of each space.
+    The numbers by name, None for one that is not finite; real and fake in
+    words; and resizer and weights of each space.
 
   Raises:
     UserError: for whatever the user can put right.
@@ -50,9 +55,11 @@ def compare(
   given = types.SimpleNamespace(
     weights=weights, resizer=resizer, classifier=classifier
   )
-  described, pictures = zip(*map(_open, (real, fake)), strict=True)
+  described, pictures = _alike(_open(real), _open(fake))
   for images in pictures:
     registry.check_data(names, images.shape[1:], 'the set')
+  counts = [len(images) for images in pictures]
+  registry.check_counts(names, *counts, 'take more pictures')
   opened = {
     name: spaces.open_space(name, given, devices)
     for name in registry.spaces_of(names)
@@ -67,9 +74,10 @@ def compare(
   a = columns_of(pictures[0])
   b = a if real is fake else columns_of(pictures[1])
   numbers = registry.compute(names, a, b, '')
-  registry.warn_of_bias(numbers, *map(len, pictures))
+  registry.warn_of_bias(numbers, *counts)
+  known = {k: v if math.isfinite(v) else None for k, v in numbers.items()}
   return {
-    **numbers,
+    **known,
     'real': described[0],
     'fake': described[1],
     'spaces': {name: space.facts for name, space in opened.items()},
@@ -107,26 +115,30 @@ def _open(given) -> tuple[str, np.ndarray]:
       ) from None
   else:
     name, images = 'an array', np.asarray(given)
-  if images.ndim != 4 or images.shape[-1] not in (1, 3):
+  if images.ndim != 4 or images.shape[-1] not in (1, 3) or not images.size:
     raise UserError(
       f'{name} has shape {list(images.shape)}: pictures [N, H, W, C] with 1 or'
-      ' 3 channels are wanted.'
+      ' 3 channels are wanted, one at least.'
     )
-  if images.dtype != np.uint8:
-    low, high = float(images.min()), float(images.max())
-    if not -1.001 <= low <= high <= 1.001:
-      raise UserError(
-        f'{name} is {images.dtype} from {low:.4g} to {high:.4g}: give uint8,'
-        ' or floats in [-1, 1].'
-      )
+  images, taken = pictures_as_bytes(images, name)
   height, width = images.shape[1:3]
-  words = f'{name}, {len(images)} pictures of {width}x{height}'
-  return words, sets.quantised(images)
+  return f'{name}, {len(images)} pictures of {width}x{height}{taken}', images
+
+
+def _alike(*described):
+  """Words and pictures of both sets; grey ones in colour beside colour."""
+  channels = max(images.shape[-1] for _, images in described)
+  words, pictures = [], []
+  for text, images in described:
+    grey = images.shape[-1] < channels
+    words.append(f'{text}; grey taken as colour' if grey else text)
+    pictures.append(images.repeat(channels, -1) if grey else images)
+  return words, pictures
 
 
 def _source(text: str) -> str:
   """A path as a source; what is a source already, as it is."""
-  if text.partition(':')[0] in ('folder', 'tfds', 'npz', 'idx', 'digits'):
+  if text.partition(':')[0] in data.SOURCES:
     return text
   return f'npz:{text}' if text.endswith('.npz') else f'folder:{text}'
 

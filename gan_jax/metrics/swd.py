@@ -114,7 +114,8 @@ class Patches:
 def standardise(rows: np.ndarray) -> np.ndarray:
   """Each channel of patches [P, C * 49] less its mean, over its deviation.
 
-  In place; the statistics are summed in float64.
+  In place; the statistics are summed in float64. A channel that is constant has
+  no deviation and becomes 0.
   """
   channels = rows.reshape(len(rows), -1, PATCH * PATCH)
   for c in range(channels.shape[1]):
@@ -122,7 +123,8 @@ def standardise(rows: np.ndarray) -> np.ndarray:
     values -= np.float32(values.mean(dtype=np.float64))
     # Centred, so this mean of squares is the variance.
     squares = np.einsum('ij,ij->i', values, values).sum(dtype=np.float64)
-    values /= np.float32(np.sqrt(squares / values.size))
+    deviation = np.sqrt(squares / values.size)
+    values /= np.float32(deviation) or 1
   return rows
 
 

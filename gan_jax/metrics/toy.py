@@ -15,6 +15,7 @@ from gan_jax.errors import UserError
 # Widths of the kernel to choose from, in units of the plane: a hundredth of a
 # narrow mode of `data.toy` to the extent of all of them.
 BANDWIDTHS = np.geomspace(1e-3, 1.0, 25)
+FOLDS = 5  # of the samples by which one is chosen
 
 
 def nearest_mode(samples, centres):
@@ -67,7 +68,7 @@ def high_quality(
   return float(np.mean(distance <= radius * deviation))
 
 
-def kernel_density(samples, bandwidths=BANDWIDTHS, folds: int = 5):
+def kernel_density(samples, bandwidths=BANDWIDTHS, folds: int = FOLDS):
   """A density of Gaussian kernels, their width chosen by cross-validation.
 
   The width is the one under which held-out samples are most likely, on
@@ -82,7 +83,15 @@ def kernel_density(samples, bandwidths=BANDWIDTHS, folds: int = 5):
   Returns:
     scikit-learn's KernelDensity, fitted to all the samples; `bandwidth` is
     the width chosen, `score_samples` gives log-densities, in nats.
+
+  Raises:
+    UserError: with fewer samples than folds.
   """
+  if len(samples) < folds:
+    raise UserError(
+      f'a kernel density needs at least {folds} samples, to choose its width'
+      f' by, and there are {len(samples)}: raise the number of samples'
+    )
   search = GridSearchCV(
     KernelDensity(), {'bandwidth': list(bandwidths)}, cv=folds
   )

@@ -1,9 +1,9 @@
 """Evaluations: lines of evaluate.jsonl, and the best state of a run."""
 
-import json
 import logging
 import math
 
+from gan_jax.errors import UserError
 from gan_jax.observe.measures import Measure, measure_of
 from gan_jax.observe.occasional import Occasional, is_logged
 from gan_jax.restore import BEST
@@ -69,12 +69,8 @@ class Evaluation(Occasional):
     )
 
   def _offer(self, step: int, state: TrainState, value: float) -> None:
-    file = self._run.path / 'best.json'
-    before = json.loads(file.read_text()) if file.exists() else {}
-    known = before.get('metric') == self._best
-    known = known and before['step'] in self._kept.steps()
-    sign = self._measure.main[self._best]
-    better = not known or sign * value > sign * before['value']
+    before, sign = self._kept_value(), self._measure.main[self._best]
+    better = before is None or sign * value > sign * before
     if not (better and math.isfinite(value)):
       return
     log.info('step %d is the best so far: %s %.6g', step, self._best, value)
@@ -82,6 +78,25 @@ class Evaluation(Occasional):
     self._kept.wait()
     values = {'metric': self._best, 'step': step, 'value': value}
     self._run.save_json('best.json', values)
+
+  def _kept_value(self) -> float | None:
+    """The score of the state that is kept, or None if there is none.
+
+    Where best.json is damaged it is that of the state's line in evaluate.jsonl.
+    """
+    kept = self._kept.steps()
+    try:
+      before = self._run.load_best()
+    except UserError as error:
+      log.warning('%s', error)
+      values = [
+        line.get(self._best)
+        for line in self._run.lines('evaluate.jsonl')
+        if line['step'] in kept and against(line) == self._measure.against
+      ]
+      return values[-1] if values and type(values[-1]) is float else None
+    known = before.get('metric') == self._best and before['step'] in kept
+    return before['value'] if known else None
 
   def close(self) -> None:
     """Lets go of the folder."""
@@ -94,7 +109,8 @@ def against(line: dict) -> dict:
   return {
     name: value
     for name, value in line.items()
-    if name not in ('step', 'images') and not isinstance(value, float)
+    if name not in ('step', 'images')
+    and not isinstance(value, float | None)  # null: it was not finite
   }
 
 

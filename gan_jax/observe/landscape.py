@@ -166,11 +166,14 @@ def make_view(sampler: Sampler, discriminator, real, where):
 
   def score(variables, points):
     flat = points.reshape(-1, 2)
-    judge = lambda label: per_sample(
-      discriminator.apply(
-        variables, flat, jnp.full(len(flat), label), train=False
-      ).logits
-    )
+
+    def judge(label):
+      labels = jnp.full(len(flat), label)
+      # Of float32's precision: the plane's points differ in the third digit.
+      with jax.default_matmul_precision('highest'):
+        judged = discriminator.apply(variables, flat, labels, train=False)
+      return per_sample(judged.logits)
+
     judged = [judge(k) for k in range(max(discriminator.classes, 1))]
     return sum(judged).reshape(points.shape[:-1]) / len(judged)
 

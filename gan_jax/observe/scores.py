@@ -2,6 +2,8 @@
 
 import hashlib
 import json
+import logging
+import math
 import types
 
 import jax
@@ -9,6 +11,7 @@ import numpy as np
 
 from gan_jax import distill
 from gan_jax.data import order
+from gan_jax.data.source import in_threads
 from gan_jax.mesh import one_device
 from gan_jax.metrics import path_length, registry, sets, spaces
 from gan_jax.networks.judgement import per_sample
@@ -17,7 +20,8 @@ from gan_jax.sampler import Chunks, Sampler
 from gan_jax.state import TrainState
 
 CHUNK = 64  # samples made or judged at a time, all devices together
-PROBES = 64  # samples by which a data set is told from another
+
+log = logging.getLogger('gan_jax')
 
 
 class Evaluator:
@@ -26,7 +30,9 @@ class Evaluator:
   Fakes are those of seeds 0, 1, ...; draw k has the k-th `config.metrics
   .samples` of them. Reals are the first of a fixed random order of the data,
   the same in every run; their features are taken once, and kept on disk.
-  Scores are the live discriminator's, in use mode. Every host does the same
+  Generators that take a class are asked for those of the data: the fake of seed
+  k has the class of the k-th real, and after the last the first again. Scores
+  are the live discriminator's, in use mode. Every host does the same
   work, shared by its own devices. A `measures.Measure`.
 
   Args:
@@ -41,7 +47,8 @@ class Evaluator:
     main: as `registry.gives` has it.
 
   Raises:
-    UserError: if the weights of a space are missing or are not its own.
+    UserError: if the weights of a space are missing or are not its own, or
+      there are fewer samples than a metric needs.
   """
 
   @staticmethod
@@ -60,15 +67,27 @@ class Evaluator:
     self._chunks = Chunks(CHUNK, devices)
     wanted, given = registry.spaces_of(self._names), dict(section)
     if 'classifier' in wanted and section.classifier:
-      given['classifier'] = restore(section.classifier, one_device())
+      given['classifier'] = restore(
+        section.classifier, one_device(), what='--config.metrics.classifier'
+      )
     given = types.SimpleNamespace(**given)
     self._spaces = {
       name: spaces.open_space(name, given, devices) for name in wanted
     }
     self._reals = min(section.reals or section.samples, len(source))
+    registry.check_counts(
+      self._names,
+      self._reals,
+      section.samples,
+      'take more (config.metrics.samples, config.metrics.reals)',
+    )
     self._rows = order.indices(0, np.arange(self._reals), len(source))
     self._reference = None
     self._sampler = Sampler(config, experiment)
+    self._classes = np.zeros(1, np.int32)  # of the reals, where they are asked
+    if self._sampler.classes:
+      classes = [source.label(int(i)) for i in self._rows]
+      self._classes = np.array(classes, np.int32)
     self._judge = _make_judge(experiment.objective.discriminator)
     self.main = registry.gives(self._names)
     data = config.data
@@ -78,6 +97,8 @@ class Evaluator:
       'samples': section.samples,
       'draws': section.draws,
     }
+    if self._sampler.classes:
+      self.against['labels'] = 'of the fakes as of the reals'
     if len(source.shape) == 3:
       size = data.resolution or 'x'.join(map(str, source.shape[:2]))
       self.against['resize'] = f'{data.filter} to {size}'
@@ -89,8 +110,20 @@ class Evaluator:
     """The numbers at this state, by name.
 
     Of several draws each number is the mean, and `<name>_std` the deviation of
-    the draws about it (with draws - 1 in its denominator).
+    the draws about it (with draws - 1 in its denominator). A number that is not
+    finite is nan, all of them are for samples that are not.
     """
+    try:
+      return self._numbers(state)
+    except sets.NotFiniteError:
+      log.warning(
+        'The samples of step %d are not finite: the run has diverged there, and'
+        ' has no scores.',
+        int(state.step),
+      )
+      return dict.fromkeys(self.main, math.nan)
+
+  def _numbers(self, state: TrainState) -> dict[str, float]:
     self._sampler = self._sampler.at(int(state.step))
     g, d = (
       self._chunks.place(variables)
@@ -116,8 +149,9 @@ class Evaluator:
     """The reals' columns; only the scores are of a state."""
     fixed = [c for c in self._columns if c != registry.SCORES]
     if self._reference is None:
+      is_kept = any(':' in column for column in fixed)
       self._reference = sets.reference(
-        self._data_digest(),
+        self._data_digest() if is_kept else '',
         ((x, None) for x, _ in self._real_chunks()),
         fixed,
         self._spaces,
@@ -141,10 +175,14 @@ class Evaluator:
     count = self._config.metrics.samples
     return np.arange(count) + draw * count
 
+  def _labels(self, seeds) -> np.ndarray:
+    """The class of each seed's fake, int32 [N]."""
+    return self._classes[seeds % len(self._classes)]
+
   def _fakes(self, g, d, draw: int):
     """Chunks of a draw's samples and their scores."""
     for seeds in self._chunks.of(self._seeds(draw)):
-      z, labels = self._sampler.latents(seeds), self._sampler.labels(seeds)
+      z, labels = self._sampler.latents(seeds), self._labels(seeds)
       samples = self._chunks(self._sampler.apply, g, z, labels)
       yield samples, self._scores(d, samples, labels)
 
@@ -167,7 +205,7 @@ class Evaluator:
     for starts, t in zip(
       chunks.of(seeds, half), chunks.of(times, half), strict=True
     ):
-      labels = np.tile(np.asarray(sampler.labels(starts)), 2)
+      labels = np.tile(self._labels(starts), 2)
 
       def generate(z, labels=labels):
         return chunks(sampler.apply, g, z, labels)
@@ -182,14 +220,19 @@ class Evaluator:
     return np.concatenate(found)
 
   def _data_digest(self) -> str:
-    """Tells this reference from others: form, number, some of its samples."""
-    source, data = self._source, self._config.data
-    total = hashlib.sha256()
+    """Tells these reals from all others, an edited picture's included."""
+    source, data, found = self._source, self._config.data, [b''] * self._reals
+
+    def work(run):
+      for k in run:
+        content = source.content(int(self._rows[k]))
+        found[k] = hashlib.sha256(content).digest()
+
+    in_threads(work, self._reals, f'looking for changes in {source.name}')
     facts = [data.source, data.split, len(source), source.shape, self._reals]
-    total.update(json.dumps(facts).encode())
-    for i in np.linspace(0, self._reals - 1, PROBES).astype(int):
-      sample, _ = source[int(self._rows[i])]
-      total.update(np.ascontiguousarray(sample).tobytes())
+    total = hashlib.sha256(json.dumps(facts).encode())
+    for digest in found:
+      total.update(digest)
     return total.hexdigest()
 
 
@@ -198,7 +241,9 @@ def _make_judge(network):
 
   @jax.jit
   def judge(variables, samples, labels):
-    judgement = network.apply(variables, samples, labels, train=False)
+    # Three digits, the default of GPUs and TPUs, make ties of ranks.
+    with jax.default_matmul_precision('highest'):
+      judgement = network.apply(variables, samples, labels, train=False)
     return per_sample(judgement.logits)
 
   return judge

@@ -7,6 +7,7 @@ Orbax fail, a flipped bit does not), and the one before is taken instead.
 
 import contextlib
 import logging
+import os
 import pathlib
 import re
 import shutil
@@ -16,7 +17,7 @@ import jax
 import jax.numpy as jnp
 import orbax.checkpoint as ocp
 
-from gan_jax.errors import UserError
+from gan_jax.errors import UserError, is_passing
 
 log = logging.getLogger(__name__)
 
@@ -46,15 +47,12 @@ def digest(tree) -> jax.Array:
 @contextlib.contextmanager
 def _quiet():
   """Silences what Orbax prints of its own when a file cannot be read."""
-  hook, logger = sys.unraisablehook, logging.getLogger('asyncio')
-  level = logger.level
+  hook = sys.unraisablehook
   sys.unraisablehook = lambda _: None
-  logger.setLevel(logging.CRITICAL)
   try:
     yield
   finally:
     sys.unraisablehook = hook
-    logger.setLevel(level)
 
 
 class Checkpoints:
@@ -74,9 +72,13 @@ class Checkpoints:
   """
 
   def __init__(self, directory, keep: int = 3, milestone_every: int = 0):
-    logging.getLogger('absl').setLevel(logging.ERROR)  # Orbax's own notes
+    # Orbax's own notes, with pages of its inside where a disk is full: what
+    # counts is raised.
+    logging.getLogger('absl').setLevel(logging.CRITICAL)
+    logging.getLogger('asyncio').setLevel(logging.CRITICAL)
     self.dropped: dict[str, jax.Array] = {}
     self._directory = pathlib.Path(directory).absolute()
+    self._damaged: set[int] = set()  # steps, as `restore` found them
     self._to_write = ocp.CheckpointManagerOptions(
       max_to_keep=keep,
       keep_period=milestone_every or None,
@@ -96,7 +98,8 @@ class Checkpoints:
 
   def _reader(self) -> ocp.CheckpointManager | None:
     """Orbax's manager; None while there is no folder."""
-    if self._manager is None and self._directory.is_dir():
+    if self._manager is None and self._directory.exists():
+      os.listdir(self._directory)  # what the system has against it, if anything
       options = ocp.CheckpointManagerOptions(read_only=True, create=False)
       self._open(options)
     return self._manager
@@ -111,6 +114,15 @@ class Checkpoints:
     """The steps that there is a checkpoint of, in order."""
     reader = self._reader()
     return sorted(reader.all_steps()) if reader else []
+
+  def newest_on_disk(self) -> int | None:
+    """The newest that is whole, whatever became of those being saved."""
+    try:
+      names = os.listdir(self._directory)
+    except OSError:
+      return None
+    # Orbax gives a checkpoint its name when all of it is written.
+    return max((int(n) for n in names if n.isdecimal()), default=None)
 
   def reload(self) -> None:
     """Looks anew at what there is."""
@@ -136,7 +148,9 @@ class Checkpoints:
       (step, state), or None if there is no checkpoint.
 
     Raises:
-      UserError: if the state is another's, or none is readable.
+      UserError: if the state is another's, none is readable, or one cannot be
+        asked just now (no permission, a server that is gone): to go on from an
+        older one then would be to lose what is not lost.
     """
     steps = self.steps()
     if step is not None and step not in steps:
@@ -149,6 +163,7 @@ class Checkpoints:
       state = self._read(candidate, like)
       if state is not None:
         return candidate, state
+      self._damaged.add(candidate)
       log.warning('Trying the checkpoint before.')
     if wanted:
       raise UserError(
@@ -171,6 +186,12 @@ class Checkpoints:
       raise
     except Exception as error:  # Orbax and TensorStore raise many kinds
       reason = str(error).partition('\n')[0][:120]
+      if is_passing(error):
+        raise UserError(
+          f'The checkpoint of step {step} in {self._directory} cannot be read'
+          f' just now ({reason}): nothing was changed. Run the same command'
+          ' again when it can, or move its folder away to go on without it.'
+        ) from error
     else:
       arrays = _named(content['state'])
       state = jax.tree_util.tree_map_with_path(
@@ -202,16 +223,26 @@ class Checkpoints:
         )
 
   def drop_after(self, step: int) -> None:
-    """Removes the checkpoints after `step`, the newest whole one.
+    """Clears the way of a run that goes on from `step`, the newest whole one.
 
-    Only for the run that goes on from there: it will save them anew.
+    It will save the later ones anew. What `restore` could not read is kept all
+    the same, in a folder aside/ beside this one: the fault may be the reader's.
     """
     newer = [other for other in self.steps() if other > step]
-    if newer:
-      writer = self._writer()
-      for other in newer:
-        shutil.rmtree(self._directory / str(other))
-      writer.reload()
+    if not newer:
+      return
+    writer, aside = self._writer(), self._directory.parent / 'aside'
+    for other in newer:
+      folder = self._directory / str(other)
+      if other not in self._damaged:
+        shutil.rmtree(folder)
+        continue
+      kept = aside / f'{self._directory.name}_{other}'
+      shutil.rmtree(kept, ignore_errors=True)  # of the time before
+      aside.mkdir(exist_ok=True)
+      folder.rename(kept)
+      log.warning('The damaged checkpoint of step %d is now %s.', other, kept)
+    writer.reload()
 
   def wait(self) -> None:
     """Returns when what was begun is on disk."""
@@ -219,10 +250,12 @@ class Checkpoints:
       self._manager.wait_until_finished()
 
   def close(self) -> None:
-    """Finishes and lets go of the folder."""
-    self.wait()
-    if self._manager:
-      self._manager.close()
+    """Finishes and lets go of the folder, even if what was begun fails."""
+    try:
+      self.wait()
+    finally:
+      if self._manager:
+        self._manager.close()
 
 
 def _keys(path) -> list[str]:

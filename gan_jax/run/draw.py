@@ -5,6 +5,7 @@ points as a scatter plot, text as lines. `alphabet` is that of the data, '' for
 all but text.
 """
 
+import contextlib
 import math
 import pathlib
 from collections.abc import Iterable
@@ -85,27 +86,52 @@ def save_samples(
     save_grid(stem.with_name(f'{stem.name}.png'), samples, columns)
 
 
-def save_seeds(
-  folder: pathlib.Path, seeds: list[int], samples, alphabet: str = ''
-) -> None:
-  """Writes samples so that each is found by its seed.
+class Seeds:
+  """Writes samples one by one, so that each is found by its seed.
+
+  Pictures become seed<k>.png at once. At the end a grid of the first `GRID` is
+  written beside the folder, under its name: all pictures in it are samples, so
+  that metrics can be given it. Points become a scatter plot grid.png in it,
+  text samples.txt with lines 'seed<TAB>text', whole or not at all.
 
   Args:
-    folder: pictures become seed<k>.png beside a grid.png of all, points the
-      latter, text samples.txt with lines 'seed<TAB>text'.
-    seeds: one a sample.
-    samples: as in `save_samples`.
+    folder: which is there.
     alphabet: of text.
   """
-  if alphabet:
-    lines = zip(seeds, lines_of(samples, alphabet), strict=True)
-    _write_lines(folder / 'samples.txt', (f'{k}\t{line}' for k, line in lines))
-    return
-  if samples.ndim == 4:
-    for seed, picture in zip(seeds, samples, strict=True):
-      array = to_bytes(picture)
-      save_picture(folder / f'seed{seed:04d}.png', array)
-  save_samples(folder / 'grid', samples)
+
+  GRID = 64  # pictures
+
+  def __init__(self, folder: pathlib.Path, alphabet: str = ''):
+    self._folder, self._alphabet = folder, alphabet
+    self._kept = []  # for the grid
+    self._files = contextlib.ExitStack()
+
+  def __enter__(self):
+    if self._alphabet:
+      scratch = self._files.enter_context(whole(self._folder / 'samples.txt'))
+      self._lines = self._files.enter_context(
+        open(scratch, 'w', encoding='utf-8')
+      )
+    return self
+
+  def add(self, seed: int, sample) -> None:
+    """Takes the next sample: [H, W, C] in [-1, 1], [2], or [L, V] of text."""
+    if self._alphabet:
+      (line,) = lines_of(sample[None], self._alphabet)
+      self._lines.write(f'{seed}\t{line}\n')
+      return
+    if sample.ndim == 3:
+      file = self._folder / f'seed{seed:04d}.png'
+      save_picture(file, to_bytes(sample))
+    if sample.ndim == 1 or len(self._kept) < self.GRID:
+      self._kept.append(sample)
+
+  def __exit__(self, kind, error, trace):
+    if kind is None and self._kept:
+      samples, folder = np.stack(self._kept), self._folder.resolve()
+      stem = folder / 'grid' if samples.ndim == 2 else folder
+      save_samples(stem, samples)
+    return self._files.__exit__(kind, error, trace)
 
 
 def log_samples(
@@ -204,13 +230,15 @@ def save_curves(file: pathlib.Path, lines: list[dict]) -> None:
 
   Args:
     file: the PNG to write.
-    lines: of metrics.jsonl; each has 'images'.
+    lines: of metrics.jsonl. What is no number in them is left out: null
+      stands for one that was not finite, and people edit files.
   """
-  names = [
-    name
-    for name in dict.fromkeys(name for line in lines for name in line)
-    if name not in ('step', 'images', 'images_per_second', 'memory_gb')
-  ]
+  lines = [line for line in lines if _is_number(line.get('images'))]
+  names = dict.fromkeys(
+    name for line in lines for name in line if _is_number(line[name])
+  )
+  beside = ('step', 'images', 'images_per_second', 'memory_gb')
+  names = [name for name in names if name not in beside]
   groups = {
     'losses': [n for n in names if n.endswith('_loss')],
     "D's mean scores": [n for n in names if n in ('d_real', 'd_fake')],
@@ -224,7 +252,9 @@ def save_curves(file: pathlib.Path, lines: list[dict]) -> None:
   panels = figure.subplots(len(groups), sharex=True, squeeze=False)[:, 0]
   for axes, (title, group) in zip(panels, groups.items(), strict=True):
     for name in group:
-      points = [(ln['images'], ln[name]) for ln in lines if name in ln]
+      points = [
+        (ln['images'], ln[name]) for ln in lines if _is_number(ln.get(name))
+      ]
       axes.plot(*zip(*points, strict=True), label=name, linewidth=1)
     axes.set_title(title, fontsize=10)
     axes.grid(alpha=0.3)
@@ -232,3 +262,8 @@ def save_curves(file: pathlib.Path, lines: list[dict]) -> None:
       axes.legend(fontsize=8)
   panels[-1].set_xlabel('real images shown')
   _save_figure(file, figure)
+
+
+def _is_number(value) -> bool:
+  """Whether a value of JSON can be drawn; whole numbers have no end there."""
+  return type(value) in (int, float) and abs(value) < 1e300

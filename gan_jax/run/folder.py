@@ -15,9 +15,12 @@ samples/        of --mode=sample
 evaluate.jsonl  one line an evaluation; evaluate.png: the scores as curves
 best/           the state with the best score, in Orbax's format, if the config
                 has metrics.best; best.json: its step and score
+aside/          checkpoints that could not be read, and that the run went on
+                without: checkpoints_<step>
 .lock           who works on the run, while somebody does
 """
 
+import contextlib
 import importlib.util
 import json
 import logging
@@ -27,23 +30,14 @@ import pathlib
 
 import jax
 
+from gan_jax import paths
 from gan_jax.errors import UserError
 from gan_jax.run import draw, identity
+from gan_jax.run.facts import are_facts, are_stretches, facts_of
 from gan_jax.run.lock import Lock
-from gan_jax.run.write import whole
+from gan_jax.run.write import append, strict, whole
 
 log = logging.getLogger('gan_jax')
-
-
-def facts_of(source) -> dict:
-  """What a run keeps of its data, in data.json."""
-  facts = {
-    'source': source.name,
-    'count': len(source),
-    'shape': list(source.shape),
-    'classes': list(source.classes),
-  }
-  return facts | ({'alphabet': source.alphabet} if source.alphabet else {})
 
 
 class RunDir:
@@ -56,11 +50,13 @@ class RunDir:
       run.begin()              # from here on the folder is written to
 
   Args:
-    path: the folder; it need not exist.
+    path: the folder; it need not exist. As a person wrote it: see
+      `paths.local`.
+    what: the flag or setting that names it, for sentences.
   """
 
-  def __init__(self, path):
-    self.path = pathlib.Path(path)
+  def __init__(self, path, what: str = '--workdir'):
+    self.path, self._what = paths.local(path, what), what
     self._writer = None
     self._writes = jax.process_index() == 0
     self._told = set()  # files whose damaged lines have been spoken of
@@ -105,7 +101,9 @@ class RunDir:
       return
     try:
       (self.path / 'images').mkdir(exist_ok=True)
-      handler = logging.FileHandler(self.path / 'log.txt', encoding='utf-8')
+      handler = _LogFile(
+        self.path / 'log.txt', encoding='utf-8', errors='backslashreplace'
+      )
     except OSError as error:
       raise self._unwritable(error) from None
     handler.setFormatter(logging.Formatter('%(asctime)s %(message)s'))
@@ -115,15 +113,35 @@ class RunDir:
     held.close()  # flushes
     log.addHandler(handler)
 
-  def __exit__(self, *error):
-    if self._writer:
-      self._writer.flush()
-      self._writer.close()
-    if self._writes:
-      log.removeHandler(self._handler)
+  def __exit__(self, kind, *error):
+    with contextlib.ExitStack() as last:  # from the bottom, whatever fails
+      if self._writes:
+        last.callback(self._unmake)
+        last.callback(self._lock.release)
+        last.callback(self._close_log, kind is not None)
+      if self._writer:
+        last.callback(self._writer.close)
+        self._writer.flush()
+
+  def _close_log(self, failed: bool) -> None:
+    log.removeHandler(self._handler)
+    # What ended the run (a full disk) is said already.
+    with contextlib.suppress(*[OSError] * failed):
       self._handler.close()
-      self._lock.release()
-      self._unmake()
+
+  def check_there(self) -> None:
+    """Looks whether the folder is still the one that was opened.
+
+    Raises:
+      UserError: if it was moved, removed or taken over meanwhile: what is
+        written to another of its name would be a run without a beginning.
+    """
+    if self._writes and not self._lock.is_ours():
+      raise UserError(
+        f'{self.path} was moved or removed while the run was at work: put it'
+        ' back, or name where it is now, and run the command again to go on'
+        ' from its newest checkpoint.'
+      )
 
   def _unmake(self) -> None:
     """Removes the folders that were made for nothing: empty ones only."""
@@ -134,9 +152,12 @@ class RunDir:
         break
 
   def _unwritable(self, error: OSError) -> UserError:
+    why, file = error.strerror.lower(), error.filename
+    inside = file and pathlib.Path(file) != self.path
     return UserError(
-      f'--workdir={self.path} cannot be written to'
-      f' ({error.strerror.lower()}): choose another folder.'
+      f'{self._what}={self.path} cannot be written to ('
+      + (f'{pathlib.Path(file).name}: {why}' if inside else why)
+      + '): choose another folder.'
     )
 
   def load_config(self) -> dict | None:
@@ -161,12 +182,7 @@ class RunDir:
     if stored is None:
       return None
     past = stored.get('stretches')
-    whole_numbers = lambda row: all(type(n) is int for n in row)
-    try:
-      right = past and all(whole_numbers((k, *stage)) for k, stage in past)
-    except (TypeError, ValueError):
-      right = False
-    if not right:
+    if not are_stretches(past):
       raise UserError(_DAMAGED.format(self.path / _PAST, _PAST_HINT))
     return past
 
@@ -188,19 +204,28 @@ class RunDir:
     facts = self._load('data.json', _DATA_HINT)
     if facts is None:
       return None
-    shape, classes = facts.get('shape'), facts.get('classes')
-    if not (
-      isinstance(shape, list)
-      and shape
-      and all(isinstance(n, int) and n > 0 for n in shape)
-      and isinstance(classes, list)
-      and isinstance(facts.get('alphabet', ''), str)
-    ):
+    if not are_facts(facts):
       raise UserError(_DAMAGED.format(self.path / 'data.json', _DATA_HINT))
     return facts
 
+  def load_best(self) -> dict:
+    """The content of best.json: metric, step, value; {} if there is none.
+
+    Raises:
+      UserError: if the file is damaged.
+    """
+    best = self._load(_BEST, _BEST_HINT)
+    if best is None:
+      return {}
+    kinds = {'metric': (str,), 'step': (int,), 'value': (int, float)}
+    if any(type(best.get(key)) not in of for key, of in kinds.items()):
+      raise UserError(_DAMAGED.format(self.path / _BEST, _BEST_HINT))
+    return best
+
   def check_data(self, source, permitted=()) -> None:
     """Refuses data that are not those that the run was trained on.
+
+    A damaged data.json is no reason to: training writes it anew.
 
     Args:
       source: what it would go on with.
@@ -210,15 +235,40 @@ class RunDir:
       UserError: if the samples' shape, their number, the classes or the
         alphabet are others; the sentence shows which.
     """
+    try:
+      known = self._known_of(source)
+    except UserError as error:
+      log.warning('%s', error)
+      return
+    identity.check(self.path, *known, permitted)
+
+  def check_same_data(self, source) -> None:
+    """Refuses to measure a run against other data than it has in data.json.
+
+    Args:
+      source: the data, wherever they lie now.
+
+    Raises:
+      UserError: if they are others; the sentence shows where they differ.
+    """
+    found = identity.changes(*self._known_of(source))
+    if found:
+      raise UserError(
+        f'{source.name} is not what the run in {self.path} was trained on:'
+        f' {"; ".join(found.values())}. Name its own data by'
+        ' --config.data.source=...'
+      )
+
+  def _known_of(self, source) -> tuple[dict, dict]:
+    """What data.json says of the data, and what `source` is."""
     before = self.load_data()
     if not before or not before.get('count'):
-      return  # a converted run: nobody has read its data yet
+      return {}, {}  # a converted run: nobody has read its data yet
     known = ('count', 'shape', 'classes', 'alphabet')
-    a, b = (
+    return tuple(
       {'data': {key: facts[key] for key in known if key in facts}}
       for facts in (before, facts_of(source))
     )
-    identity.check(self.path, a, b, permitted)
 
   @property
   def alphabet(self) -> str:
@@ -241,16 +291,17 @@ class RunDir:
   def _write(self, name: str, text: str) -> None:
     if self._writes:
       with whole(self.path / name) as scratch:
-        scratch.write_text(text, encoding='utf-8')
+        # Names of files need not be text: what is not is written as \\udcff.
+        scratch.write_text(text, encoding='utf-8', errors='backslashreplace')
 
   def save_json(self, name: str, values: dict) -> None:
     """Writes a file of one JSON object, whole or not at all."""
-    self._write(name, json.dumps(values) + '\n')
+    self._write(name, strict(values) + '\n')
 
   def append(self, name: str, values: dict) -> None:
     """Adds one JSON line to a file; several processes may."""
     if self._writes:
-      _append_line(self.path / name, json.dumps(values))
+      append(self.path / name, strict(values))
 
   def metrics(self, step: int, values: dict) -> None:
     """Adds a line to metrics.jsonl, and to TensorBoard if it is on."""
@@ -280,7 +331,7 @@ class RunDir:
 
   def save_lines(self, name: str, lines: list[dict]) -> None:
     """Writes a .jsonl file anew, whole or not at all."""
-    self._write(name, ''.join(json.dumps(line) + '\n' for line in lines))
+    self._write(name, ''.join(strict(line) + '\n' for line in lines))
 
   def rewind(self, step: int) -> None:
     """Drops metrics of later steps: they will be taken, and logged, again."""
@@ -343,18 +394,12 @@ class RunDir:
       draw.save_curves(self.path / 'curves.png', self.lines())
 
 
-def _append_line(file: pathlib.Path, line: str) -> None:
-  """Adds a line at the end of a file, in one write: two processes may at once.
+class _LogFile(logging.FileHandler):
+  """log.txt; what cannot be written ends the run, as for any other file."""
 
-  Where a killed one left half a line, the new one begins on a line of its own.
-  """
-  descriptor = os.open(file, os.O_RDWR | os.O_APPEND | os.O_CREAT, 0o666)
-  try:
-    size = os.fstat(descriptor).st_size
-    torn = size and os.pread(descriptor, 1, size - 1) != b'\n'
-    os.write(descriptor, ('\n' * bool(torn) + line + '\n').encode('utf-8'))
-  finally:
-    os.close(descriptor)
+  def handleError(self, record):  # noqa: N802
+    """See logging; it would print a traceback and go on."""
+    raise  # what `emit` is handling
 
 
 _DAMAGED = '{} is damaged: restore it from a copy, or delete it{}.'
@@ -362,3 +407,5 @@ _CONFIG_HINT = ' and go on with the config that --config names'
 _DATA_HINT = ': training writes it anew'
 _PAST = 'stretches.json'
 _PAST_HINT = ', and then all steps count as the config says'
+_BEST = 'best.json'
+_BEST_HINT = ': training writes it anew'

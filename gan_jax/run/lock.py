@@ -7,6 +7,7 @@ hold on to it, and NFS servers keep it for all their hosts. What the file says
 go, so that a folder does not show who has looked in.
 """
 
+import contextlib
 import errno
 import fcntl
 import json
@@ -81,15 +82,28 @@ class Lock:
     _held.add(self._file)
     words = {'host': socket.gethostname(), 'pid': os.getpid()}
     words['since'] = time.strftime('%Y-%m-%d %H:%M:%S')
-    os.ftruncate(self._descriptor, 0)
-    os.pwrite(self._descriptor, json.dumps(words).encode(), 0)
+    with contextlib.suppress(OSError):  # no room: the lock holds without words
+      os.ftruncate(self._descriptor, 0)
+      os.pwrite(self._descriptor, json.dumps(words).encode(), 0)
+
+  def is_ours(self) -> bool:
+    """Whether the folder is still the one that was taken.
+
+    Where the file system has no locks, whether there is one of its name.
+    """
+    if self._descriptor is None:
+      return self._file.parent.is_dir()
+    return _is_still(self._file, self._descriptor)
 
   def release(self) -> None:
     """Lets go of the folder, if it is ours."""
     if self._descriptor is None:
       return
-    # Removed while it is held: whoever has it open notices, see `take`.
-    self._file.unlink(missing_ok=True)
+    # Removed while it is held: whoever has it open notices, see `take`. Not
+    # one of that name in a folder that has taken the place of ours.
+    with contextlib.suppress(OSError):
+      if self.is_ours():
+        self._file.unlink()
     os.close(self._descriptor)
     _held.discard(self._file)
     self._descriptor = None
@@ -105,7 +119,7 @@ def _is_still(file: pathlib.Path, descriptor: int) -> bool:
   """Whether an open file is what lies under its name."""
   try:
     there = os.stat(file)
-  except FileNotFoundError:
+  except OSError:
     return False
   return os.path.samestat(there, os.fstat(descriptor))
 

@@ -79,9 +79,10 @@ def short(count: float) -> str:
 class StopSignals:
   """Turns SIGTERM and Ctrl-C into a request to stop after this step.
 
-  Without `jax.distributed.initialize` Orbax does not watch for preemption, so
-  the loop asks here at every step boundary. Before `defer` is called, and at a
-  second Ctrl-C, the program ends at once by KeyboardInterrupt.
+  For the loop alone, where there is something to save before the program ends:
+  outside of it a signal ends the program at once. Without
+  `jax.distributed.initialize` Orbax does not watch for preemption, so the loop
+  asks here at every step boundary. A second Ctrl-C raises KeyboardInterrupt.
 
   Attributes:
     received: name of the signal to stop for, or None.
@@ -89,7 +90,7 @@ class StopSignals:
 
   def __init__(self):
     self.received: str | None = None
-    self._deferred = False
+    self._at_once = False
     self._old = {}
 
   def __enter__(self):
@@ -97,16 +98,30 @@ class StopSignals:
       self._old[number] = signal.signal(number, self._receive)
     return self
 
-  def defer(self) -> None:
-    """From now on there is something to save before the program ends."""
-    self._deferred = True
+  @contextlib.contextmanager
+  def cut_short(self):
+    """A signal ends the block where it is; the loop goes on behind it.
+
+    For what is made up for by the next start if it is missing, and may take as
+    long as a cluster leaves a program that it has told to end.
+    """
+    self._at_once = True
+    try:
+      if self.received is None:
+        yield
+    except KeyboardInterrupt:
+      if self.received is None:
+        raise  # not of ours
+    finally:
+      self._at_once = False
 
   def _receive(self, number, frame):
     del frame
     again = self.received and number == signal.SIGINT
     # Noted even so: an exception can get lost in a library's callback.
     self.received = signal.Signals(number).name
-    if again or not self._deferred:
+    if again or self._at_once:
+      self._at_once = False
       raise KeyboardInterrupt
 
   def __exit__(self, *error):

@@ -1,6 +1,8 @@
 """Files that are written whole or not at all."""
 
 import contextlib
+import json
+import math
 import os
 import pathlib
 from collections.abc import Iterator
@@ -25,6 +27,67 @@ def whole(path) -> Iterator[pathlib.Path]:
   try:
     yield scratch
     scratch.replace(path)
-  except BaseException:
-    scratch.unlink(missing_ok=True)
+  except BaseException as error:
+    if isinstance(error, OSError) and str(error.filename) in (
+      'None',
+      str(scratch),
+    ):
+      error.filename = str(path)  # the one that people know
+      error.filename2 = None
+    with contextlib.suppress(OSError):  # the folder may be gone
+      scratch.unlink()
     raise
+
+
+def strict(values, indent: int | None = None) -> str:
+  """Values as JSON that every reader takes.
+
+  JSON has no NaN and no infinity: a number that is neither is null.
+
+  Args:
+    values: nested dictionaries, lists and tuples.
+    indent: of nested lines; None for one line.
+  """
+  return json.dumps(_finite(values), indent=indent, allow_nan=False)
+
+
+def _finite(value):
+  if isinstance(value, float) and not math.isfinite(value):
+    return None
+  if isinstance(value, dict):
+    return {key: _finite(entry) for key, entry in value.items()}
+  if isinstance(value, list | tuple):
+    return [_finite(entry) for entry in value]
+  return value
+
+
+def append(file, line: str) -> None:
+  """Adds a line at the end of a file, in one write: two processes may at once.
+
+  Where a killed one left half a line, the new one begins on a line of its own.
+
+  Args:
+    file: it need not exist; its folder does.
+    line: without its end.
+
+  Raises:
+    OSError: if there is no room for it; nothing of it stays.
+  """
+  descriptor = os.open(file, os.O_RDWR | os.O_APPEND | os.O_CREAT, 0o666)
+  try:
+    size = os.fstat(descriptor).st_size
+    torn = size and os.pread(descriptor, 1, size - 1) != b'\n'
+    content = ('\n' * bool(torn) + line + '\n').encode('utf-8')
+    written = os.write(descriptor, content)
+    try:
+      while written < len(content):  # to hear what the system has against it
+        written += os.write(descriptor, content[written:])
+    except OSError:
+      if os.fstat(descriptor).st_size == size + written:
+        os.ftruncate(descriptor, size)
+      raise
+  except OSError as error:
+    error.filename = str(file)
+    raise
+  finally:
+    os.close(descriptor)

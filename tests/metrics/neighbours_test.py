@@ -29,10 +29,14 @@ def test_golden(k, block):
 
 
 def plain(real, fake, k):
-  def radius(x):
-    return np.sort(cdist(x, x), 1)[:, k]
+  """By all distances, in float64."""
+  real, fake = np.float64(real), np.float64(fake)
+  squared = lambda a, b: cdist(a, b, 'sqeuclidean')
 
-  d = cdist(real, fake)
+  def radius(x):
+    return np.sort(squared(x, x), 1)[:, k]
+
+  d = squared(real, fake)
   inside = d <= radius(real)[:, None]
   return {
     'precision': inside.any(0).mean(),
@@ -42,13 +46,88 @@ def plain(real, fake, k):
   }
 
 
+def clusters(width, dim, offset=0.0, scale=1.0, seed=0, count=400):
+  """Two sets of eight clusters of a width, a unit apart."""
+  rng = np.random.default_rng(seed)
+  centres = rng.normal(size=(8, dim)) / np.sqrt(dim)
+  sets = []
+  for _ in range(2):
+    x = centres[rng.integers(8, size=count)]
+    x = x + width * rng.normal(size=(count, dim)) / np.sqrt(dim)
+    sets.append(np.float32(scale * (x + offset)))
+  return sets
+
+
+def twice(x):
+  return np.concatenate([x, x[: len(x) // 2], x[:1].repeat(20, 0)])
+
+
+HARD = {
+  'clusters': clusters(0.02, 2),
+  'narrow clusters': clusters(1e-4, 2),
+  'clusters as narrow as float32 has them': clusters(1e-6, 2),
+  'far from 0': clusters(0.02, 2, offset=1000),
+  'far from 0, many features': clusters(0.5, 64, offset=300),
+  'narrow clusters of many features': clusters(1e-5, 300),
+  'features of thousands': clusters(0.3, 2000, scale=1e3, count=200),
+  'tiny': clusters(0.02, 3, scale=1e-30),
+  'huge': clusters(0.02, 3, scale=1e30),
+  'one feature': clusters(0.1, 1),
+  'samples twice': [twice(x) for x in clusters(0.02, 2)],
+  'the set itself': [clusters(1e-3, 5)[0]] * 2,
+  'a part of the set': [clusters(1e-3, 5)[0], clusters(1e-3, 5)[0][::2]],
+  'one fake': [clusters(1, 4)[0], clusters(1, 4)[1][:1].repeat(50, 0)],
+  'collapsed but for the last bits': [
+    clusters(1, 4)[0], np.float32(1) + clusters(1e-6, 4)[1],
+  ],
+  'all one': [np.ones((300, 3), np.float32)] * 2,
+}  # fmt: skip
+
+
+@pytest.mark.parametrize('block', [64, 2048])
+@pytest.mark.parametrize('k', [1, 5])
+@pytest.mark.parametrize('name', HARD)
+def test_it_is_what_all_distances_in_float64_give(name, k, block):
+  real, fake = HARD[name]
+  got, expected = neighbours.prdc(real, fake, k, block), plain(real, fake, k)
+  assert got == pytest.approx(expected, rel=1e-12)
+
+
+@pytest.mark.parametrize('name', HARD)
+def test_nearest_are_those_of_float64(name):
+  real, fake = HARD[name]
+  index, distance = neighbours.nearest(fake, real, 4, block=64)
+  d = cdist(np.float64(fake), np.float64(real), 'sqeuclidean')
+  np.testing.assert_array_equal(index, np.argsort(d, 1, kind='stable')[:, :4])
+  expected = np.sqrt(np.sort(d, 1)[:, :4])
+  np.testing.assert_allclose(distance, expected, rtol=1e-12)
+
+
+def test_float32_alone_is_not_enough():
+  """What the tests above would not find if they were easy."""
+  real, fake = HARD['narrow clusters']
+  a, b = (np.float32(x) for x in (real, fake))
+  d = (a * a).sum(1)[:, None] + (b * b).sum(1) - 2 * a @ b.T
+  index, _ = neighbours.nearest(real, fake)
+  assert (np.argmin(d, 1) != index[:, 0]).sum() > 3
+
+
+def test_what_is_not_finite_is_refused():
+  bad = FAKE.copy()
+  bad[3, 1] = np.nan
+  with pytest.raises(UserError, match='has diverged'):
+    neighbours.prdc(REAL, bad)
+  with pytest.raises(UserError, match='has diverged'):
+    neighbours.nearest(bad, REAL)
+
+
 @settings(max_examples=15, deadline=None)
 @given(
   n=st.integers(6, 80), m=st.integers(6, 80), k=st.integers(1, 5),
   offset=st.sampled_from([0, 1000]),
 )  # fmt: skip
 def test_integer_points_with_ties_and_duplicates(n, m, k, offset):
-  """Whole numbers, so that equal distances are equal in float32 too."""
+  """Whole numbers, so that equal distances are equal in any order of sums."""
   rng = np.random.default_rng(n * m)
   real = 1.0 * rng.integers(0, 4, (n, 3))
   real[0] += -real.sum(0) % n  # their mean is a whole number

@@ -1,5 +1,6 @@
 """Perceptual path lengths of generators whose speed is known."""
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
@@ -52,6 +53,21 @@ def test_the_mean_leaves_out_the_outermost_percent():
   low, high = 9, 990  # percentiles 1 (below) and 99 (above) of 1,000
   expected = lengths[low : high + 1].mean()
   assert path_length.trimmed_mean(lengths) == pytest.approx(expected)
+
+
+def test_both_networks_are_asked_at_full_precision():
+  kernel = jnp.ones((3, 3))
+  step = jax.jit(
+    lambda a, b, t: path_length.path_lengths(
+      lambda z: z @ kernel, lambda a, b: jnp.sum((a - b) @ kernel, 1), a, b, t
+    )
+  )
+  a = jnp.ones((2, 3))
+  text = (
+    step.trace(a, 2 * a, a[:, 0]).lower(lowering_platforms=('tpu',)).as_text()
+  )
+  products = [line for line in text.splitlines() if 'dot_general' in line]
+  assert len(products) == 2 and all('HIGHEST' in line for line in products)
 
 
 def test_batches():

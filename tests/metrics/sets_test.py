@@ -84,3 +84,27 @@ def test_another_reference_is_computed_anew(cache, data, other):
   found = sets.reference(data, chunks(x[:20]), columns, other)
   assert found['moments:mean'].count == 20
   assert len(list(cache.iterdir())) == 2
+
+
+@pytest.mark.parametrize('content', [b'', b'PK\3\4', b'none', 'cut', 'other'])
+def test_a_damaged_file_of_the_cache_is_made_anew(cache, content, caplog):
+  x, columns = pictures(), ('moments:mean',)
+  first = sets.reference('a', chunks(x), columns, space())
+  (file,) = cache.iterdir()
+  if content == 'other':
+    np.savez(file, np.zeros(2), np.ones(2))
+  else:
+    cut = file.read_bytes()[:-100]
+    file.write_bytes(cut if content == 'cut' else content)
+  again = sets.reference('a', chunks(x), columns, space())
+  np.testing.assert_array_equal(
+    again['moments:mean'].cov, first['moments:mean'].cov
+  )
+  assert 'is damaged, and made anew' in caplog.text
+  assert sets.reference('a', iter([]), columns, space())
+
+
+def test_what_is_not_finite_is_no_picture():
+  bad = np.full((2, 4, 4, 3), np.nan, np.float32)
+  with pytest.raises(sets.NotFiniteError):
+    sets.collect([(bad, None)], ['samples'], {})

@@ -1,0 +1,43 @@
+"""What a run writes down of its data and past, and whether a file has it."""
+
+from gan_jax.state import Stage
+
+
+def facts_of(source) -> dict:
+  """What a run keeps of its data, in data.json."""
+  facts = {
+    'source': source.name,
+    'count': len(source),
+    'shape': list(source.shape),
+    'classes': list(source.classes),
+  }
+  return facts | ({'alphabet': source.alphabet} if source.alphabet else {})
+
+
+def are_facts(facts: dict) -> bool:
+  """Whether an object is one that `facts_of` gives."""
+  shape, classes = facts.get('shape'), facts.get('classes')
+  count = facts.get('count', 0)  # older versions did not have it
+  return (
+    isinstance(shape, list)
+    and len(shape) in (1, 2, 3)
+    and all(type(n) is int and 0 < n < 2**31 for n in shape)
+    and isinstance(classes, list)
+    and type(count) is int
+    and isinstance(facts.get('alphabet', ''), str)
+  )
+
+
+def are_stretches(past) -> bool:
+  """Whether a value is one that `Growth.stretches` gives."""
+  row = lambda r: (
+    isinstance(r, list)
+    and len(r) == 2
+    and isinstance(r[1], list)
+    and len(r[1]) == len(Stage._fields)
+    and all(type(n) is int and 0 <= n < 2**62 for n in (r[0], *r[1]))
+  )
+  if not (isinstance(past, list) and past and all(map(row, past))):
+    return False
+  begins = [first for first, _ in past]
+  return begins[0] == 0 and begins == sorted(set(begins))

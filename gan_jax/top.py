@@ -1,0 +1,240 @@
+"""The top of every command: what ends it is worded here, once.
+
+A user's mistake, what the system says (disk full, no permission, no memory, a
+device that is not there) and Ctrl-C each end in one sentence; what is left is a
+fault of ours, and shows where it happened.
+"""
+
+import contextlib
+import errno
+import logging
+import multiprocessing
+import os
+import re
+import signal
+import sys
+import threading
+import traceback
+from collections.abc import Callable, Iterator
+
+from gan_jax import paths
+from gan_jax.errors import UserError, system_error
+
+INTERRUPTED = 130  # the exit code, as shells have it
+_PATIENCE = 5.0  # seconds from a signal to the end of the process
+_REPORT = (
+  'gan_jax: this is a fault of the program, not yours: please report it with'
+  ' the lines above and the command. What was saved before is as it was.'
+)
+# What the system says: in words, and what to do.
+_SPACE = 'make room, and run the same command again'
+_RIGHTS = 'change its permissions, or name another place'
+_STORAGE = 'look after the storage, and run the same command again'
+_FILES = 'raise the limit (ulimit -n), or lower --config.data.workers'
+_GONE = 'was it moved or removed meanwhile? Put it back, or name another'
+_WORDS = {
+  errno.ENOSPC: ('the disk is full', _SPACE),
+  errno.EDQUOT: ('the quota of the disk is used up', _SPACE),
+  errno.EFBIG: (
+    'a file would be larger than the limit on files (ulimit -f)',
+    'raise it, and run the same command again',
+  ),
+  errno.EACCES: ('there is no permission', _RIGHTS),
+  errno.EPERM: ('there is no permission', _RIGHTS),
+  errno.EROFS: ('the disk can only be read', 'name another place'),
+  errno.ENOENT: ('it is not there', _GONE),
+  errno.ENOTDIR: ('a file is where a folder should be', 'move it away'),
+  errno.EISDIR: ('a folder is where a file should be', 'move it away'),
+  errno.EEXIST: ('something else is there already', 'move it away'),
+  errno.ENAMETOOLONG: ('the name is too long', 'choose a shorter one'),
+  errno.EMFILE: ('too many files are open', _FILES),
+  errno.ENFILE: ('too many files are open', _FILES),
+  errno.ENOMEM: ('there is not enough memory', 'close other programs'),
+  errno.EIO: ('the storage has a fault', _STORAGE),
+  errno.ESTALE: ('the storage is gone', _STORAGE),
+  errno.ETIMEDOUT: ('the storage does not answer', _STORAGE),
+}
+_LESS = (
+  'take a smaller --config.train.batch, or smaller networks;'
+  ' --mode=plan says what a step takes'
+)
+# Of JAX: what a device reports, as opposed to what we did wrong.
+_DEVICE = re.compile(
+  r'(INTERNAL|UNAVAILABLE|ABORTED|DATA_LOSS|DEADLINE_EXCEEDED|CANCELLED):'
+)
+
+
+def prepare() -> None:
+  """What JAX and the log are told, before the first import of JAX."""
+  # Compiled steps are kept between runs: a resumed run starts in seconds.
+  os.environ.setdefault('JAX_COMPILATION_CACHE_DIR', str(paths.cache('xla')))
+  # jax 0.10.1 warns of tuning hints, for pages, when it takes a program from
+  # the cache; real faults are raised in Python.
+  os.environ.setdefault('TF_CPP_MIN_LOG_LEVEL', '3')
+  logging.basicConfig(format='%(message)s', level=logging.WARNING)
+
+
+def run(job: Callable[[], None], debug: bool = False) -> None:
+  """Does a job and words its end; to be called in the main thread.
+
+  Exit codes: 0 when it is done, 1 for a mistake or a fault, 130 when it was
+  interrupted.
+
+  Args:
+    job: what to do; a SystemExit of its own passes.
+    debug: show the traceback of whatever ends in a sentence, too.
+  """
+  for stream in (sys.stdout, sys.stderr):
+    # Names of files can be what a terminal's encoding does not have.
+    if hasattr(stream, 'reconfigure'):
+      stream.reconfigure(errors='backslashreplace')
+  try:
+    with _interruptible(debug):
+      job()
+      sys.stdout.flush()
+  except KeyboardInterrupt:
+    if debug:
+      traceback.print_exc()
+    _leave()
+  except Exception as error:
+    _drop_unwritten()
+    if isinstance(error, BrokenPipeError):
+      sys.exit(1)  # whoever read us has had enough (`| head`)
+    words = sentence(error)
+    if debug or words is None:
+      traceback.print_exception(error)
+    sys.exit(_REPORT if words is None else f'gan_jax: {words}')
+
+
+@contextlib.contextmanager
+def _interruptible(debug: bool):
+  """SIGINT and SIGTERM end the block by KeyboardInterrupt, within seconds.
+
+  Python calls its handlers between two of its own instructions: not while a
+  program compiles, which can take minutes. So a thread watches, too, and where
+  nothing has come of a signal ends the process. It leaves alone whoever sets
+  handlers of its own inside the block.
+  """
+
+  def interrupt(number, frame):
+    for other in numbers:  # more of them would come in the way of the end
+      signal.signal(other, signal.SIG_IGN)
+    raise KeyboardInterrupt
+
+  def watch():
+    while number := os.read(end, 1):
+      ours = signal.getsignal(number[0]) in (interrupt, signal.SIG_IGN)
+      if ours and not done.wait(_PATIENCE):
+        _leave()
+
+  def unraisable(fact):
+    # What nobody waits for any more: a library's threads behind a full disk,
+    # or Ctrl-C inside of a callback, which `watch` has seen.
+    if debug:
+      hook(fact)
+
+  numbers, done = (signal.SIGINT, signal.SIGTERM), threading.Event()
+  end, theirs = os.pipe()
+  os.set_blocking(theirs, False)
+  woken = signal.set_wakeup_fd(theirs, warn_on_full_buffer=False)
+  before = {number: signal.signal(number, interrupt) for number in numbers}
+  hook, sys.unraisablehook = sys.unraisablehook, unraisable
+  thread = threading.Thread(target=watch, daemon=True)
+  thread.start()
+  try:
+    yield
+  finally:
+    done.set()
+    sys.unraisablehook = hook
+    if signal.getsignal(signal.SIGINT) is interrupt:  # nothing has come
+      for number, handler in before.items():
+        signal.signal(number, handler)
+    signal.set_wakeup_fd(woken)
+    os.close(theirs)  # `watch` reads its end
+    thread.join()
+    os.close(end)
+
+
+def _drop_unwritten() -> None:
+  """Forgets what standard output does not take, or Python would try again."""
+  try:
+    sys.stdout.flush()
+  except OSError:
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+def _leave() -> None:
+  """Ends an interrupted process at once: threads may still be compiling."""
+  for process in multiprocessing.active_children():
+    process.terminate()
+  with contextlib.suppress(OSError, ValueError):
+    logging.shutdown()
+    sys.stdout.flush()
+  text = b'gan_jax: interrupted; what was saved before is as it was.\n'
+  with contextlib.suppress(OSError):
+    os.write(2, text)
+  os._exit(INTERRUPTED)
+
+
+def sentence(error: BaseException) -> str | None:
+  """What ended a job, for people; None if it is a fault of ours."""
+  if isinstance(error, UserError):
+    return str(error)
+  words = _of_memory(error) or _of_system(error) or _of_device(error)
+  if words is None:
+    return None
+  return ' '.join([words, *getattr(error, '__notes__', ())])
+
+
+def _of_system(error) -> str | None:
+  """What the operating system says."""
+  said = system_error(error)
+  if said is None:
+    return None
+  if said.errno is None:
+    return f'{said}.'
+  text = (said.strerror or os.strerror(said.errno)).lower()
+  what, advice = _WORDS.get(said.errno, (text, 'see --debug for where'))
+  where = '' if said.filename is None else f'{os.fsdecode(said.filename)}: '
+  return f'{where}{what}: {advice}.'
+
+
+def _of_memory(error) -> str | None:
+  if isinstance(error, MemoryError):
+    return f'There is not enough memory{_detail(error)}: {_LESS}.'
+  return None
+
+
+def _detail(error) -> str:
+  return f' ({_first_line(error)})' if str(error) else ''
+
+
+def _of_device(error) -> str | None:
+  """What JAX says of the devices."""
+  text = _first_line(error)
+  if not isinstance(error, RuntimeError):
+    return None
+  if 'nitialize backend' in text or 'nknown backend' in text:
+    asked = os.environ.get('JAX_PLATFORMS', '')
+    return (
+      f'JAX_PLATFORMS={asked} names a device that JAX cannot use here'
+      f' ({text[:200]}): unset it to take what there is, or set it to cpu.'
+    )
+  if type(error).__name__ not in ('JaxRuntimeError', 'XlaRuntimeError'):
+    return None
+  if 'RESOURCE_EXHAUSTED' in text or 'ut of memory' in text:
+    return f"The device's memory is full ({text[:120]}): {_LESS}."
+  if _DEVICE.match(text):
+    return (
+      f'The device has a fault ({text[:200]}): run the same command again, and'
+      ' look after the device if that does not help; --debug shows where.'
+    )
+  return None
+
+
+def _first_line(error) -> str:
+  return next(_lines(error), '')
+
+
+def _lines(error) -> Iterator[str]:
+  return filter(None, map(str.strip, str(error).splitlines()))
