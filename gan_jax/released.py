@@ -1,7 +1,6 @@
 """--mode=convert: a released checkpoint becomes a run."""
 
 import logging
-import pathlib
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
@@ -11,7 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from gan_jax import config as config_lib
-from gan_jax import convert, ema
+from gan_jax import convert, ema, paths
 from gan_jax import experiment as experiment_lib
 from gan_jax.convert import files
 from gan_jax.data.source import Source
@@ -76,7 +75,7 @@ def run(
   Raises:
     UserError: for whatever the user can put right.
   """
-  path = pathlib.Path(out)
+  path = paths.local(out, '--out')
   checkpoints = path / 'checkpoints'
   if (path / 'config.json').exists() or any(checkpoints.glob('*')):
     raise UserError(
@@ -89,7 +88,7 @@ def run(
   experiment = experiment_lib.build(config, shape, 0)
   state = experiment_lib.initial_state(experiment, config.train.seed, mesh)
   state = take_over(state, networks, replicated(mesh))
-  with RunDir(path) as folder:
+  with RunDir(path, '--out') as folder:
     folder.begin()
     for role in REGISTRIES:
       log.info('%s: %s', role, _described(networks.get(role)))
