@@ -64,6 +64,19 @@ _DEVICE = re.compile(
 )
 
 
+def restart_in_utf8() -> None:
+  """Starts this very command again where names of files are not read as UTF-8.
+
+  In a C locale Python gives them to libraries in pieces that those do not take.
+  Nothing happens elsewhere. Call it first thing under `if __name__ ==
+  '__main__'`.
+  """
+  if sys.getfilesystemencoding() != 'utf-8':
+    os.environ['PYTHONUTF8'] = '1'
+    with contextlib.suppress(OSError):
+      os.execv(sys.executable, sys.orig_argv)
+
+
 def prepare() -> None:
   """What JAX and the log are told, before the first import of JAX."""
   # Compiled steps are kept between runs: a resumed run starts in seconds.
