@@ -1,4 +1,4 @@
-"""Disks that are full, folders that go away, names that are no text: processes."""
+"""Full disks, folders that go away, names that are no text: processes."""
 
 import os
 import pathlib
