@@ -105,5 +105,6 @@ def _main() -> None:
 
 
 if __name__ == '__main__':
+  top.restart_in_utf8()
   restart_with_huge_pages()
   main()

@@ -42,7 +42,9 @@ def local(text, what: str) -> pathlib.Path:
       ' in full.'
     ) from None
   try:
-    path.exists()
+    path.stat()
+  except (FileNotFoundError, NotADirectoryError, PermissionError):
+    pass  # whoever opens it says so
   except OSError as error:  # a name of more than 255 bytes, a loop of links
     raise UserError(
       f'{what}={text[:80]}... is no path here ({(error.strerror or "").lower()}'

@@ -88,7 +88,7 @@ def run(
   experiment = experiment_lib.build(config, shape, 0)
   state = experiment_lib.initial_state(experiment, config.train.seed, mesh)
   state = take_over(state, networks, replicated(mesh))
-  with RunDir(path) as folder:
+  with RunDir(path, '--out') as folder:
     folder.begin()
     for role in REGISTRIES:
       log.info('%s: %s', role, _described(networks.get(role)))

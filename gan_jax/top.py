@@ -15,7 +15,7 @@ import signal
 import sys
 import threading
 import traceback
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 
 from gan_jax import paths
 from gan_jax.errors import UserError, system_error
@@ -62,6 +62,19 @@ _LESS = (
 _DEVICE = re.compile(
   r'(INTERNAL|UNAVAILABLE|ABORTED|DATA_LOSS|DEADLINE_EXCEEDED|CANCELLED):'
 )
+
+
+def restart_in_utf8() -> None:
+  """Starts this very command again where names of files are not read as UTF-8.
+
+  In a C locale Python gives them to libraries in pieces that those do not take.
+  Nothing happens elsewhere. Call it first thing under `if __name__ ==
+  '__main__'`.
+  """
+  if sys.getfilesystemencoding() != 'utf-8':
+    os.environ['PYTHONUTF8'] = '1'
+    with contextlib.suppress(OSError):
+      os.execv(sys.executable, sys.orig_argv)
 
 
 def prepare() -> None:
@@ -212,13 +225,13 @@ def _detail(error) -> str:
 def _of_device(error) -> str | None:
   """What JAX says of the devices."""
   text = _first_line(error)
-  if not isinstance(error, RuntimeError):
-    return None
-  if 'nitialize backend' in text or 'nknown backend' in text:
+  if _raised_in(error) == 'xla_bridge.py':  # where JAX looks for devices
     asked = os.environ.get('JAX_PLATFORMS', '')
+    text = text.partition(' (set JAX_PLATFORMS')[0]
+    why = f' ({text[:200]})' if text else ''
     return (
-      f'JAX_PLATFORMS={asked} names a device that JAX cannot use here'
-      f' ({text[:200]}): unset it to take what there is, or set it to cpu.'
+      f'JAX_PLATFORMS={asked} names a device that JAX cannot use here{why}:'
+      ' unset it to take what there is, or set it to cpu.'
     )
   if type(error).__name__ not in ('JaxRuntimeError', 'XlaRuntimeError'):
     return None
@@ -232,9 +245,11 @@ def _of_device(error) -> str | None:
   return None
 
 
+def _raised_in(error) -> str:
+  """The name of the file that an exception comes from; '' if from none."""
+  frames = traceback.extract_tb(error.__traceback__)
+  return os.path.basename(frames[-1].filename) if frames else ''
+
+
 def _first_line(error) -> str:
-  return next(_lines(error), '')
-
-
-def _lines(error) -> Iterator[str]:
-  return filter(None, map(str.strip, str(error).splitlines()))
+  return next(filter(None, map(str.strip, str(error).splitlines())), '')

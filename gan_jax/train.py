@@ -89,9 +89,10 @@ def loop(section, run: RunDir, job: Job, checkpoints, state) -> None:
         clock.lap(step)
       if step % section.checkpoint_every == 0 or last:
         save(run, clock, checkpoints, step, state, metrics)
-      due = [observer for observer in observers if observer.due(step)]
-      with signals.cut_short():  # what is due is made up for at the next start
-        look(run, clock, due, step, engine, state)
+      if not signals.received:  # else it is made up for by the next start
+        due = [observer for observer in observers if observer.due(step)]
+        with signals.cut_short():
+          look(run, clock, due, step, engine, state)
       if stop := signals.received:
         save(run, clock, checkpoints, step, state, metrics)
         log.info('%s: saved at step %d; the same command goes on.', stop, step)

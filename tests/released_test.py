@@ -241,7 +241,7 @@ MISTAKES = {
   'unknown key': ([f'--from={G}', '--config.train.bach=4'], "mean 'batch'"),
   'of another mode': (
     [f'--from={G}', '--mode=sample'],
-    '--from, --out and --as are of --mode=convert',
+    '--mode is given twice',
   ),
 }
 

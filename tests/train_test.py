@@ -215,15 +215,19 @@ def test_label_chooses_the_class(trained, tmp_path):
   sample(tmp_path / 'x', '4', None, None)
   file = tmp_path / 'x' / 'samples' / 'step_000000004' / 'seed0004.png'
   by_turn = file.read_bytes()
-  sample(tmp_path / 'x', '4', None, 4)
+  sample(tmp_path / 'x', '4', None, '4')
   assert file.read_bytes() == by_turn  # seed 4's turn is class 4
-  sample(tmp_path / 'x', '4', None, 5)
+  sample(tmp_path / 'x', '4', None, '5')
   assert file.read_bytes() != by_turn
   with pytest.raises(UserError, match='classes 0 to 9'):
-    sample(tmp_path / 'x', '4', None, 10)
+    sample(tmp_path / 'x', '4', None, '10')
 
 
-@pytest.mark.parametrize('text', ['', '3-', 'a', '1,1', '5-3', '0-9999999'])
+@pytest.mark.parametrize(
+  'text',
+  ['', '3-', 'a', '1,1', '5-3', '1,9-3', '0-9999999', '1,', '１２', '²', '1_0']
+  + ['-1', '4294967296', '0-600000,600001-1200000', '9' * 5000],
+)
 def test_bad_seeds_are_refused(text):
   with pytest.raises(UserError, match='--seeds='):
     parse_seeds(text)

@@ -62,5 +62,6 @@ def _main(argv) -> None:
 
 
 if __name__ == '__main__':
+  top.restart_in_utf8()
   restart_with_huge_pages()
   main()

@@ -53,10 +53,20 @@ class RunDir:
     path: the folder; it need not exist. As a person wrote it: see
       `paths.local`.
     what: the flag or setting that names it, for sentences.
+
+  Raises:
+    UserError: if that is no path, or none that checkpoints can lie in.
   """
 
   def __init__(self, path, what: str = '--workdir'):
     self.path, self._what = paths.local(path, what), what
+    try:
+      str(self.path.absolute()).encode('utf-8')
+    except UnicodeEncodeError:
+      raise UserError(
+        f'{what}={self.path} is not UTF-8, and checkpoints lie in folders whose'
+        ' names are: choose another.'
+      ) from None
     self._writer = None
     self._writes = jax.process_index() == 0
     self._told = set()  # files whose damaged lines have been spoken of

@@ -1,5 +1,6 @@
 """What a program that runs on the CPU asks of the system's memory."""
 
+import contextlib
 import ctypes
 import os
 import platform
@@ -20,7 +21,8 @@ def restart_with_huge_pages() -> None:
   """
   if platform.libc_ver()[0] == 'glibc' and 'GLIBC_TUNABLES' not in os.environ:
     os.environ['GLIBC_TUNABLES'] = 'glibc.malloc.hugetlb=1'
-    os.execv(sys.executable, sys.orig_argv)
+    with contextlib.suppress(OSError):  # it is faster with, and works without
+      os.execv(sys.executable, sys.orig_argv)
 
 
 def give_back_freed_memory() -> None:

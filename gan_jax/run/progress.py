@@ -107,8 +107,7 @@ class StopSignals:
     """
     self._at_once = True
     try:
-      if self.received is None:
-        yield
+      yield
     except KeyboardInterrupt:
       if self.received is None:
         raise  # not of ours

@@ -1,9 +1,11 @@
 """Checkpoints: whole ones come back bit for bit, broken ones are noticed."""
 
+import errno
 import logging
 
 import jax
 import jax.numpy as jnp
+import orbax.checkpoint as ocp
 import pytest
 
 from gan_jax import experiment, restore
@@ -26,11 +28,12 @@ def state_at(step):
 @pytest.fixture
 def saved(tmp_path):
   """A folder with the checkpoints of steps 1, 2 and 3."""
-  checkpoints = Checkpoints(tmp_path)
+  folder = tmp_path / 'checkpoints'
+  checkpoints = Checkpoints(folder)
   for step in (1, 2, 3):
     checkpoints.save(step, state_at(step))
   checkpoints.close()
-  return tmp_path
+  return folder
 
 
 def test_round_trip_is_bit_identical(saved):
@@ -87,17 +90,75 @@ def remove_largest(folder, step):
 @pytest.mark.parametrize('damage', [truncate, flip, empty_all, remove_largest])
 def test_a_damaged_newest_falls_back_with_a_warning(saved, damage, caplog):
   damage(saved, 3)
+  checkpoints = Checkpoints(saved)
   with caplog.at_level(logging.WARNING):
-    step, state = Checkpoints(saved).restore(LIKE)
+    step, state = checkpoints.restore(LIKE)
   assert step == 2 and small.identical(state, state_at(2))
   assert 'step 3 is damaged' in caplog.text
+  there = tree(saved / '3')
   # The run that goes on from there can write step 3 anew.
-  checkpoints = Checkpoints(saved)
   checkpoints.drop_after(2)
   assert checkpoints.steps() == [1, 2]
+  aside = saved.parent / 'aside' / 'checkpoints_3'
+  assert tree(aside) == there and str(aside) in caplog.text
   checkpoints.save(3, state_at(3))
   checkpoints.close()
   assert Checkpoints(saved).restore(LIKE)[0] == 3
+  # If the fault was the reader's, it is the user's to put back.
+  damage(saved, 3)
+  again = Checkpoints(saved)
+  again.restore(LIKE)
+  again.drop_after(2)
+  assert [p.name for p in aside.parent.iterdir()] == ['checkpoints_3']
+
+
+def tree(folder):
+  return {
+    p.relative_to(folder): p.read_bytes()
+    for p in folder.rglob('*')
+    if p.is_file()
+  }
+
+
+def test_whole_ones_after_the_step_are_removed(saved):
+  """Those of a best state, say: they will be the same again."""
+  checkpoints = Checkpoints(saved)
+  checkpoints.drop_after(1)
+  checkpoints.close()
+  assert sorted(p.name for p in saved.iterdir()) == ['1']
+  assert not (saved.parent / 'aside').exists()
+
+
+PASSING = {
+  'permission': PermissionError(errno.EACCES, 'Permission denied'),
+  'a server': OSError(errno.ESTALE, 'Stale file handle'),
+  'in C++': ValueError("UNKNOWN: reading x [os_error_code='5'] [source: y]"),
+  'files': OSError(errno.EMFILE, 'Too many open files'),
+  'memory': MemoryError(),
+}
+
+
+@pytest.mark.parametrize('case', PASSING)
+@pytest.mark.parametrize('where', ['restore', 'item_metadata'])
+def test_what_cannot_be_read_just_now_is_not_gone_round(
+  saved, case, where, monkeypatch
+):
+  def fail(*args, **kwargs):
+    raise PASSING[case]
+
+  before = tree(saved)
+  with monkeypatch.context() as patch:
+    patch.setattr(ocp.CheckpointManager, where, fail)
+    with pytest.raises(UserError, match='step 3 .* cannot be read just now'):
+      Checkpoints(saved).restore(LIKE)
+  assert tree(saved) == before
+  assert Checkpoints(saved).restore(LIKE)[0] == 3
+
+
+def test_the_newest_on_disk_is_a_whole_one(saved):
+  (saved / '7.orbax-checkpoint-tmp').mkdir()
+  assert Checkpoints(saved).newest_on_disk() == 3
+  assert Checkpoints(saved / 'none').newest_on_disk() is None
 
 
 def test_all_damaged_is_an_error_not_a_fresh_start(saved):

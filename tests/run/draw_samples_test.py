@@ -48,7 +48,9 @@ def test_the_likeliest_characters_are_written(tmp_path, rows):
     ''.join(ALPHABET[k] for k in row) for row in rows
   ]
   assert not any(line.endswith(ALPHABET[0]) for line in written)
-  draw.save_seeds(tmp_path, list(range(len(rows))), samples, ALPHABET)
+  with draw.Seeds(tmp_path, ALPHABET) as seen:
+    for seed, one in enumerate(samples):
+      seen.add(seed, one)
   again = (tmp_path / 'samples.txt').read_text('utf-8').split('\n')[:-1]
   assert again == [f'{k}\t{line}' for k, line in enumerate(written)]
 

@@ -29,19 +29,36 @@ def test_short_numbers():
   ]
 
 
-def test_signals_end_at_once_until_deferred_and_at_the_second_ctrl_c():
+def test_signals_ask_to_stop_and_the_second_ctrl_c_ends_at_once():
   before = signal.getsignal(signal.SIGTERM)
   with progress.StopSignals() as signals:
-    with pytest.raises(KeyboardInterrupt):
-      os.kill(os.getpid(), signal.SIGINT)
-    assert signals.received == 'SIGINT'  # should the exception get lost
-    signals.received = None
-    signals.defer()
-    os.kill(os.getpid(), signal.SIGTERM)
-    assert signals.received == 'SIGTERM'
+    for _ in range(2):
+      os.kill(os.getpid(), signal.SIGTERM)
+      assert signals.received == 'SIGTERM'
     with pytest.raises(KeyboardInterrupt):
       os.kill(os.getpid(), signal.SIGINT)
   assert signal.getsignal(signal.SIGTERM) is before
+
+
+@pytest.mark.parametrize('number', [signal.SIGINT, signal.SIGTERM])
+def test_what_can_be_made_up_for_is_cut_short_once(number):
+  reached = []
+  with progress.StopSignals() as signals:
+    with signals.cut_short():
+      reached.append('in')
+      os.kill(os.getpid(), number)
+      reached.append('too far')
+    assert signals.received == number.name
+    reached.append('behind')
+    with signals.cut_short():
+      reached.append('all of the next')
+  assert reached == ['in', 'behind', 'all of the next']
+
+
+def test_a_keyboard_interrupt_of_another_is_not_swallowed():
+  with progress.StopSignals() as signals, pytest.raises(KeyboardInterrupt):
+    with signals.cut_short():
+      raise KeyboardInterrupt
 
 
 def test_memory_is_a_plausible_number_of_gigabytes():
