@@ -132,9 +132,8 @@ def _game(game, folder, whole, killed, share, draw, kills):
   argv = command(game, folder, killed)
   for _ in range(share):
     process, name = start(argv), draw.choice(('KILL', 'KILL', 'TERM', 'INT'))
-    moment = _moment(draw, killed, took)
-    if moment():
-      process.send_signal(getattr(signal, f'SIG{name}'))
+    _wait(draw, process, killed, took)
+    process.send_signal(getattr(signal, f'SIG{name}'))
     output, status = end(process)
     kills[name] = kills.get(name, 0) + 1
     if name == 'KILL' and status in (-9, 0):
@@ -156,31 +155,33 @@ def _game(game, folder, whole, killed, share, draw, kills):
 EXPECTED = {'KILL': (-9, 0), 'TERM': (0, 1, 130, 143), 'INT': (0, 1, 130)}
 
 
-def _moment(draw, workdir, took):
-  """A function that waits for some moment; false if the run ended before."""
-  log, kind = workdir / 'log.txt', draw.random()
-  seconds = draw.uniform(0.1, took)
-  # What the program says just before it does what is worth a kill.
-  pattern = draw.choice((r' step \d+/', 'best so far', 'frechet', 'Compiling'))
+# What the program says just before it does what is worth a kill, and how often
+# it says it.
+_SAYS = (
+  (r' step \d+/', 12),
+  ('best so far', 2),
+  (r'frechet_pixels  ', 3),
+  ('Compiling', 1),
+)
+
+
+def _wait(draw, process, workdir, took) -> None:
+  """Returns at some moment of a process that was just started."""
+  log = workdir / 'log.txt'
   size = log.stat().st_size if log.exists() else 0
-
-  def wait():
-    if kind < 0.4:
-      time.sleep(seconds)
-      return True
-    end = time.monotonic() + took + 10
-    skip = draw.randint(0, 6)
-    while time.monotonic() < end:
-      if log.exists():
-        with open(log, encoding='utf-8', errors='replace') as file:
-          file.seek(size)
-          if len(re.findall(pattern, file.read())) > skip:
-            time.sleep(draw.uniform(0, 0.15))
-            return True
-      time.sleep(0.01)
-    return True
-
-  return wait
+  begin, seconds = time.monotonic(), draw.uniform(0.1, took)
+  pattern, often = draw.choice(_SAYS)
+  skip, by_time = draw.randrange(often), draw.random() < 0.4
+  while process.poll() is None and time.monotonic() - begin < 60:
+    if by_time and time.monotonic() - begin > seconds:
+      return
+    if not by_time and log.exists():
+      with open(log, encoding='utf-8', errors='replace') as file:
+        file.seek(size)
+        if len(re.findall(pattern, file.read())) > skip:
+          time.sleep(draw.uniform(0, 0.15))
+          return
+    time.sleep(0.01)
 
 
 def end(process, seconds=240):
