@@ -24,7 +24,6 @@ import contextlib
 import json
 import logging
 import logging.handlers
-import os
 import pathlib
 
 import jax
