@@ -129,16 +129,16 @@ def _game(game, folder, whole, killed, share, draw, kills):
   if status:
     yield f'undisturbed it exits with {status}: {output[-400:]}'
     return
-  argv = command(game, folder, killed)
-  for _ in range(share):
+  argv, left_over = command(game, folder, killed), share
+  while left_over:
     process, name = start(argv), draw.choice(('KILL', 'KILL', 'TERM', 'INT'))
     _wait(draw, process, killed, took)
-    process.send_signal(getattr(signal, f'SIG{name}'))
+    if process.poll() is None:
+      left_over -= 1
+      kills[name] = kills.get(name, 0) + 1
+      process.send_signal(getattr(signal, f'SIG{name}'))
     output, status = end(process)
-    kills[name] = kills.get(name, 0) + 1
-    if name == 'KILL' and status in (-9, 0):
-      pass  # nothing to say, or done before
-    elif 'Traceback' in output or status not in EXPECTED[name]:
+    if 'Traceback' in output or status not in EXPECTED[name]:
       yield f'after SIG{name}: {status}: {output[-600:]}'
     if _is_done(killed):
       # Sooner than its share of kills: from the start, in the same folder.
@@ -152,7 +152,7 @@ def _game(game, folder, whole, killed, share, draw, kills):
 
 # A run that was interrupted before its first step says so, and one that was
 # signalled at its end may end as if nothing had happened.
-EXPECTED = {'KILL': (-9, 0), 'TERM': (0, 1, 130, 143), 'INT': (0, 1, 130)}
+EXPECTED = {'KILL': (-9, 0), 'TERM': (0, 130, -15), 'INT': (0, 130, -2)}
 
 
 # What the program says just before it does what is worth a kill, and how often
@@ -171,10 +171,8 @@ def _wait(draw, process, workdir, took) -> None:
   size = log.stat().st_size if log.exists() else 0
   begin, seconds = time.monotonic(), draw.uniform(0.1, took)
   pattern, often = draw.choice(_SAYS)
-  skip, by_time = draw.randrange(often), draw.random() < 0.4
-  while process.poll() is None and time.monotonic() - begin < 60:
-    if by_time and time.monotonic() - begin > seconds:
-      return
+  skip, by_time = draw.randrange(often), draw.random() < 0.3
+  while process.poll() is None and time.monotonic() - begin < seconds:
     if not by_time and log.exists():
       with open(log, encoding='utf-8', errors='replace') as file:
         file.seek(size)
