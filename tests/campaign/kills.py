@@ -69,7 +69,7 @@ def run(count: int, seed: int, folder: pathlib.Path) -> dict:
     'kills', by signal; 'games' that ended; 'bad': [(game, words)].
   """
   draw, kills, bad = random.Random(seed), {}, []
-  games = list(GAMES)[: max(1, min(len(GAMES), count))]
+  games = draw.sample(sorted(GAMES), min(len(GAMES), count))
   pictures(folder / 'pictures')
   for k, game in enumerate(games):
     share = count * (k + 1) // len(games) - count * k // len(games)
