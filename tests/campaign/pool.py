@@ -102,7 +102,7 @@ def make(module, seed: int, case: int, folder: pathlib.Path):
 
 def work():
   """A worker: lines of JSON on what was stdout."""
-  from gan_jax.errors import UserError
+  from gan_jax import top
 
   out = os.fdopen(os.dup(1), 'w')
   os.dup2(2, 1)  # what the program prints is not for the pool
@@ -120,8 +120,6 @@ def work():
     print(json.dumps({'case': case}), file=out, flush=True)
     try:
       words, outcome = make(module, seed, case, folder), 'result'
-    except UserError as error:
-      words, outcome = str(error), 'sentence'
     except SystemExit as error:
       words, outcome = str(error.code), 'sentence'
       if not words.startswith(('gan_jax: ', '0', 'None')):
@@ -130,8 +128,10 @@ def work():
       words, outcome = str(error), 'wrong'
     except MemoryError:
       words, outcome = '', 'memory'
-    except BaseException:
-      words, outcome = traceback.format_exc()[-1500:], 'traceback'
+    except Exception as error:  # as the top of the program words it
+      words, outcome = top.sentence(error), 'sentence'
+      if words is None:
+        words, outcome = traceback.format_exc()[-1500:], 'traceback'
     found = {'case': case, 'outcome': outcome, 'words': str(words)[:1500]}
     found['mb'] = _peak_mb() - start
     print(json.dumps(found), file=out, flush=True)
