@@ -112,9 +112,13 @@ _VALUES = (
 
 def damaged_json(draw: random.Random, text: str) -> bytes:
   """A JSON text after a change: of its bytes, or of a value in it."""
-  if draw.random() < 0.5:
+  try:
+    value = json.loads(text)
+  except ValueError:  # damaged before
+    value = None
+  if value is None or draw.random() < 0.5:
     return damaged(draw, text.encode())
-  value = _replaced(draw, json.loads(text))
+  value = _replaced(draw, value)
   return json.dumps(value).encode(draw.choice(('utf-8', 'utf-8', 'utf-16')))
 
 
