@@ -28,9 +28,9 @@ def he(gain: float = RELU_GAIN) -> Callable[..., Array]:
 
 
 class Conv(plain.Conv):
-  """A convolution; attributes as in `nn.conv.Conv`, and
+  """A convolution.
 
-  Attributes:
+  Attributes: as in `nn.conv.Conv`, and
     gain: numerator of the constant; None: no constant, for a layer whose
       `kernel_init` has it.
   """
