@@ -81,12 +81,11 @@ def _widths(arrays, layers) -> dict[int, int]:
   """Channels by side, as the biases have them."""
   found = {}
   for name, (ours, _) in layers.items():
-    (width,) = layout.shape_of(arrays, f'{name}/bias', 1)
-    kind, *rest = ours.split('_')
-    if ours == 'conv_4_1' and '4x4/Dense0' in layers:
-      found[2] = width
-    elif kind == 'conv' and (rest[1] == '0' or '4x4/Dense' in layers):
-      found[int(rest[0])] = width
+    if name == '4x4/Dense0':
+      found[2] = layout.shape_of(arrays, f'{name}/bias', 1)[0]
+    elif ours.startswith('conv') and ours.endswith('_0'):
+      side = int(ours.split('_')[1])
+      found[side] = layout.shape_of(arrays, f'{name}/bias', 1)[0]
   return found
 
 
@@ -97,7 +96,9 @@ def _sizes(widths: dict[int, int]) -> dict:
     UserError: if there are none.
   """
   most = max(widths.values())
-  least = max(width * side // 2 for side, width in widths.items())
+  # One channel is what there is of ever so few.
+  more = {side: width for side, width in widths.items() if width > 1}
+  least = max([1, *(width * side // 2 for side, width in more.items())])
   chosen = dict(fmap_base=least, fmap_max=most)
   module = progan.Generator((4, 4, 3), **chosen)
   if any(module.width(side) != width for side, width in widths.items()):
