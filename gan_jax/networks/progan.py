@@ -23,6 +23,7 @@ from gan_jax.networks.made import Made
 from gan_jax.nn import equalised as equal
 from gan_jax.nn import norm as norms
 from gan_jax.nn import stddev
+from gan_jax.nn.discrimination import MinibatchDiscrimination
 from gan_jax.nn.labels import with_label
 from gan_jax.nn.levels import double, fade, reduce_to
 from gan_jax.nn.norm import CROSS_SAMPLE, normalise, pixel_norm
@@ -209,6 +210,15 @@ class Discriminator(_Levels):
       choices=stddev.LAYOUTS,
     )
   )
+  discrimination: int = field(
+    Setting(
+      0,
+      'kernels of minibatch discrimination (Salimans et al. 2016) behind the'
+      ' last 4x4 layer; 0: none. Row e* of Table 1 has 100, and group_size 1',
+      low=0,
+      high=2**12,
+    )
+  )
   fused_scale_order: bool = field(
     Setting(
       False,
@@ -220,7 +230,8 @@ class Discriminator(_Levels):
   @property
   def per_sample(self) -> bool:
     """Whether a logit depends on its own picture only."""
-    return self.group_size == 1 and self.norm not in CROSS_SAMPLE
+    apart = self.norm not in CROSS_SAMPLE and not self.discrimination
+    return apart and self.group_size == 1
 
   @nn.compact
   def __call__(
@@ -261,6 +272,9 @@ class Discriminator(_Levels):
     features['4'] = x
     close = dict(kernel_size=4, padding='VALID')
     x = self.layer(x, '4_1', self.width(2), train=train, **close)
+    if self.discrimination:
+      beside = MinibatchDiscrimination(self.discrimination, name='beside')
+      x = beside(x[:, 0, 0])[:, None, None]
     x = self.conv(x, 'score', 1 + self.classes, kernel_size=1, gain=1.0)
     x = x[:, 0, 0]  # [N, 1 + K]
     return Judgement(x[:, 0], features, x[:, 1:] if self.classes else None)

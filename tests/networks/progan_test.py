@@ -106,6 +106,20 @@ def test_maps_of_table_2():
   assert {k: v.shape for k, v in judged.features.items()} == wanted
 
 
+@pytest.mark.parametrize(
+  'decay, widths',
+  [(0.0, [9, 9, 9]), (1.0, [9, 5, 2]), (2.0, [5, 1, 1])],
+)
+def test_channels_by_decay(decay, widths):
+  """At 4, 8 and 16 px of 20 at 2; at least one."""
+  sizes = dict(fmap_base=20, fmap_decay=decay, fmap_max=9)
+  for net in (
+    progan.Generator(SHAPE, **sizes),
+    progan.Discriminator(SHAPE, **sizes),
+  ):
+    assert [net.width(side) for side in SIDES] == widths
+
+
 def noisy(variables, seed=3):
   """Variables with biases that are not zero."""
   leaves, tree = jax.tree.flatten(variables)
@@ -291,6 +305,14 @@ def test_whom_a_sample_is_judged_beside(size, layout):
   assert net.per_sample == (size == 1)
 
 
+def test_minibatch_discrimination_looks_at_the_whole_batch():
+  x = jax.random.normal(KEY, (8, 4, 4, 3))
+  net = progan.Discriminator((4, 4, 3), **TINY, group_size=1, discrimination=3)
+  variables = small.init(net, x)
+  run = lambda x: net.apply(variables, x, train=True).logits
+  assert np.all(run(x) != run(x.at[0].multiply(3.0))) and not net.per_sample
+
+
 def test_a_batch_that_does_not_fall_into_groups():
   _, x, _, variables = inputs()
   judge = lambda count, train: D.clone(group_size=3).apply(
@@ -325,6 +347,39 @@ def test_without_an_equalised_rate_the_first_draw_has_the_constant(role):
   kernel = small.init(other, sample)['params']['conv_8_0']['kernel']
   he = np.sqrt(2 / np.prod(kernel.shape[:-1]))
   assert np.std(kernel) == pytest.approx(he, rel=0.1)
+
+
+def test_rows_of_table_1_with_norms_of_other_kinds():
+  """Batch norm, ReLU and tanh in G, layer norm in D, level by level."""
+  z, x, *_ = inputs()
+  g = G.clone(norm='batch', slope=0.0, tanh=True, sphere='none')
+  d = D.clone(norm='layer', group_size=1)
+  assert d.per_sample and not D.clone(norm='batch', group_size=1).per_sample
+  on_g, on_d = small.init(g, z), small.init(d, x)
+  norms = {f'norm_{side}_{k}' for side in SIDES for k in (0, 1)}
+  assert set(on_g['batch_stats']) == norms < {*on_g['params']}
+  assert norms < {*on_d['params']}
+
+  def stage(side):
+    net = g.clone(resolution=side)
+    return net.apply(on_g, z, train=True, mutable=['batch_stats'])
+
+  made, new = stage(8)
+  assert np.abs(made).max() <= 1 and np.abs(made).max() > 0.1
+  # A stage's pass moves its own levels' averages and keeps all others.
+  for name, stats in on_g['batch_stats'].items():
+    same = small.identical(stats, new['batch_stats'][name])
+    assert same == name.startswith('norm_16')
+  # Normalised before the activation: of each channel, half is cut off.
+  made, _ = g.apply(
+    on_g, z, train=True, mutable=['batch_stats'], method='synthesise'
+  )
+  kept = made.features['16']
+  assert np.min(kept) == 0.0 and 0.2 < np.mean(np.asarray(kept) > 0) < 0.8
+  alone = d.apply(on_d, x[:1], train=True).logits
+  np.testing.assert_allclose(
+    alone, d.apply(on_d, x, train=True).logits[:1], rtol=1e-4, atol=1e-5
+  )
 
 
 def config(**sections):
