@@ -20,6 +20,7 @@ from gan_jax.convert import layout
 from gan_jax.convert.layout import Kind, Row
 from gan_jax.errors import UserError
 from gan_jax.networks import progan
+from gan_jax.terms import TERMS
 
 UNUSED = ('lod',)  # the fade of the moment
 
@@ -210,6 +211,11 @@ def _write(variables, fused: bool, down: bool):
     int(name.removeprefix(rgb)) for name in first if name.startswith(rgb)
   )
   layers = _layers(sides, fused, down)
+  own = {ours for ours, _ in layers.values()}
+  if left := [name for name in first if name not in {*own, TERMS}]:
+    raise UserError(
+      f'{", ".join(left)}: the released networks have no such layers.'
+    )
   return _as_released(layout.write(_rows(layers), variables), layers)
 
 

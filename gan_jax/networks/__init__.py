@@ -14,8 +14,9 @@ discriminator takes (samples, labels, train) to a `Judgement`, and says by
 `per_sample` whether a logit depends on its own sample only. A classifier is a
 discriminator with a logit a class, [N, classes]. All are used through `init`
 and `apply`. A network's `kinds` are the samples it is for, 'pictures', 'points'
-or 'text'; without it, pictures. The fields of a module other than `shape` and
-`classes` are the keys of the config's section; see `settings.field`.
+or 'text'; without it, pictures. The fields of a module other than `shape`,
+`classes` and `resolution` are the keys of the config's section; see
+`settings.field`. One that grows: see made.py.
 """
 
 import collections

@@ -66,7 +66,8 @@ def pixel_norm(x, epsilon: float = 1e-8):
   """
   wide = x.astype(jnp.promote_types(x.dtype, jnp.float32))
   square = jnp.mean(wide**2, -1, keepdims=True)
-  return (wide / jnp.sqrt(square + epsilon)).astype(x.dtype)
+  inverse = 1.0 / jnp.sqrt(square + epsilon)  # one division a pixel
+  return (wide * inverse).astype(x.dtype)
 
 
 def normalise(x, norm: str, *, train: bool, groups: int = 32):

@@ -109,6 +109,14 @@ def test_a_file_of_three_networks_is_taken_apart():
   ]
 
 
+def test_a_network_with_other_layers_has_no_released_names():
+  """They would be lost on the way."""
+  module = progan.Discriminator((8, 8, 3), fmap_max=4, norm='layer')
+  variables = forms(module, (1, 8, 8, 3))
+  with pytest.raises(UserError, match='norm_4_0.* have no such layers'):
+    convert.under_released_names('progan.discriminator', variables)
+
+
 def without(own, name):
   return {k: v for k, v in own.items() if k != name}
 
