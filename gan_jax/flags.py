@@ -11,8 +11,7 @@ usage: python -m gan_jax.main --config=FILE[:options] [--workdir=DIR] [...]
 
 What to do
   --mode=train      train, or go on with, the run in --workdir (the default)
-  --mode=sample     write one PNG a seed to DIR/samples, and a grid of the
-                    first 64
+  --mode=sample     write one PNG a seed, and a grid of 64, to DIR/samples
   --mode=evaluate   score checkpoints; adds lines to DIR/evaluate.jsonl
   --mode=weights    feature networks' weights: what is there, what is missing
   --mode=plan       parameters, memory and FLOPs of a config; trains nothing
@@ -26,11 +25,9 @@ Which run
 Of --mode=sample and --mode=evaluate (the config is the run's own)
   --step=N          the checkpoint of step N, or best; default the newest
   --seeds=0-63      which samples: 0-63, or 1,5,7-9
-  --label=K         class of the samples, by name or number (a name that is a
-                    number is a name); default all in turn
+  --label=K         class of the samples, a name or number; default in turn
   --out=DIR         samples go there and not to the run, which is only read
-Of --mode=evaluate (what it measures: --config.metrics.names=fid,kid ...; data
-that have moved: --config.data.source=...)
+Of --mode=evaluate (what it measures: --config.metrics.names=fid,kid ...)
   --checkpoints=all all that are there; or follow: those to come as well
 Of --mode=convert (--config and --config.A.B=X say what weights do not tell)
   --from=G.pth      .pth, .safetensors, .npz or .pkl; of two files: G.pth,D.pth
@@ -40,10 +37,9 @@ Of --mode=convert (--config and --config.A.B=X say what weights do not tell)
 Of --mode=weights
   --weights=FILE    files beside those of the cache folder, a comma between
 
---debug shows the traceback of whatever ends in a sentence. Stop with Ctrl-C:
-the run is saved, and the same command goes on with it. The exit code is 0 if
-all is done or saved, 1 for a mistake or a fault, 130 if there was nothing to
-save yet.
+Stop with Ctrl-C: the run is saved, and the same command goes on with it. Exit
+codes: 0 done or saved; 1 a mistake or a fault (--debug shows its traceback);
+130 interrupted before there was anything to save.
 
 Examples
   python -m gan_jax.main --config=configs/quickstart.py

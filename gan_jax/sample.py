@@ -7,9 +7,8 @@ import time
 import jax
 import numpy as np
 
-from gan_jax import paths
+from gan_jax import limits, paths
 from gan_jax.errors import UserError, did_you_mean
-from gan_jax.limits import MAX_SEEDS
 from gan_jax.mesh import one_device
 from gan_jax.restore import restore
 from gan_jax.run import draw
@@ -39,10 +38,10 @@ def parse_seeds(text: str) -> list[int]:
       raise UserError(
         f'--seeds={text[:80]}: {part} runs backwards; write {high}-{low}.'
       )
-    if high >= 2**32 or len(seeds) + high - low >= MAX_SEEDS:
+    if high >= 2**32 or len(seeds) + high - low >= limits.MAX_SEEDS:
       raise UserError(
         f'--seeds={text[:80]}: seeds are below 2^32, and at most'
-        f' {MAX_SEEDS:,} at a time.'
+        f' {limits.MAX_SEEDS:,} at a time.'
       )
     seeds.extend(range(low, high + 1))
   if len(seeds) != len(set(seeds)):

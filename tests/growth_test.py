@@ -101,7 +101,7 @@ def run(parts, until, state=None, begin=0):
   engine.enter(begin)
   if state is None:
     state = engine.first()
-  engine._taken = begin
+  engine.taken = begin
   for _ in range(begin, until):
     state, _ = engine.step(state)
     states[int(state.step)] = jax.tree.map(jnp.copy, state)

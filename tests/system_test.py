@@ -133,6 +133,7 @@ def test_a_run_that_can_only_be_read_is_sampled_elsewhere(
   argv = ('--mode=sample', f'--workdir={run_}', '--seeds=0-2')
   status, output = run(*argv, f'--out={out}')
   assert status == 0, output
-  names = {f'seed000{k}.png' for k in range(3)} | {'grid.png'}
+  names = {f'seed000{k}.png' for k in range(3)}
   assert {p.name for p in out.iterdir()} == names
+  assert (tmp_path / 'out.png').exists()  # the grid, beside it
   assert {p: p.stat().st_mtime_ns for p in run_.rglob('*')} == before

@@ -16,7 +16,7 @@ import stat
 import struct
 import zipfile
 import zlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 from gan_jax import limits, paths
 from gan_jax.data.plain import BadPictureError
@@ -269,18 +269,30 @@ def open_files(name: str, where: str) -> Folder | Zip:
     return Zip(path)
   raise UserError(
     f"config.data.source is '{name}', but there is no folder or zip archive"
-    f' {path}: give folder:PATH with the path of one{near(path)}'
+    f' {path}: give folder:PATH with the path of one{near(path, _holds_files)}'
   )
 
 
-def near(path: pathlib.Path) -> str:
-  """The end of a sentence on a path that is not there; see did_you_mean."""
+def _holds_files(path: pathlib.Path) -> bool:
+  return path.is_dir() or path.suffix.lower() == '.zip'
+
+
+def near(
+  path: pathlib.Path,
+  suits: Callable[[pathlib.Path], bool] = pathlib.Path.exists,
+) -> str:
+  """The end of a sentence on a path that is not there; see did_you_mean.
+
+  Args:
+    path: that is not there.
+    suits: whether a path beside it is of the kind that is wanted.
+  """
   folder = path.parent
   try:
     siblings = os.listdir(folder)
   except OSError:
     siblings = []
-  visible = filter(_visible, siblings)
+  visible = [n for n in siblings if _visible(n) and suits(folder / n)]
   return did_you_mean(path.name, visible, lambda name: str(folder / name))
 
 

@@ -6,7 +6,9 @@ all but text.
 """
 
 import contextlib
+import importlib.util
 import math
+import os
 import pathlib
 from collections.abc import Iterable
 
@@ -132,6 +134,18 @@ class Seeds:
       stem = folder / 'grid' if samples.ndim == 2 else folder
       save_samples(stem, samples)
     return self._files.__exit__(kind, error, trace)
+
+
+def tensorboard(folder: pathlib.Path):
+  """A writer of TensorBoard files, or None without the tf extra."""
+  if not all(map(importlib.util.find_spec, ('tensorflow', 'tensorboard'))):
+    return None
+  # Not a word from TensorFlow: it only writes files here.
+  os.environ.setdefault('TF_CPP_MIN_LOG_LEVEL', '3')
+  os.environ.setdefault('TF_ENABLE_ONEDNN_OPTS', '0')
+  from clu import metric_writers  # imports TensorFlow: seconds
+
+  return metric_writers.SummaryWriter(str(folder))
 
 
 def log_samples(

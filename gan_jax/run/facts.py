@@ -1,5 +1,8 @@
 """What a run writes down of its data and past, and whether a file has it."""
 
+import json
+import pathlib
+
 from gan_jax.state import Stage
 
 
@@ -41,3 +44,23 @@ def are_stretches(past) -> bool:
     return False
   begins = [first for first, _ in past]
   return begins[0] == 0 and begins == sorted(set(begins))
+
+
+def read_lines(file: pathlib.Path) -> tuple[list[dict], int]:
+  """The lines of a .jsonl file that have a step, and how many have not.
+
+  A process that is killed while it writes leaves half a line.
+  """
+  text = file.read_bytes().decode('utf-8', 'replace') if file.exists() else ''
+  lines, bad = [], 0
+  for line in filter(str.strip, text.split('\n')):
+    try:
+      values = json.loads(line)
+      good = isinstance(values, dict) and isinstance(values['step'], int)
+    except (ValueError, KeyError, RecursionError):
+      good = False
+    if good:
+      lines.append(values)
+    else:
+      bad += 1
+  return lines, bad

@@ -21,11 +21,9 @@ aside/          checkpoints that could not be read, and that the run went on
 """
 
 import contextlib
-import importlib.util
 import json
 import logging
 import logging.handlers
-import os
 import pathlib
 
 import jax
@@ -33,7 +31,7 @@ import jax
 from gan_jax import paths
 from gan_jax.errors import UserError
 from gan_jax.run import draw, identity
-from gan_jax.run.facts import are_facts, are_stretches, facts_of
+from gan_jax.run.facts import are_facts, are_stretches, facts_of, read_lines
 from gan_jax.run.lock import Lock
 from gan_jax.run.write import append, strict, whole
 
@@ -322,18 +320,7 @@ class RunDir:
   def lines(self, name: str = 'metrics.jsonl') -> list[dict]:
     """The lines of a .jsonl file; damaged ones are left out, and told once."""
     file = self.path / name
-    text = file.read_bytes().decode('utf-8', 'replace') if file.exists() else ''
-    lines, bad = [], 0
-    for line in filter(str.strip, text.split('\n')):
-      try:
-        values = json.loads(line)
-        good = isinstance(values, dict) and isinstance(values['step'], int)
-      except (ValueError, KeyError, RecursionError):
-        good = False  # a process was killed while it wrote
-      if good:
-        lines.append(values)
-      else:
-        bad += 1
+    lines, bad = read_lines(file)
     if bad and name not in self._told:
       self._told.add(name)
       log.warning('%s: %d damaged line(s) are left out.', file, bad)
@@ -350,17 +337,8 @@ class RunDir:
 
   def open_tensorboard(self) -> None:
     """Writes TensorBoard files from now on, if the tf extra is installed."""
-    found = all(
-      importlib.util.find_spec(name) for name in ('tensorflow', 'tensorboard')
-    )
-    if not found or not self._writes:
-      return
-    # Not a word from TensorFlow: it only writes files here.
-    os.environ.setdefault('TF_CPP_MIN_LOG_LEVEL', '3')
-    os.environ.setdefault('TF_ENABLE_ONEDNN_OPTS', '0')
-    from clu import metric_writers  # imports TensorFlow: seconds
-
-    self._writer = metric_writers.SummaryWriter(str(self.path))
+    if self._writes:
+      self._writer = draw.tensorboard(self.path)
 
   def images(
     self, name: str, samples, columns: int, step: int | None = None

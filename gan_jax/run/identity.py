@@ -16,6 +16,7 @@ from gan_jax.errors import UserError
 FREE = (
   'data.data_dir',  # where
   'data.device_budget_mb',
+  'data.max_bad',  # which are skipped shows in their number
   'data.workers',
   'mesh.*',
   'train.batch',  # what the devices hold; images are counted on

@@ -7,7 +7,6 @@ ends as if nothing had happened.
 import contextlib
 import pathlib
 import random
-import resource
 import shutil
 import subprocess
 import time
@@ -100,7 +99,7 @@ def small_disk(draw, folder, place, whole, share):
     workdir = place / 'run'
     argv = kills.command(GAME, folder, workdir)
     output, status = kills.end(kills.start(argv))
-    yield from _refused(output, status, 'space')
+    yield from _refused(output, status, 'the disk is full')
     if not _mount(place, '-o', 'remount,size=1g'):
       yield 'no larger disk'
       return
@@ -113,10 +112,12 @@ def small_files(draw, folder, place, whole, share):
   limit = max(1, int(share * largest))
   argv = kills.command(GAME, folder, place / 'run')
   # Compiled programs are files as well: those of the undisturbed run are there.
-  limited = lambda: resource.setrlimit(
-    resource.RLIMIT_FSIZE, (limit, resource.RLIM_INFINITY)
+  # Not by preexec_fn, which forks a process that has threads.
+  limited = 'import os, resource, sys; ' + (
+    f'resource.setrlimit(resource.RLIMIT_FSIZE, ({limit}, -1)); '
+    'os.execv(sys.executable, [sys.executable, *sys.argv[1:]])'
   )
-  process = kills.start(argv, preexec_fn=limited)
+  process = kills.start([argv[0], '-c', limited, *argv[1:]])
   output, status = kills.end(process)
   if status != 0:  # some limits are larger than what is left to write
     yield from _refused(output, status)

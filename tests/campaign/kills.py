@@ -69,7 +69,7 @@ def run(count: int, seed: int, folder: pathlib.Path) -> dict:
     'kills', by signal; 'games' that ended; 'bad': [(game, words)].
   """
   draw, kills, bad = random.Random(seed), {}, []
-  games = list(GAMES)[: max(1, min(len(GAMES), count))]
+  games = draw.sample(sorted(GAMES), min(len(GAMES), count))
   pictures(folder / 'pictures')
   for k, game in enumerate(games):
     share = count * (k + 1) // len(games) - count * k // len(games)
@@ -129,17 +129,16 @@ def _game(game, folder, whole, killed, share, draw, kills):
   if status:
     yield f'undisturbed it exits with {status}: {output[-400:]}'
     return
-  argv = command(game, folder, killed)
-  for _ in range(share):
+  argv, left_over = command(game, folder, killed), share
+  while left_over:
     process, name = start(argv), draw.choice(('KILL', 'KILL', 'TERM', 'INT'))
-    moment = _moment(draw, killed, took)
-    if moment():
+    _wait(draw, process, killed, took)
+    if process.poll() is None:
+      left_over -= 1
+      kills[name] = kills.get(name, 0) + 1
       process.send_signal(getattr(signal, f'SIG{name}'))
     output, status = end(process)
-    kills[name] = kills.get(name, 0) + 1
-    if name == 'KILL' and status in (-9, 0):
-      pass  # nothing to say, or done before
-    elif 'Traceback' in output or status not in EXPECTED[name]:
+    if 'Traceback' in output or status not in EXPECTED[name]:
       yield f'after SIG{name}: {status}: {output[-600:]}'
     if _is_done(killed):
       # Sooner than its share of kills: from the start, in the same folder.
@@ -153,34 +152,34 @@ def _game(game, folder, whole, killed, share, draw, kills):
 
 # A run that was interrupted before its first step says so, and one that was
 # signalled at its end may end as if nothing had happened.
-EXPECTED = {'KILL': (-9, 0), 'TERM': (0, 1, 130, 143), 'INT': (0, 1, 130)}
+EXPECTED = {'KILL': (-9, 0), 'TERM': (0, 130, -15), 'INT': (0, 130, -2)}
 
 
-def _moment(draw, workdir, took):
-  """A function that waits for some moment; false if the run ended before."""
-  log, kind = workdir / 'log.txt', draw.random()
-  seconds = draw.uniform(0.1, took)
-  # What the program says just before it does what is worth a kill.
-  pattern = draw.choice((r' step \d+/', 'best so far', 'frechet', 'Compiling'))
+# What the program says just before it does what is worth a kill, and how often
+# it says it.
+_SAYS = (
+  (r' step \d+/', 12),
+  ('best so far', 2),
+  (r'frechet_pixels  ', 3),
+  ('Compiling', 1),
+)
+
+
+def _wait(draw, process, workdir, took) -> None:
+  """Returns at some moment of a process that was just started."""
+  log = workdir / 'log.txt'
   size = log.stat().st_size if log.exists() else 0
-
-  def wait():
-    if kind < 0.4:
-      time.sleep(seconds)
-      return True
-    end = time.monotonic() + took + 10
-    skip = draw.randint(0, 6)
-    while time.monotonic() < end:
-      if log.exists():
-        with open(log, encoding='utf-8', errors='replace') as file:
-          file.seek(size)
-          if len(re.findall(pattern, file.read())) > skip:
-            time.sleep(draw.uniform(0, 0.15))
-            return True
-      time.sleep(0.01)
-    return True
-
-  return wait
+  begin, seconds = time.monotonic(), draw.uniform(0.1, took)
+  pattern, often = draw.choice(_SAYS)
+  skip, by_time = draw.randrange(often), draw.random() < 0.3
+  while process.poll() is None and time.monotonic() - begin < seconds:
+    if not by_time and log.exists():
+      with open(log, encoding='utf-8', errors='replace') as file:
+        file.seek(size)
+        if len(re.findall(pattern, file.read())) > skip:
+          time.sleep(draw.uniform(0, 0.15))
+          return
+    time.sleep(0.01)
 
 
 def end(process, seconds=240):

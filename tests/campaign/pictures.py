@@ -171,7 +171,7 @@ def _idx(draw, folder):
   }
   zipped = draw.random() < 0.5
   for name, content in parts.items():
-    if draw.random() < 0.6:
+    if draw.random() < 0.4:
       content = mutate.damaged(draw, content)
     if zipped:
       content, name = gzip.compress(content), f'{name}.gz'
@@ -188,7 +188,7 @@ def _text(draw, folder):
 
 
 _SPLITS = (
-  *('train',) * 6,
+  *('train',) * 20,
   'train[:50%]',
   'train[-1:]',
   'val',
@@ -210,10 +210,10 @@ def case(draw: random.Random, folder) -> str:
   makers = (_folder, _folder, _zip, _zip, _npz, _idx, _text)
   data = config_lib.defaults().data.unlock()
   data.source = draw.choice(makers)(draw, place)
-  data.resolution = draw.choice((8, 8, 16, 0))
+  data.resolution = draw.choice((8, 8, 16, 16, 0))
   data.channels = draw.choice((1, 3))
   data.filter = draw.choice(('lanczos', 'bilinear'))
-  data.conditional = draw.random() < 0.3
+  data.conditional = draw.random() < 0.15
   data.max_bad = draw.choice((0.05, 1.0, 1.0))
   data.split = draw.choice(_SPLITS)
   source = open_source(data)

@@ -21,6 +21,7 @@ import traceback
 
 ROOT = pathlib.Path(__file__).parent.parent.parent
 SECONDS = 10.0  # a case may take
+LONGER = {'runs': 90.0}  # where it compiles and trains
 STARTUP = 180.0  # and a worker, until its first case
 MEMORY = 2**31  # bytes that a worker may take beyond what it starts with
 GOOD = ('result', 'sentence')
@@ -82,7 +83,7 @@ def _watched(part, seed, first, count, folder):
           yield case, 'died', f'exit status {worker.wait()}', 0.0
         return
       found = json.loads(line)
-      case, patience = found['case'], SECONDS
+      case, patience = found['case'], LONGER.get(part, SECONDS)
       done = 'outcome' in found
       if done:
         yield case, found['outcome'], found['words'], found['mb']

@@ -26,18 +26,18 @@ def _safetensors(arrays) -> bytes:
 
 
 @functools.cache
-def _good() -> list[bytes]:
-  """Good files of every format."""
-  found = [f.read_bytes() for f in sorted(GOLDEN.glob('torch_*'))]
+def _good() -> list[tuple[str, bytes]]:
+  """Good files of every format: suffix and content."""
+  found = [(f.suffix, f.read_bytes()) for f in sorted(GOLDEN.glob('torch_*'))]
   arrays = {'a.weight': np.ones((3, 4), np.float32), 'b': np.zeros(5, '<f4')}
   out = io.BytesIO()
   np.savez_compressed(out, **arrays)
   tree = {'g_ema': {'w': arrays['b'], 'n': [1, 2.0, 'x']}}
   return [
-    *(content for content in found if len(content) < 300_000),
-    out.getvalue(),
-    _safetensors(arrays),
-    *(pickle.dumps(tree, protocol) for protocol in range(2, 6)),
+    *(pair for pair in found if len(pair[1]) < 300_000),
+    ('.npz', out.getvalue()),
+    ('.safetensors', _safetensors(arrays)),
+    *(('.pkl', pickle.dumps(tree, protocol)) for protocol in range(2, 6)),
   ]
 
 
@@ -62,12 +62,13 @@ def prepare(folder) -> None:
 
 def case(draw: random.Random, folder) -> str:
   """Reads a file of weights."""
-  content = draw.choice(_good())
+  suffix, content = draw.choice(_good())
   if draw.random() < 0.15:
-    content = _program(draw)
+    suffix, content = '.pkl', _program(draw)
   elif draw.random() < 0.97:
-    content = mutate.damaged(draw, content, draw.choice(_good()))
-  suffix = draw.choice(('.pth', '.pkl', '.npz', '.safetensors', '.onnx'))
+    content = mutate.damaged(draw, content, draw.choice(_good())[1])
+  if draw.random() < 0.1:
+    suffix = draw.choice(('.pth', '.pkl', '.npz', '.safetensors', '.onnx'))
   file = folder / f'x{suffix}'
   file.write_bytes(content)
   arrays = files.read(file)

@@ -49,7 +49,7 @@ def run(trained, tmp_path):
 
 # Not of the identity; all of `metrics` beside these.
 FREE = {
-  'data': ['data_dir', 'device_budget_mb', 'workers'],
+  'data': ['data_dir', 'device_budget_mb', 'max_bad', 'workers'],
   'mesh': ['data', 'pair'],
   'train': (
     'batch change checkpoint_every image_every keep log_every'
@@ -312,11 +312,11 @@ def test_data_json_of_the_wrong_kind_is_one_sentence(run, facts):
 def test_what_an_older_version_did_not_store_is_no_change(run):
   """Settings, of sections and of networks, that came after it."""
   stored = json.loads((run / 'config.json').read_text())
-  del stored['train']['change'], stored['data']['max_bad'], stored['growth']
+  del stored['train']['change'], stored['data']['filter'], stored['growth']
   del stored['generator']['slope']
   (run / 'config.json').write_text(json.dumps(stored))
   assert check_identity(RunDir(run), config()) == []
-  with pytest.raises(UserError, match='data.max_bad: 0.05 -> 0.5'):
-    check_identity(RunDir(run), config(data=dict(max_bad=0.5)))
+  with pytest.raises(UserError, match='data.filter: lanczos -> box'):
+    check_identity(RunDir(run), config(data=dict(filter='box')))
   with pytest.raises(UserError, match='generator.slope: 0.01 -> 0.2'):
     check_identity(RunDir(run), config(generator=dict(slope=0.2)))
