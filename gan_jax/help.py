@@ -159,7 +159,7 @@ def _block(table: Mapping[str, Setting], title: str) -> str:
     rows.append((key, _shown(s.default), bounds, meaning))
   widths = [
     min(max(len(row[i]) for row in rows), most)
-    for i, most in enumerate((16, 14, 20))
+    for i, most in enumerate((17, 14, 20))
   ]
   widths.append(WIDTH - 2 - sum(w + 2 for w in widths))
   lines = [title]

@@ -260,7 +260,7 @@ def section(role: str, module: nn.Module) -> dict:
   """The config's section that builds this module."""
   registry = REGISTRIES[role]
   name = next(n for n, network in registry.items() if type(module) is network)
-  own = {'shape', 'classes', 'parent', 'name'}
+  own = {'shape', 'classes', 'resolution', 'parent', 'name'}
   fields = [f for f in module.__dataclass_fields__ if f not in own]
   return {'name': name} | {field: getattr(module, field) for field in fields}
 

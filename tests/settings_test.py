@@ -483,7 +483,7 @@ def test_help_of_a_network():
     ('penalty', "did you mean 'penalties'?"),
     ('optimizr', 'There are data, generator,'),
     ('lr', "did you mean 'optimizer.generator.lr'?"),
-    ('generator:dcgn', "did you mean 'dcgan'? There are dcgan, mlp"),
+    ('generator:dcgn', "did you mean 'dcgan'? There are dcgan, progan"),
     ('penalties.r2', "did you mean 'penalties.r1'?"),
     ('loss:fisher', 'there is no such section'),
   ],

@@ -4,6 +4,8 @@
 |---|---|---|
 | osgan.generator | OSGAN's DCGAN generator | osgan.py |
 | osgan.discriminator | its discriminator, batch or group norm | osgan.py |
+| progan.generator | ProGAN's generator | progan.py |
+| progan.discriminator | its discriminator | progan.py |
 | inception | FID's Inception-v3 | feature_nets.py |
 | vgg16, alexnet | torchvision's, Oxford's VGG-16 | feature_nets.py |
 | lpips | one of these two with the linear heads of LPIPS | feature_nets.py |
@@ -20,13 +22,15 @@ from collections.abc import Mapping
 import flax.linen as nn
 import numpy as np
 
-from gan_jax.convert import feature_nets, osgan
+from gan_jax.convert import feature_nets, osgan, progan
 from gan_jax.convert.layout import Kind
 from gan_jax.errors import UserError, did_you_mean
 
 KINDS: dict[str, Kind] = {
   'osgan.generator': osgan.GENERATOR,
   'osgan.discriminator': osgan.DISCRIMINATOR,
+  'progan.generator': progan.GENERATOR,
+  'progan.discriminator': progan.DISCRIMINATOR,
   'inception': feature_nets.INCEPTION,
   'vgg16': feature_nets.VGG16,
   'alexnet': feature_nets.ALEXNET,
@@ -73,13 +77,15 @@ def released(
     raise UserError(f'these arrays are no {name}: {error}') from None
 
 
-def under_released_names(name: str, variables) -> dict[str, np.ndarray]:
+def under_released_names(name: str, variables, **form) -> dict[str, np.ndarray]:
   """The way back: variables of a network in its released names and layouts.
 
   Args:
     name: a key of `KINDS`.
     variables: of the module that `released` gives; a gradient by its
       parameters is {'params': gradient}.
+    **form: of a network that has been released in several layouts, such as
+      fused=True of ProGAN's; see the method's file.
 
   Raises:
     TypeError: for a network that was changed on the way, as `inception`.
@@ -87,7 +93,7 @@ def under_released_names(name: str, variables) -> dict[str, np.ndarray]:
   known = kind(name)
   if known.write is None:
     raise TypeError(f'{name} has no way back to its released arrays')
-  return known.write(variables)
+  return known.write(variables, **form)
 
 
 def find(arrays: Mapping[str, np.ndarray]) -> list[tuple[str, str]]:

@@ -50,7 +50,7 @@ class Kind(NamedTuple):
   role: str
   marks: Sequence[tuple[str, ...]]
   read: Callable[[Mapping], tuple[nn.Module, dict]]
-  write: Callable[[Any], dict[str, np.ndarray]] | None = None
+  write: Callable[..., dict[str, np.ndarray]] | None = None
   facts: Callable[[nn.Module, Any], dict] = lambda module, variables: {}
   hints: Callable[[nn.Module], dict] = lambda module: {}
 

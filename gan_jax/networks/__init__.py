@@ -3,6 +3,7 @@
 | name | samples | file |
 |---|---|---|
 | dcgan | pictures of 28, 32, 64 px | dcgan.py |
+| progan | pictures of 4, 8, ..., 1024 px, growing | progan.py |
 | mlp | pictures of any shape, 2-D points | mlp.py |
 | charcnn | lines of text | charcnn.py |
 | upsample | pictures of 28, 32, 64 px; a generator alone | upsample.py |
@@ -13,14 +14,15 @@ discriminator takes (samples, labels, train) to a `Judgement`, and says by
 `per_sample` whether a logit depends on its own sample only. A classifier is a
 discriminator with a logit a class, [N, classes]. All are used through `init`
 and `apply`. A network's `kinds` are the samples it is for, 'pictures', 'points'
-or 'text'; without it, pictures. The fields of a module other than `shape` and
-`classes` are the keys of the config's section; see `settings.field`.
+or 'text'; without it, pictures. The fields of a module other than `shape`,
+`classes` and `resolution` are the keys of the config's section; see
+`settings.field`. One that grows: see made.py.
 """
 
 import collections
 
 from gan_jax import settings as settings_lib
-from gan_jax.networks import charcnn, dcgan, mlp, resnet, upsample
+from gan_jax.networks import charcnn, dcgan, mlp, progan, resnet, upsample
 from gan_jax.networks.judgement import Judgement
 from gan_jax.networks.made import Made, Start
 
@@ -38,12 +40,14 @@ __all__ = [
 
 GENERATORS = {
   'dcgan': dcgan.Generator,
+  'progan': progan.Generator,
   'mlp': mlp.Generator,
   'charcnn': charcnn.Generator,
   'upsample': upsample.Generator,
 }
 DISCRIMINATORS = {
   'dcgan': dcgan.Discriminator,
+  'progan': progan.Discriminator,
   'mlp': mlp.Discriminator,
   'charcnn': charcnn.Discriminator,
 }
@@ -76,7 +80,9 @@ def settings(role: str, name: str | None = None) -> settings_lib.Table:
   }
   if name in registry:
     own = settings_lib.of(registry[name])
-    table |= {k: s for k, s in own.items() if k not in ('shape', 'classes')}
+    # `resolution` is the growth's: see `made.has_levels`.
+    given = ('shape', 'classes', 'resolution')
+    table |= {k: s for k, s in own.items() if k not in given}
   return table
 
 

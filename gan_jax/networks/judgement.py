@@ -13,10 +13,14 @@ class Judgement(NamedTuple):
     logits: [N], or [N, P] for P judgements an image (patches); larger is
       more real; no activation applied.
     features: inner maps by name, for tasks, metrics and attention pictures.
+    class_logits: [N, K], which class it takes a sample for (AC-GAN, Odena et
+      al. 2017); None of a discriminator that does not say, as one without
+      classes, or one that is told the class.
   """
 
   logits: jax.Array
   features: Mapping[str, jax.Array]
+  class_logits: jax.Array | None = None
 
 
 def per_sample(logits):

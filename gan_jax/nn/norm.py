@@ -7,7 +7,7 @@ import jax.numpy as jnp
 
 from gan_jax.settings import Setting
 
-NORMS = ('batch', 'group', 'layer', 'instance', 'none')
+NORMS = ('batch', 'group', 'layer', 'instance', 'pixel', 'none')
 
 # Norms that mix the samples of a batch: a discriminator with one of these is
 # not a per-sample function.
@@ -52,13 +52,32 @@ class BatchNorm(nn.Module):
     return (x - mean) * inverse + bias
 
 
+def pixel_norm(x, epsilon: float = 1e-8):
+  """Sets the mean square of each pixel's channels to 1 (ProGAN, section 4.2).
+
+  Of a vector: puts it on the sphere of radius sqrt(C).
+
+  Args:
+    x: [N, ..., C].
+    epsilon: added to the mean square.
+
+  Returns:
+    [N, ..., C]; the mean is taken in float32 at least.
+  """
+  wide = x.astype(jnp.promote_types(x.dtype, jnp.float32))
+  square = jnp.mean(wide**2, -1, keepdims=True)
+  inverse = 1.0 / jnp.sqrt(square + epsilon)  # one division a pixel
+  return (wide * inverse).astype(x.dtype)
+
+
 def normalise(x, norm: str, *, train: bool, groups: int = 32):
   """Applies the layer of a name inside a compact module.
 
   Args:
     x: [N, ..., C].
     norm: one of `NORMS`; 'layer' normalises a sample over all its axes (one
-      group), 'instance' each channel of a sample.
+      group), 'instance' each channel of a sample, 'pixel' the channels of each
+      pixel, see `pixel_norm`.
     train: batch statistics if true, running averages if false.
     groups: the number of groups wanted by 'group' (32 as in OSGAN's released
       networks); where it does not divide C, their greatest common divisor.
@@ -70,6 +89,8 @@ def normalise(x, norm: str, *, train: bool, groups: int = 32):
     return x
   if norm == 'batch':
     return BatchNorm()(x, train=train)
+  if norm == 'pixel':
+    return pixel_norm(x)
   channels = x.shape[-1]
   groups = {
     'group': math.gcd(groups, channels),

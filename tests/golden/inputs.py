@@ -9,7 +9,7 @@ def value(about, arrays, key):
   """The array of an input by its key; pictures as [N, H, W, C]."""
   row = about['inputs'][key]
   kind = row['rule']
-  if kind == 'stored':
+  if kind in ('stored', 'uniform'):
     array = arrays[f'in/{key}']
   elif kind == 'normal':
     fields = {k: row[k] for k in ('scale', 'shift') if k in row}

@@ -67,7 +67,7 @@ def test_discriminator(depth, window):
   x = jax.random.uniform(jax.random.key(1), (3, L, V))
   variables = random_variables(net, x)
   judge = jax.jit(lambda x: net.apply(variables, x, train=False))
-  logits, features = judge(x)
+  logits, features, _ = judge(x)
   p = variables['params']
   for row, logit in zip(np.asarray(x), logits, strict=True):
     y = blocks(convolve(row, p['Conv_0']), p, depth)

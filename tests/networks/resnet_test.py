@@ -62,7 +62,7 @@ def test_forward_pass_in_use():
   variables = jax.tree.map(draw, shapes)
   quick = {'xla_backend_optimization_level': 0}
   judge = lambda v: net.apply(v, x, train=False)
-  logits, features = jax.jit(judge, compiler_options=quick)(variables)
+  logits, features, _ = jax.jit(judge, compiler_options=quick)(variables)
   want = expected(variables['params'], variables['batch_stats'], x)
   np.testing.assert_allclose(logits, want, rtol=1e-4, atol=1e-4)
   assert {k: v.shape for k, v in features.items()} == {

@@ -2,6 +2,7 @@
 
 import flax.linen as nn
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 
@@ -50,6 +51,29 @@ def test_group_norm_takes_the_largest_count_that_divides():
   var = groups.var((1, 3), keepdims=True)
   expected = ((groups - mean) / np.sqrt(var + 1e-5)).reshape(X.shape)
   np.testing.assert_allclose(y, expected, atol=1e-5)
+
+
+def test_pixel_norm_is_of_each_pixel_on_its_own():
+  y, variables = run('pixel', X, True)
+  assert not variables.get('params') and not variables.get('batch_stats')
+  wide = X.astype('d')
+  expected = wide / np.sqrt(np.mean(wide**2, -1, keepdims=True) + 1e-8)
+  np.testing.assert_allclose(y, expected, rtol=1e-6, atol=1e-7)
+
+
+def test_pixel_norm_of_bfloat16_takes_its_mean_in_float32():
+  x = jnp.asarray(X, jnp.bfloat16)
+  y = norm.pixel_norm(x)
+  assert y.dtype == jnp.bfloat16
+  wide = norm.pixel_norm(x.astype(jnp.float32))
+  np.testing.assert_array_equal(y, wide.astype(jnp.bfloat16))
+
+
+def test_pixel_norm_of_a_vector_of_zeros_and_its_gradient_are_finite():
+  zeros = np.zeros((1, 4), 'f')
+  assert not np.any(norm.pixel_norm(zeros))
+  slope = jax.grad(lambda x: norm.pixel_norm(x).sum())(jnp.asarray(zeros))
+  assert np.isfinite(slope).all()
 
 
 @pytest.mark.parametrize('name', norm.NORMS)

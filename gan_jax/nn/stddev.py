@@ -1,0 +1,63 @@
+"""Minibatch standard deviation: what tells D how much its samples vary."""
+
+import jax.numpy as jnp
+
+from gan_jax.errors import UserError
+
+# How the samples of a batch fall into M groups of G: neighbours, which on a
+# mesh lie on one device; or sample g M + m is member g of group m, as in
+# NVIDIA's released networks, whose groups then cross devices.
+LAYOUTS = ('contiguous', 'strided')
+
+
+def group_of(count: int, wanted: int, *, train: bool) -> int:
+  """Samples of a group.
+
+  Args:
+    count: samples of the batch.
+    wanted: of a group; 0 for the whole batch, which is also what a smaller
+      batch gives.
+    train: whether the batch is a training run's, and not what some job has
+      put together.
+
+  Returns:
+    `wanted` or `count`. In use, where `wanted` does not divide the batch, the
+    largest number below it that does.
+
+  Raises:
+    UserError: if that happens in training.
+  """
+  size = min(wanted or count, count)
+  if count % size and train:
+    raise UserError(
+      f'A batch of {count} samples does not fall into groups of {size}: set'
+      ' config.discriminator.group_size to a divisor of config.train.batch, or'
+      ' to 0 for the whole batch.'
+    )
+  return next(k for k in range(size, 0, -1) if count % k == 0)
+
+
+def minibatch_stddev(x, group: int, layout: str = 'contiguous'):
+  """Appends a map of how much a group of samples varies (ProGAN, section 3).
+
+  The deviation over a group of each number of a map, with the biased variance
+  and 1e-8 inside the root, averaged over the map: one number a group, computed
+  in float32.
+
+  Args:
+    x: [N, H, W, C].
+    group: samples of a group, a divisor of N.
+    layout: one of `LAYOUTS`.
+
+  Returns:
+    [N, H, W, C + 1].
+  """
+  count = len(x) // group
+  strided = layout == 'strided'
+  groups = (group, count) if strided else (count, group)
+  parts = x.astype(jnp.float32).reshape(*groups, *x.shape[1:])
+  deviation = jnp.sqrt(jnp.var(parts, axis=0 if strided else 1) + 1e-8)
+  found = jnp.mean(deviation, (1, 2, 3))  # [M]
+  each = jnp.tile(found, group) if strided else jnp.repeat(found, group)
+  wide = jnp.broadcast_to(each[:, None, None, None], (*x.shape[:-1], 1))
+  return jnp.concatenate([x, wide.astype(x.dtype)], -1)
