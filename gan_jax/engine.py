@@ -14,7 +14,7 @@ import numpy as np
 from gan_jax import experiment as experiment_lib
 from gan_jax.data.pipeline import Feed
 from gan_jax.mesh import of_state, replicated
-from gan_jax.restore import like
+from gan_jax.restore import like, state_at
 from gan_jax.run.checkpoints import Checkpoints
 from gan_jax.run.memory import give_back_freed_memory
 from gan_jax.state import Span, Stage, TrainState
@@ -101,7 +101,7 @@ class Engine:
     Raises:
       UserError: if the checkpoints are of other networks.
     """
-    restored = checkpoints.restore(like(self._experiment, self._mesh))
+    restored = state_at(checkpoints, self._experiment, self._mesh)
     if restored is None:
       return None
     self.taken, state = restored

@@ -8,7 +8,7 @@ from gan_jax.errors import UserError
 from gan_jax.mesh import one_device
 from gan_jax.observe.evaluation import measured, tell, write
 from gan_jax.observe.measures import Measure, measure_of
-from gan_jax.restore import BEST, Opened, checkpoints, like, open_run
+from gan_jax.restore import BEST, Opened, checkpoints, open_run, state_at
 from gan_jax.run.checkpoints import Checkpoints
 
 log = logging.getLogger('gan_jax')
@@ -85,7 +85,7 @@ def _score(
   """
   run, _, experiment = opened
   try:
-    step, state = saved.restore(like(experiment, one_device()), step)
+    step, state = state_at(saved, experiment, one_device(), step)
   except UserError:
     saved.reload()
     if may_be_gone and step not in saved.steps():

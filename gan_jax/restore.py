@@ -1,12 +1,14 @@
 """Opens a run that exists, for the modes that use one."""
 
 import json
+import logging
 import sys
 from typing import Any, NamedTuple
 
 import jax
 
 from gan_jax import config as config_lib
+from gan_jax import ema
 from gan_jax import experiment as experiment_lib
 from gan_jax.distill import teacher
 from gan_jax.errors import UserError
@@ -17,6 +19,8 @@ from gan_jax.run.facts import facts_of
 from gan_jax.run.folder import RunDir
 from gan_jax.state import TrainState
 from gan_jax.validate import validate
+
+log = logging.getLogger('gan_jax')
 
 BEST = 'best'  # in place of a step: the state that was kept for its score
 
@@ -179,6 +183,40 @@ _NONE_BEST = (
 )
 
 
+def state_at(
+  saved: Checkpoints,
+  experiment: experiment_lib.Experiment,
+  mesh,
+  step: int | None = None,
+) -> tuple[int, TrainState] | None:
+  """The step and state of a run's checkpoint; None if there is none.
+
+  Where a permitted change of settings (`config.train.change`) has given it
+  another rule, term, average or ensemble, those begin anew, an average with
+  the generator as it is; networks are always those that were saved.
+
+  Args:
+    saved: the run's checkpoints.
+    experiment: what its config means.
+    mesh: the devices to put the state on.
+    step: which; None for the newest that is whole.
+
+  Raises:
+    UserError: see `Checkpoints.restore`.
+  """
+  fresh = lambda: experiment_lib.initial_state(experiment, 0, mesh)
+  found = saved.restore(like(experiment, mesh), step, fresh)
+  if found is None:
+    return None
+  step, state = found
+  if any(name.startswith('ema.') for name in saved.anew):
+    state = state.replace(ema=ema.start(state.pair.g))
+  if saved.anew:
+    parts = sorted({'.'.join(name.split('.')[:3]) for name in saved.anew})
+    log.info('Begun anew, as the settings have changed: %s.', ', '.join(parts))
+  return step, state
+
+
 def restore(
   workdir, mesh, step: int | str | None = None, what: str = '--workdir'
 ) -> Restored:
@@ -198,7 +236,7 @@ def restore(
   opened = open_run(workdir, what=what)
   saved = checkpoints(opened.run, BEST if step == BEST else '')
   wanted = None if step == BEST else step
-  found = saved.restore(like(opened.experiment, mesh), wanted)
+  found = state_at(saved, opened.experiment, mesh, wanted)
   if found is None:
     raise UserError(_NONE.format(opened.run.checkpoints))
   return Restored(*opened, *found)

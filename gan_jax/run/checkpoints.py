@@ -6,6 +6,7 @@ Orbax fail, a flipped bit does not), and the one before is taken instead.
 """
 
 import contextlib
+import dataclasses
 import logging
 import os
 import pathlib
@@ -26,6 +27,14 @@ log = logging.getLogger(__name__)
 OLDER = (
   r'(.*\.)?opt(\.\d+)+\.count',  # updates so far, of a learning rate's schedule
   r'pair\.d\.stats\.teacher\..*',  # a constant since: constants.py
+)
+# Arrays that a run can go on without: where its rules, terms, average or
+# ensemble have changed they begin anew.
+ANEW = (
+  r'(pair|local_pairs)\.[gd]\.opt\..*',
+  r'(pair|local_pairs)\.[gd]\.(params|stats)\.terms\..*',
+  r'(pair|local_pairs)\.d\.stats\.(loss|augment)\..*',
+  r'(ema|local_pairs)\..*',
 )
 
 
@@ -68,7 +77,9 @@ class Checkpoints:
 
   Attributes:
     dropped: arrays by name, such as 'pair.d.opt.1.count', that the last state
-      restored had from an older version and has no place for now.
+      restored had from an older version, or from other settings, and has no
+      place for now.
+    anew: names of those that it did not have.
   """
 
   def __init__(self, directory, keep: int = 3, milestone_every: int = 0):
@@ -77,6 +88,7 @@ class Checkpoints:
     logging.getLogger('absl').setLevel(logging.CRITICAL)
     logging.getLogger('asyncio').setLevel(logging.CRITICAL)
     self.dropped: dict[str, jax.Array] = {}
+    self.anew: list[str] = []
     self._directory = pathlib.Path(directory).absolute()
     self._damaged: set[int] = set()  # steps, as `restore` found them
     self._to_write = ocp.CheckpointManagerOptions(
@@ -136,13 +148,15 @@ class Checkpoints:
       content = {'state': state, 'digest': digest(state)}
       writer.save(step, args=ocp.args.StandardSave(content), force=True)
 
-  def restore(self, like, step: int | None = None):
+  def restore(self, like, step: int | None = None, fresh=None):
     """The state at `step`, or the newest that is whole.
 
     Args:
       like: the state's shapes, types and shardings
         (`jax.ShapeDtypeStruct` leaves).
       step: which checkpoint; None for the newest.
+      fresh: () -> a state like it, which arrays of `ANEW` are taken from where
+        the checkpoint has none of their shape; None to refuse then.
 
     Returns:
       (step, state), or None if there is no checkpoint.
@@ -160,7 +174,7 @@ class Checkpoints:
       )
     wanted = [step] if step is not None else steps[::-1]
     for candidate in wanted:
-      state = self._read(candidate, like)
+      state = self._read(candidate, like, fresh)
       if state is not None:
         return candidate, state
       self._damaged.add(candidate)
@@ -173,14 +187,14 @@ class Checkpoints:
       )
     return None
 
-  def _read(self, step: int, like):
+  def _read(self, step: int, like, fresh):
     """The state at a step, or None if it cannot be read as it was written."""
     try:
       with _quiet():
         saved = self._manager.item_metadata(step).tree
-        self._check_fits(_named(saved['state']), _named(like))
+        anew = self._misfits(_named(saved['state']), _named(like), fresh)
         content = self._manager.restore(
-          step, args=ocp.args.StandardRestore(_targets(saved, like))
+          step, args=ocp.args.StandardRestore(_targets(saved, like, anew))
         )
     except UserError:
       raise
@@ -194,33 +208,42 @@ class Checkpoints:
         ) from error
     else:
       arrays = _named(content['state'])
-      state = jax.tree_util.tree_map_with_path(
-        lambda path, _: arrays.pop(_name(path)), like
-      )
-      # Of arrays in the order in which the version that saved them had them.
-      whole = _in_order(_named(content['state']), like) if arrays else state
-      if digest(whole) == content['digest']:
-        self.dropped = arrays
-        return state
+      # In the order in which whoever saved them had them.
+      if digest(_in_order(arrays, like)) == content['digest']:
+        made = _named(fresh()) if anew else {}
+        take = lambda name: (made if name in anew else arrays)[name]
+        named = jax.tree_util.tree_map_with_path(lambda p, _: _name(p), like)
+        used = set(jax.tree.leaves(named)) - anew
+        self.dropped = {k: x for k, x in arrays.items() if k not in used}
+        self.anew = sorted(anew)
+        return jax.tree.map(take, named)
       reason = 'its bits are not those that were saved'
     log.warning('The checkpoint of step %d is damaged: %s.', step, reason)
     return None
 
-  def _check_fits(self, saved: dict, here: dict) -> None:
-    """Raises UserError if a checkpoint holds arrays of other shapes."""
+  def _misfits(self, saved: dict, here: dict, fresh) -> set[str]:
+    """The arrays of a state that a checkpoint has none of their shape for.
+
+    Raises:
+      UserError: if it is another's state: if arrays differ without which a run
+        cannot go on.
+    """
+    matches = lambda name, known: any(re.fullmatch(k, name) for k in known)
     there = {
       name: tuple(x.shape)
       for name, x in saved.items()
-      if name in here or not any(re.fullmatch(old, name) for old in OLDER)
+      if name in here or not matches(name, OLDER)
     }
     here = {name: _stored_shape(x) for name, x in here.items()}
-    for name in sorted(there | here):
-      if there.get(name) != here.get(name):
+    differ = [n for n in sorted(there | here) if there.get(n) != here.get(n)]
+    for name in differ:
+      if fresh is None or not matches(name, ANEW):
         raise UserError(
           f'The checkpoints in {self._directory} belong to other networks:'
           f' {name} has shape {there.get(name, "(absent)")} there and'
           f' {here.get(name, "(absent)")} here.'
         )
+    return set(differ) & here.keys()
 
   def drop_after(self, step: int) -> None:
     """Clears the way of a run that goes on from `step`, the newest whole one.
@@ -283,24 +306,30 @@ def _stored_shape(leaf) -> tuple:
   return tuple(leaf.shape)
 
 
-def _targets(saved, like):
+def _targets(saved, like, anew):
   """What to restore: all that was saved, in places like those of `like`."""
   here = _named(like)
   where = jax.tree.leaves(like)[0].sharding  # for what `like` does not have
 
   def target(path, leaf):
     shape = jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=where)
-    return here.get(_name(path[1:]), shape)  # without the leading 'state'
+    name = _name(path[1:])  # without the leading 'state'
+    return shape if name in anew else here.get(name, shape)
 
   return jax.tree_util.tree_map_with_path(target, saved)
 
 
 def _in_order(arrays: dict, like) -> list:
-  """Arrays by name, more than `like` has, in the order of its leaves.
+  """Arrays by name, others than `like` has maybe, in the order of its leaves.
 
   Fields come in the order of their class, keys and indices by their value.
   """
+  leaves = _named(like)
+  if arrays.keys() == leaves.keys():
+    return [arrays[name] for name in leaves]
   fields = {}  # by the name of what has them: the fields in order
+  if dataclasses.is_dataclass(like):  # also those that are None
+    fields[''] = [field.name for field in dataclasses.fields(like)]
   for path, _ in jax.tree_util.tree_flatten_with_path(like)[0]:
     keys = _keys(path)
     for i, entry in enumerate(path):
