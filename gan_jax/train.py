@@ -56,7 +56,7 @@ def train(config, workdir) -> None:
       run.checkpoints, config.train.keep, config.train.milestone_every
     )
     job = prepare(config, run, checkpoints)
-    with closing(job, checkpoints):
+    with closing(run, job, checkpoints):
       state = start(config, run, job, checkpoints)
       loop(config.train, run, job, checkpoints, state)
 
@@ -101,11 +101,14 @@ def loop(section, run: RunDir, job: Job, checkpoints, state) -> None:
 
 
 @contextlib.contextmanager
-def closing(job: Job, checkpoints: Checkpoints):
+def closing(run: RunDir, job: Job, checkpoints: Checkpoints):
   """Ends a run in order: what reads ahead, what is being saved, observers.
 
   Whatever ends it unforeseen (a full disk, a device) is noted with the step
   that was reached and what there is to go on from.
+
+  Raises:
+    UserError: if the run's folder is gone, whatever a library made of that.
   """
   parts = (job.engine, checkpoints, *job.observers)
   try:
@@ -116,6 +119,8 @@ def closing(job: Job, checkpoints: Checkpoints):
     for part in parts:
       with contextlib.suppress(Exception):  # the first one is what counts
         part.close()
+    if not isinstance(error, UserError):
+      run.check_there()
     newest = checkpoints.newest_on_disk()
     error.add_note(
       f'Training had reached step {job.engine.taken};'

@@ -21,7 +21,7 @@ from gan_jax.restore import restore
 from gan_jax.run.checkpoints import Checkpoints
 from gan_jax.run.folder import RunDir
 from gan_jax.sample import parse_seeds, sample
-from gan_jax.train import train
+from gan_jax.train import Job, closing, train
 from tests import small
 
 CONFIGS = pathlib.Path(__file__).parent.parent / 'configs'
@@ -298,3 +298,31 @@ def test_a_run_goes_on_with_another_batch_where_it_was(tmp_path, batches):
   begin = 4 * first
   for k in range(2):
     assert tuple(range(begin + k * second, begin + (k + 1) * second)) in seen
+
+
+@pytest.mark.parametrize('gone', [True, False])
+def test_whatever_a_library_makes_of_a_folder_that_is_gone(gone, tmp_path):
+  """Orbax raises a ValueError there; one that is not about it stays one."""
+
+  class Part:
+    taken, closed = 7, False
+
+    def close(self):
+      self.closed = True
+
+  part, folder = Part(), tmp_path / 'run'
+  job = Job(None, None, part, [])
+  with RunDir(folder) as run:
+    checkpoints = Checkpoints(run.checkpoints)
+    with (
+      pytest.raises(UserError if gone else ValueError) as error,
+      closing(run, job, checkpoints),
+    ):
+      if gone:
+        shutil.rmtree(folder)
+      raise ValueError('Checkpoint directory does not exist')
+  assert part.closed
+  if gone:
+    assert 'moved or removed' in str(error.value)
+  else:
+    assert 'reached step 7' in error.value.__notes__[0]
