@@ -49,14 +49,14 @@ def parse_seeds(text: str) -> list[int]:
   return seeds
 
 
-def class_of(text: str, names: list, classes: int) -> int:
+def class_of(text: str | int, names: list, classes: int) -> int:
   """The number of a class that --label names.
 
   A name wins over a number: of the classes '1' and '2', which are number 0 and
   1, the text 1 is the first.
 
   Args:
-    text: as the person wrote it.
+    text: as the person wrote it; an int, from Python, is a number.
     names: of the classes, in order.
     classes: that the generator takes; 0 without labels.
 
@@ -65,7 +65,10 @@ def class_of(text: str, names: list, classes: int) -> int:
   """
   if not classes:
     raise UserError(f'--label={text}: this run was trained without labels.')
-  found = [k for k, name in enumerate(names) if str(name) == text]
+  if isinstance(text, int):
+    found, text = [text] * (0 <= text < classes), str(text)
+  else:
+    found = [k for k, name in enumerate(names) if str(name) == text]
   if len(found) == 1:
     return found[0]
   if found:
@@ -89,7 +92,11 @@ def _some(names: list) -> str:
 
 
 def sample(
-  workdir, seeds: str, step: int | str | None, label: str | None, out=None
+  workdir,
+  seeds: str,
+  step: int | str | None,
+  label: str | int | None,
+  out=None,
 ) -> None:
   """Writes one PNG a seed, and a grid of the first, to <workdir>/samples.
 

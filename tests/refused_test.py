@@ -192,6 +192,9 @@ def test_every_path_is_read_in_one_way(flag, path, tmp_path, monkeypatch):
     (['1', '10', '2'], '1', 0),  # a name before a number
     (['1', '10', '2'], '2', 2),
     (['1', '10', '2'], '0', 0),
+    (['1', '10', '2'], 1, 1),  # of Python: a number
+    (['cat', 'dog'], 2, 'classes 0 to 1'),
+    (['cat', 'dog'], -1, 'classes 0 to 1'),
     (['crane', 'crane', 'owl'], 'crane', 'the classes 0, 1 have that name'),
     (['crane', 'crane', 'owl'], '1', 1),
     ([f'c{k}' for k in range(99)], 'x', '(99 in all)'),
