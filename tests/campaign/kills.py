@@ -140,10 +140,15 @@ def _game(game, folder, whole, killed, share, draw, kills):
     output, status = end(process)
     if 'Traceback' in output or status not in EXPECTED[name]:
       yield f'after SIG{name}: {status}: {output[-600:]}'
-    if _is_done(killed):
+    if _is_done(killed) and left_over:
       # Sooner than its share of kills: from the start, in the same folder.
-      yield from differences(whole, killed)
+      yield from _at_last(argv, whole, killed)
       shutil.rmtree(killed)
+  yield from _at_last(argv, whole, killed)
+
+
+def _at_last(argv, whole, killed):
+  """What is wrong when the command, once more, has made up for all."""
   output, status = end(start(argv))
   if status or 'Traceback' in output:
     yield f'at last it exits with {status}: {output[-600:]}'
