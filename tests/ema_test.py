@@ -23,7 +23,9 @@ def section(name='half_life', half_life=100.0, ramp_up=0.0, decay=0.9):
 def test_an_image_counts_half_after_the_half_life(half_life, per_step):
   weight = ema.decay(section(half_life=half_life), START, per_step)
   steps = half_life / per_step
-  assert float(weight) ** steps == pytest.approx(0.5, rel=2e-3)
+  # float32 has the weight to 2^-25 near 1, which the power makes more of.
+  near = pytest.approx(0.5, rel=1e-6 + 2 * steps * 2**-25)
+  assert float(weight) ** steps == near
 
 
 def test_ramp_up_shortens_the_half_life_early_on():

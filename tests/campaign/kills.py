@@ -76,6 +76,7 @@ def run(count: int, seed: int, folder: pathlib.Path) -> dict:
     whole, killed = folder / f'{game}-whole', folder / f'{game}-killed'
     for problem in _game(game, folder, whole, killed, share, draw, kills):
       bad.append((game, problem))
+      print(f'{game}: {problem}', file=sys.stderr, flush=True)
     print(f'{game}: {share} kills', file=sys.stderr, flush=True)
   return {
     'games': len(games),
