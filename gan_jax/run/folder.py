@@ -33,7 +33,7 @@ from gan_jax.errors import UserError
 from gan_jax.run import draw, identity
 from gan_jax.run.facts import are_facts, are_stretches, facts_of, read_lines
 from gan_jax.run.lock import Lock
-from gan_jax.run.write import append, strict, whole
+from gan_jax.run.write import append, clear, strict, whole
 
 log = logging.getLogger('gan_jax')
 
@@ -107,6 +107,9 @@ class RunDir:
     """
     if not self._writes:
       return
+    # Nobody else writes here, but for an evaluation that may run beside.
+    clear(self.path, but='evaluate')
+    clear(self.path / 'images')
     try:
       (self.path / 'images').mkdir(exist_ok=True)
       handler = _LogFile(

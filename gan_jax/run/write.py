@@ -5,6 +5,7 @@ import json
 import math
 import os
 import pathlib
+import re
 from collections.abc import Iterator
 
 
@@ -37,6 +38,26 @@ def whole(path) -> Iterator[pathlib.Path]:
     with contextlib.suppress(OSError):  # the folder may be gone
       scratch.unlink()
     raise
+
+
+# What `whole` calls its scratch files.
+_SCRATCH = re.compile(r'\.(.+)\.\d+(\.\w+)')
+
+
+def clear(folder: pathlib.Path, but: str = '') -> None:
+  """Removes what killed processes left of files that they were writing.
+
+  Args:
+    folder: it need not exist; nobody else may be writing to it now.
+    but: the stem of a file that somebody else may be writing even so.
+  """
+  if not folder.is_dir():
+    return
+  for file in folder.iterdir():
+    scratch = _SCRATCH.fullmatch(file.name)
+    if scratch and scratch[1] != but and file.is_file():
+      with contextlib.suppress(OSError):
+        file.unlink()
 
 
 def strict(values, indent: int | None = None) -> str:

@@ -121,3 +121,26 @@ def test_tensorboard_gets_scalars_and_pictures(tmp_path):
     'd_loss'
   }
   assert Image.open(tmp_path / 'images' / 'fakes_000000005.png').size[0] > 64
+
+
+def test_what_killed_writers_left_is_cleared_away(tmp_path):
+  """And nothing else, nor what an evaluation beside may be writing."""
+  writing = (
+    'import os, sys; from gan_jax.run.write import whole\n'
+    'with whole(sys.argv[1]) as scratch:\n'
+    "  scratch.write_text('half'); os.kill(os.getpid(), 9)"
+  )
+  (tmp_path / 'images').mkdir()
+  for name in ('images/fakes_000000060.png', 'curves.png', 'evaluate.png'):
+    argv = [sys.executable, '-c', writing, str(tmp_path / name)]
+    assert subprocess.run(argv, cwd=ROOT).returncode == -9
+  kept = [tmp_path / 'curves.png', tmp_path / 'images' / '.hidden.png']
+  for file in kept:
+    file.write_text('whole')
+  assert sum(f.is_file() for f in tmp_path.rglob('*')) == 5
+  with RunDir(tmp_path) as run:
+    run.begin()
+  left = {f.name for f in tmp_path.rglob('.*') if f.is_file()}
+  left.remove('.hidden.png')
+  (name,) = left
+  assert name.startswith('.evaluate.') and all(f.exists() for f in kept)
