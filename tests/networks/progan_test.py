@@ -246,7 +246,8 @@ def test_g_can_be_entered_at_each_level(level, alpha):
   if level == 16:
     own = whole.samples
   made = go(Start(level, whole.features[str(level)], own))
-  np.testing.assert_allclose(made.samples, whole.samples, rtol=1e-5, atol=1e-6)
+  # Two programs, whose sums XLA may take in other orders: of pictures near 1.
+  np.testing.assert_allclose(made.samples, whole.samples, rtol=1e-5, atol=1e-5)
   assert set(made.features) == {str(s) for s in SIDES if s >= level}
 
 
