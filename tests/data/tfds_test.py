@@ -132,6 +132,7 @@ def test_without_a_network_it_is_said_at_once(
   tmp_path, open_source, monkeypatch
 ):
   """Whether a name is searched for in vain, or nobody answers at a port."""
+  pytest.importorskip('tensorflow')  # which the advice is about without it
   with socket.socket() as free:
     free.bind(('127.0.0.1', 0))
     port = free.getsockname()[1]
