@@ -101,8 +101,9 @@ def run(job: Callable[[], None], debug: bool = False) -> None:
     # Names of files can be what a terminal's encoding does not have.
     if hasattr(stream, 'reconfigure'):
       stream.reconfigure(errors='backslashreplace')
+  came = []
   try:
-    with _interruptible(debug):
+    with _interruptible(debug, came):
       job()
       sys.stdout.flush()
   except KeyboardInterrupt:
@@ -110,6 +111,8 @@ def run(job: Callable[[], None], debug: bool = False) -> None:
       traceback.print_exc()
     _leave()
   except Exception as error:
+    if came:  # an interrupted import, say, fails in ways of its own
+      _leave()
     _drop_unwritten()
     if isinstance(error, BrokenPipeError):
       sys.exit(1)  # whoever read us has had enough (`| head`)
@@ -120,16 +123,21 @@ def run(job: Callable[[], None], debug: bool = False) -> None:
 
 
 @contextlib.contextmanager
-def _interruptible(debug: bool):
+def _interruptible(debug: bool, came: list[int]):
   """SIGINT and SIGTERM end the block by KeyboardInterrupt, within seconds.
 
   Python calls its handlers between two of its own instructions: not while a
   program compiles, which can take minutes. So a thread watches, too, and where
   nothing has come of a signal ends the process. It leaves alone whoever sets
   handlers of its own inside the block.
+
+  Args:
+    debug: see `run`.
+    came: takes the number of a signal that has come.
   """
 
   def interrupt(number, frame):
+    came.append(number)
     for other in numbers:  # more of them would come in the way of the end
       signal.signal(other, signal.SIG_IGN)
     raise KeyboardInterrupt

@@ -156,6 +156,9 @@ BUSY = {
   'in a finally': """
 try: time.sleep(60)
 finally: time.sleep(60)""",
+  'where a library makes another fault of it': """
+try: time.sleep(60)
+except BaseException: raise RecursionError('half imported') from None""",
   'in a callback': """
 class A:
   def __del__(self): time.sleep(3)
