@@ -143,12 +143,9 @@ def _check(parser, flags, settings: list[str]) -> None:
     parser.error('--mode=convert needs --from=FILE and --out=DIR')
   if flags.checkpoints in ('all', 'follow') and flags.step is not None:
     parser.error('--step names one checkpoint, --checkpoints takes many')
-  if mode in ('train', 'plan') and not flags.config:
-    parser.error(_NEEDS_CONFIG.format(mode))
-  if mode in ('sample', 'evaluate') and not (flags.config or flags.workdir):
-    parser.error(_NEEDS_CONFIG.format(mode))
-
-
-_NEEDS_CONFIG = (
-  '--mode={} needs --config=configs/<name>.py, which --config=configs/ lists'
-)
+  has_run = flags.workdir and mode in ('sample', 'evaluate')
+  if mode not in ('convert', 'weights') and not (flags.config or has_run):
+    parser.error(
+      f'--mode={mode} needs --config=configs/<name>.py,'
+      ' which --config=configs/ lists'
+    )

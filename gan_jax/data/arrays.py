@@ -125,6 +125,19 @@ def pictures_as_bytes(images, what):
   Raises:
     UserError: another shape or type, or a range that cannot be known.
   """
+  _check_shape(images, what)
+  if images.dtype == np.uint8:
+    return images, ''
+  if images.dtype == bool:
+    return images * np.uint8(255), '; False, True taken as 0, 255'
+  if images.dtype.kind == 'f':
+    return _floats_as_bytes(images, what)
+  raise UserError(
+    f'{what} is of type {images.dtype}; save uint8 pictures, 0 to 255.'
+  )
+
+
+def _check_shape(images, what) -> None:
   shape = list(images.shape)
   if images.ndim not in (3, 4) or 0 in shape:
     raise UserError(
@@ -145,32 +158,28 @@ def pictures_as_bytes(images, what):
     raise UserError(
       f'{what} has shape {shape}; the last axis must be 1 to 4 channels.{hint}'
     )
-  if images.dtype == np.uint8:
-    return images, ''
-  if images.dtype == bool:
-    return images * np.uint8(255), '; False, True taken as 0, 255'
-  if images.dtype.kind == 'f':
-    low, high = float(images.min()), float(images.max())
-    if low >= 0 and high <= 1:
-      return (
-        np.round(images * 255).astype(np.uint8),
-        f'; float from {low:.4g} to {high:.4g} taken as [0, 1]',
-      )
-    if -1 <= low < _DARK and high <= 1:
-      return (
-        to_bytes(images),
-        f'; float from {low:.4g} to {high:.4g} taken as [-1, 1]',
-      )
-    if _DARK <= low and high <= 1:
-      raise UserError(
-        f'{what} is {images.dtype} from {low:.4g} to {high:.4g}, which'
-        ' may be of [0, 1] and a little below, or of [-1, 1]: clip it to [0, 1]'
-        ' (numpy.clip), or save uint8.'
-      )
+
+
+def _floats_as_bytes(images, what):
+  """See `pictures_as_bytes`: the range is [0, 1] or [-1, 1], or not known."""
+  low, high = float(images.min()), float(images.max())
+  if low >= 0 and high <= 1:
+    return (
+      np.round(images * 255).astype(np.uint8),
+      f'; float from {low:.4g} to {high:.4g} taken as [0, 1]',
+    )
+  if -1 <= low < _DARK and high <= 1:
+    return (
+      to_bytes(images),
+      f'; float from {low:.4g} to {high:.4g} taken as [-1, 1]',
+    )
+  if _DARK <= low and high <= 1:
     raise UserError(
-      f'{what} is {images.dtype} from {low:.4g} to {high:.4g};'
-      ' float pictures must lie in [0, 1] or [-1, 1], or save uint8.'
+      f'{what} is {images.dtype} from {low:.4g} to {high:.4g}, which'
+      ' may be of [0, 1] and a little below, or of [-1, 1]: clip it to [0, 1]'
+      ' (numpy.clip), or save uint8.'
     )
   raise UserError(
-    f'{what} is of type {images.dtype}; save uint8 pictures, 0 to 255.'
+    f'{what} is {images.dtype} from {low:.4g} to {high:.4g};'
+    ' float pictures must lie in [0, 1] or [-1, 1], or save uint8.'
   )

@@ -2,14 +2,13 @@
 
 They compare distances, so that one a little off changes a rank or a border.
 Every comparison here comes out as by sums of squared differences in float64,
-`_exact`. Most are settled by what is cheaper, |x|^2 + |y|^2 - 2 x . y in
-float32 on JAX's device, whose rounding has a bound; `_exact` decides what lies
+`exact`. Most are settled by what is cheaper, |x|^2 + |y|^2 - 2 x . y in
+float32 on JAX's device, whose rounding has a bound; `exact` decides what lies
 within it. Where that would be much, as in clusters that are narrow for their
 distance, the products of a block are taken again in float64.
 """
 
 import functools
-from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -17,98 +16,20 @@ import numpy as np
 from jax import lax
 
 from gan_jax.errors import UserError
+from gan_jax.metrics.distances import (
+  DOUBLE,
+  SINGLE,
+  Points,
+  exact,
+  is_much,
+  points,
+  products,
+)
 
 Array = jax.Array
 
 _BLOCK = 1024
 _LANES = 64
-_NUMBERS = 2**22  # differences held at a time by `_exact`
-_TINY = 1e-30  # what squares lose to float32's smallest number, at reach 1
-
-
-class _Points(NamedTuple):
-  """Points [N, D], and what products take them about.
-
-  Attributes:
-    given: of any float type, a memory map too.
-    centre: [D], of the same type: subtracting it rounds once, wherever it is.
-    scale: a power of two, which divides without rounding; the largest number
-      is then about 1.
-  """
-
-  given: np.ndarray
-  centre: np.ndarray
-  scale: float
-
-  @property
-  def unit(self) -> float:
-    """What squared distances are divided by."""
-    return self.scale**2
-
-  def rows(self, start: int, size: int) -> slice:
-    """The rows of a block."""
-    return slice(start, min(start + size, len(self.given)))
-
-  def moved(self, rows: slice, dtype) -> np.ndarray:
-    """Rows centred and scaled."""
-    x = self.given[rows]
-    if x.dtype.itemsize < np.dtype(dtype).itemsize:
-      x = x.astype(dtype)
-    return ((x - self.centre) / x.dtype.type(self.scale)).astype(dtype)
-
-
-def _points(*given) -> list[_Points]:
-  """Sets whose distances will be taken, about one centre and at one scale."""
-  wide = np.result_type(np.float32, *given)
-  given = [x.astype(wide, copy=False) for x in given]
-  centre = np.mean([x.mean(0, dtype=np.float64) for x in given], 0).astype(wide)
-  reach = max(
-    max(np.abs(x.max(0) - centre).max(), np.abs(x.min(0) - centre).max())
-    for x in given
-  )
-  scale = float(2.0 ** np.frexp(reach)[1])
-  return [_Points(x, centre, scale) for x in given]
-
-
-def _exact(a: _Points, b: _Points, rows, columns) -> np.ndarray:
-  """Squared distances of some pairs, float64; equal pairs have equal ones."""
-  found = np.empty(len(rows))
-  size = max(1, _NUMBERS // a.given.shape[1])
-  for start in range(0, len(rows), size):
-    here = slice(start, start + size)
-    step = a.given[rows[here]].astype(np.float64)
-    step -= b.given[columns[here]]
-    found[here] = np.square(step, out=step).sum(1)
-  return found
-
-
-def _products(a, b, dot, rounding: float):
-  """Squared distances [N, M], and how far each may be off."""
-  aa, bb = (a * a).sum(1), (b * b).sum(1)
-  d = aa[:, None] + bb - 2 * dot(a, b)
-  # A sum of D products is off by D roundings of their absolute values, of
-  # which (|x| + |y|)^2 is the bound; six more are of the coordinates and of
-  # the last sums.
-  reach = aa[:, None] ** 0.5 + bb**0.5
-  return d, (a.shape[1] + 16) * rounding * reach * reach + _TINY
-
-
-def _is_much(doubts: int, shape: tuple[int, int], dim: int) -> bool:
-  """Whether float64 products of a block cost less than `_exact` of its doubts.
-
-  Measured: a product of a pair takes 0.03 us and 0.1 ns a coordinate, `_exact`
-  some 10 and 50 times that.
-  """
-  return doubts > shape[0] * (16 + shape[1] / (8 + dim / 8))
-
-
-_SINGLE = dict(
-  dot=functools.partial(
-    jnp.einsum, 'nd,md->nm', precision=lax.Precision.HIGHEST
-  ),
-  rounding=2.0**-24,
-)
-_DOUBLE = dict(dot=lambda a, b: a @ b.T, rounding=2.0**-53)
 
 
 def _smallest(d: Array, k: int) -> Array:
@@ -132,7 +53,7 @@ def _smallest(d: Array, k: int) -> Array:
 @functools.partial(jax.jit, static_argnames='k')
 def _bounds_single(a, b, count_a, count_b, k: int):
   """Lower bounds [N, M]; the k least upper ones of each row and column."""
-  d, off = _products(a, b, **_SINGLE)
+  d, off = products(a, b, **SINGLE)
   there = (jnp.arange(len(a)) < count_a)[:, None] & (
     jnp.arange(len(b)) < count_b
   )
@@ -142,7 +63,7 @@ def _bounds_single(a, b, count_a, count_b, k: int):
 
 
 def _bounds_double(a, b, k: int):
-  d, off = _products(a, b, **_DOUBLE)
+  d, off = products(a, b, **DOUBLE)
   upper = d + off
   least = lambda x: np.partition(x, min(k, x.shape[1]) - 1, 1)[:, :k]
   return d - off, least(upper), least(upper.T)
@@ -176,19 +97,19 @@ class _Candidates:
     row, column = pairs
     self._pairs.append((row + rows.start, column + columns.start, low[pairs]))
 
-  def of(self, a: _Points, b: _Points):
+  def of(self, a: Points, b: Points):
     """Rows, columns, squared distances; by row, distance and column."""
     row, column, low = (
       np.concatenate(x) for x in zip(*self._pairs, strict=True)
     )
     still = ~(low > self._best.max(1)[row])
     row, column = row[still], column[still]
-    d = _exact(a, b, row, column)
+    d = exact(a, b, row, column)
     order = np.lexsort((column, d, row))
     return row[order], column[order], d[order]
 
 
-def _near(a: _Points, b: _Points, k: int, block: int):
+def _near(a: Points, b: Points, k: int, block: int):
   """The k nearest of `b` to each row of `a`, and others; see `_Candidates.of`.
 
   If `b` is `a`, each pair of blocks meets once.
@@ -212,7 +133,7 @@ def _near(a: _Points, b: _Points, k: int, block: int):
 
       low, *least = map(np.asarray, _bounds_single(mine, theirs, *counts, k))
       kept = list(met(low[: counts[0], : counts[1]], *least))
-      if any(_is_much(len(x[-1][0]), x[2].shape, dim) for x in kept):
+      if any(is_much(len(x[-1][0]), x[2].shape, dim) for x in kept):
         double = a.moved(rows, np.float64), b.moved(columns, np.float64)
         kept = list(met(*_bounds_double(*double, k)))
       for x in kept:
@@ -241,8 +162,8 @@ def _distinct(x) -> tuple[np.ndarray, np.ndarray]:
 
 def _radii(x, counts, k: int, block: int) -> np.ndarray:
   """Squared distance [N] from each row to its k-th nearest other one."""
-  (points,) = _points(x)
-  row, column, d = _near(points, points, min(k + 1, len(x)), block)
+  (own,) = points(x)
+  row, column, d = _near(own, own, min(k + 1, len(x)), block)
   # Each meets itself, and those like it, at 0: the k + 1st of all.
   seen = np.cumsum(counts[column])
   before = np.concatenate([[0], seen])[_first(row)]
@@ -261,16 +182,16 @@ def _meeting(d, off, ends, slack: float):
 
 @jax.jit
 def _meet_single(a, b, ends_a, ends_b):
-  d, off = _products(a, b, **_SINGLE)
+  d, off = products(a, b, **SINGLE)
   return [_meeting(d, off, ends, 1e-6) for ends in (ends_a[:, None], ends_b)]
 
 
 def _meet_double(a, b, ends_a, ends_b):
-  d, off = _products(a, b, **_DOUBLE)
+  d, off = products(a, b, **DOUBLE)
   return [_meeting(d, off, ends, 1e-15) for ends in (ends_a[:, None], ends_b)]
 
 
-def _within(a: _Points, b: _Points, radii_a, radii_b, block: int):
+def _within(a: Points, b: Points, radii_a, radii_b, block: int):
   """Which pairs lie in each other's balls.
 
   Yields:
@@ -289,12 +210,12 @@ def _within(a: _Points, b: _Points, radii_a, radii_b, block: int):
       met = jax.device_get(_meet_single(mine, theirs, *single))
       met = [[x[: len(ends[0]), : len(ends[1])] for x in side] for side in met]
       doubt = _doubt(met)
-      if _is_much(np.count_nonzero(doubt), doubt.shape, dim):
+      if is_much(np.count_nonzero(doubt), doubt.shape, dim):
         double = a.moved(rows, np.float64), b.moved(columns, np.float64)
         met = _meet_double(*double, *ends)
         doubt = _doubt(met)
       row, column = np.nonzero(doubt)
-      d = _exact(a, b, row + rows.start, column + columns.start)
+      d = exact(a, b, row + rows.start, column + columns.start)
       (in_a, _), (in_b, _) = met
       in_a, in_b = np.array(in_a), np.array(in_b)
       in_a[row, column] = d <= radii_a[rows][row]
@@ -360,7 +281,7 @@ def prdc(real, fake, k: int = 3, block: int = _BLOCK) -> dict[str, float]:
   radii_fake = _radii(fake, fakes, k, block)
   inside = np.zeros(len(fake))
   covered, recalled = np.zeros((2, len(real)), bool)
-  found = _within(*_points(fake, real), radii_fake, radii_real, block)
+  found = _within(*points(fake, real), radii_fake, radii_real, block)
   for rows, columns, in_fake, in_real in found:
     counts = reals[columns].astype(np.float32)
     inside[rows] += in_real.astype(np.float32) @ counts
@@ -402,6 +323,6 @@ def nearest(
       f'{len(reference)}: ask for fewer neighbours'
     )
   _check_finite(queries, reference)
-  row, column, d = _near(*_points(queries, reference), k, block)
+  row, column, d = _near(*points(queries, reference), k, block)
   chosen = _first(row)[:, None] + np.arange(k)
   return column[chosen], np.sqrt(d[chosen])

@@ -8,13 +8,12 @@ data, their number, the resizer and the weights.
 import hashlib
 import logging
 import pathlib
-import zipfile
-import zlib
 from collections.abc import Iterable, Mapping
 
 import numpy as np
 
 from gan_jax import paths
+from gan_jax.data.npy import Archive
 from gan_jax.data.source import to_bytes
 from gan_jax.metrics import frechet
 from gan_jax.metrics.spaces import Space
@@ -141,21 +140,13 @@ def _write(file: pathlib.Path, value) -> None:
 def _read(file: pathlib.Path):
   """What `_write` wrote; None if the file is damaged."""
   try:
-    with np.load(file) as archive:
-      arrays = [archive[name] for name in archive.files]
+    with open(file, 'rb') as stream:
+      archive = Archive(stream)
+      arrays = [archive[name] for name in archive.names]
     if len(arrays) == 1:
       return arrays[0]
     count, mean, cov = arrays
     return frechet.Gaussian(int(count), mean, cov)
-  except (
-    ValueError,
-    OSError,
-    EOFError,
-    zipfile.BadZipFile,
-    zlib.error,
-    TypeError,
-    AttributeError,
-    NotImplementedError,
-  ) as error:
+  except (ValueError, TypeError, OSError) as error:
     log.warning('%s is damaged, and made anew: %s', file, error)
     return None

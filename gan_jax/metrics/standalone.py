@@ -64,15 +64,8 @@ def compare(
     name: spaces.open_space(name, given, devices)
     for name in registry.spaces_of(names)
   }
-  columns = registry.needs_of(names)
-
-  def columns_of(images):
-    starts = range(0, len(images), CHUNK)
-    chunks = ((images[i : i + CHUNK], None) for i in starts)
-    return sets.collect(chunks, columns, opened)
-
-  a = columns_of(pictures[0])
-  b = a if real is fake else columns_of(pictures[1])
+  a = _columns(names, pictures[0], opened)
+  b = a if real is fake else _columns(names, pictures[1], opened)
   numbers = registry.compute(names, a, b, '')
   registry.warn_of_bias(numbers, *counts)
   known = {k: v if math.isfinite(v) else None for k, v in numbers.items()}
@@ -82,6 +75,13 @@ def compare(
     'fake': described[1],
     'spaces': {name: space.facts for name, space in opened.items()},
   }
+
+
+def _columns(names, images, opened):
+  """What metrics need of a set; `opened` are the feature spaces by name."""
+  starts = range(0, len(images), CHUNK)
+  chunks = ((images[i : i + CHUNK], None) for i in starts)
+  return sets.collect(chunks, registry.needs_of(names), opened)
 
 
 def _check(names: tuple[str, ...], resizer: str) -> None:
