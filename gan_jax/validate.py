@@ -6,7 +6,8 @@ from gan_jax.data.source import KINDS
 from gan_jax.errors import UserError
 from gan_jax.metrics import registry as metrics
 from gan_jax.networks import CLASSIFIERS, DISCRIMINATORS, GENERATORS
-from gan_jax.schemes import SCHEMES, ensemble_checks
+from gan_jax.networks.made import has_levels
+from gan_jax.schemes import SCHEMES, ensemble_checks, growth
 from gan_jax.settings import Setting
 
 
@@ -66,10 +67,43 @@ def validate(config) -> None:
     objective.build_terms(config),
   )
   ensemble_checks.check(config)
+  if config.growth.start:
+    _validate_growth(config)
   if config.penalties.clip.limit and config.penalties.wgan_gp.weight:
     raise UserError(
       'config.penalties.clip and config.penalties.wgan_gp are two ways to'
       ' one end (a Lipschitz D): set clip.limit or wgan_gp.weight to 0.0.'
+    )
+
+
+def _validate_growth(config) -> None:
+  """Checks what a run that grows needs, and what does not grow."""
+  growth.tables(config.growth)
+  if config.loss.name in distill.LOSSES:
+    raise UserError(
+      f'config.loss.name = {config.loss.name!r} trains a classifier, which does'
+      ' not grow: set config.growth.start = 0.'
+    )
+  for role, registry in _networks(config).items():
+    network = registry[config[role].name]
+    if not has_levels(network):
+      grown = [name for name, other in registry.items() if has_levels(other)]
+      raise UserError(
+        f'config.growth.start = {config.growth.start} needs networks with'
+        f' levels, and config.{role}.name = {config[role].name!r} has none: set'
+        f' it to {" or ".join(map(repr, grown))}, or config.growth.start = 0.'
+      )
+  if config.augment.crop:
+    raise UserError(
+      f'config.augment.crop = {config.augment.crop} shifts pictures of full'
+      ' size, and a run that grows has smaller ones too: set it to 0, or'
+      ' config.growth.start = 0.'
+    )
+  if config.ensemble.pairs and config.ensemble.weight_sharing:
+    raise UserError(
+      'config.ensemble.weight_sharing shares the layers nearest the picture,'
+      ' and those of a run that grows are others at each level: set it to 0.0,'
+      ' or config.growth.start = 0.'
     )
 
 
@@ -167,3 +201,13 @@ def validate_shape(config, shape) -> None:
       )
   if config.loss.name not in distill.LOSSES:
     metrics.check_data(config.metrics.names, shape, config.data.source)
+
+
+def validate_batch(discriminator, batch: int) -> None:
+  """Checks that a minibatch falls into the groups that a D looks at.
+
+  Raises:
+    UserError: see the network's own `check_batch`, if it has one.
+  """
+  if hasattr(discriminator, 'check_batch'):
+    discriminator.check_batch(batch)

@@ -101,6 +101,7 @@ class Feed:
     device_budget_mb: float,
     workers: int,
     offset: int = 0,
+    before: 'Feed | None' = None,
   ):
     """Puts a small set onto the devices.
 
@@ -115,6 +116,8 @@ class Feed:
       device_budget_mb: sets up to this many MiB live on the devices.
       workers: processes that read a streamed set; 0 reads in threads.
       offset: position of step 0, where earlier steps were of another size.
+      before: another stage's; a set that it has on the devices is not put
+        there twice.
 
     Raises:
       UserError: N is not such a multiple.
@@ -139,8 +142,11 @@ class Feed:
       mirror,
       offset,
     )
+    self.source = source
     self.table = {}
-    if self._resident:
+    if self._resident and before and before.source is source:
+      self.table = before.table
+    elif self._resident:
       images, labels = source.arrays()
       everywhere = NamedSharding(mesh, P())
       self.table = {
