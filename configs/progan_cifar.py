@@ -36,5 +36,5 @@ def get_config(arg=''):
   c.train.images = 50 * images
   if args.conditional:
     c.data.conditional = True
-    c.penalties.ac_gan.weight = 1.0
+    c.tasks.ac_gan.weight = 1.0
   return finish(c, args.test)

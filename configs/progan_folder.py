@@ -12,7 +12,7 @@ Options:
   devices     1, 2, 4 or 8: whose minibatches and rates; default 1
 Data: pictures of any size and kind are resized and cropped; the report at the
 start says what was found and what was skipped. With one sub-folder a class add
---config.data.conditional=true --config.penalties.ac_gan.weight=1.
+--config.data.conditional=true --config.tasks.ac_gan.weight=1.
 Expected numbers: not yet measured. It needs some thousand pictures and a GPU:
 --mode=plan says what a step of each level costs.
 """

@@ -204,15 +204,15 @@ def finish(config, test: bool = False):
     for player in (config.generator, config.discriminator, config.teacher):
       if 'width' in player:
         player.width = 8
-      if 'fmap_max' in player or player.get('name') == 'progan':
+      if player.get('name') == 'progan':
         player.update(fmap_base=64, fmap_max=8)
         config.data.resolution = 16
+      if player.get('name') in SHALLOW:
+        player.depth = SHALLOW[player.name]
     if config.growth.start:  # each stretch has a step of 8 images or two
       config.growth.update(
         start=4, stable_images=8, fade_images=8, batch=(), lr=()
       )
-      if player.get('name') in SHALLOW:
-        player.depth = SHALLOW[player.name]
     if config.teacher:
       config.teacher.workdir = 'random'  # an untrained one: teacher.py
     if config.data.test_split:

@@ -41,16 +41,18 @@ def explain(what: str) -> str:
   tables = dict(settings.sections(everything))
   parent, _, leaf = path.rpartition('.')
   if path in tables:
-    if not tables[path]:
-      return f'config.{path} has no settings yet.'
     return _with_example(tables[path], path)
   if leaf in tables.get(parent, {}):
     return _with_example({leaf: tables[parent][leaf]}, parent)
   paths = [p for p, _ in settings.walk(everything)]
-  same = [p for p in paths if p.endswith(f'.{path}')]
+  same = [repr(p) for p in paths if p.endswith(f'.{path}')]
   raise UserError(
     f'--help={what}: there is no such section'
-    + did_you_mean(same[0] if same else path, [*tables, *paths])
+    + (
+      f'; did you mean {" or ".join(same[:3])}?'
+      if same
+      else did_you_mean(path, [*tables, *paths])
+    )
     + f' There are {", ".join(everything)}, and all.'
   )
 
