@@ -127,14 +127,16 @@ def _validate_classifier(config) -> None:
       " config.data.test_split='train[90%:]'."
     )
   used = [
-    key for key, section in config.penalties.items() if section.get('weight')
+    f'{room}.{key}.weight'
+    for room in ('penalties', 'tasks')
+    for key, section in config[room].items()
+    if section.get('weight')
   ]
   if used or config.ensemble.pairs:
     raise UserError(
       f'config.loss.name = {name!r} trains a classifier, which takes neither'
-      ' penalties nor an ensemble: set'
-      f' config.{f"penalties.{used[0]}.weight" if used else "ensemble.pairs"}'
-      ' to 0.'
+      ' penalties, nor tasks, nor an ensemble: set'
+      f' config.{used[0] if used else "ensemble.pairs"} to 0.'
     )
 
 

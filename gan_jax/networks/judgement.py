@@ -23,6 +23,11 @@ class Judgement(NamedTuple):
   class_logits: jax.Array | None = None
 
 
+def tells_classes(discriminator) -> bool:
+  """Whether a discriminator, or its class, gives class logits for classes."""
+  return getattr(discriminator, 'tells_classes', False)
+
+
 def per_sample(logits):
   """[N] or [N, P] -> [N]: the mean of a sample's judgements."""
   return logits.reshape(len(logits), -1).mean(axis=1)

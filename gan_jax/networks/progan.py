@@ -192,6 +192,8 @@ class Discriminator(_Levels):
   side says through which levels they go.
   """
 
+  tells_classes = True
+
   norm: str = field(_norm('none'))
   group_size: int = field(
     Setting(
