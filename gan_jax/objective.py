@@ -189,10 +189,12 @@ class Objective(NamedTuple):
     return loss + extra, (self._advance(new_stats, r, s), metrics)
 
   def _advance(self, stats, r, s) -> dict:
-    """D's stats once loss and augmentation have seen these scores."""
+    """D's stats once loss, network and augmentation have seen these scores."""
     r, s = jax.lax.stop_gradient((r, s))
     if LOSS in stats:
       stats = stats | {LOSS: self.loss.advance(r, s, stats[LOSS])}
+    if hasattr(self.discriminator, 'advance'):
+      stats = self.discriminator.advance(stats, r, s)
     if passes.AUGMENT in stats:
       new = self.augment.advance(r, stats[passes.AUGMENT])
       stats = stats | {passes.AUGMENT: new}

@@ -65,6 +65,15 @@ def validate(config) -> None:
     discriminator(shape=None, **fields),  # asked for `per_sample` only
     objective.build_terms(config),
   )
+  if (
+    _get(config, 'discriminator.adaptive_noise')
+    and config.loss.name != 'inverted_least_squares'
+  ):
+    raise UserError(
+      'config.discriminator.adaptive_noise follows scores of fakes whose target'
+      " is 1: set config.loss.name = 'inverted_least_squares', or"
+      ' config.discriminator.adaptive_noise = 0.0.'
+    )
   ensemble_checks.check(config)
   if config.penalties.clip.limit and config.penalties.wgan_gp.weight:
     raise UserError(
