@@ -66,6 +66,15 @@ def validate(config) -> None:
     discriminator(shape=None, **fields),  # asked for `per_sample` only
     objective.build_terms(config),
   )
+  if (
+    _get(config, 'discriminator.adaptive_noise')
+    and config.loss.name != 'inverted_least_squares'
+  ):
+    raise UserError(
+      'config.discriminator.adaptive_noise follows scores of fakes whose target'
+      " is 1: set config.loss.name = 'inverted_least_squares', or"
+      ' config.discriminator.adaptive_noise = 0.0.'
+    )
   ensemble_checks.check(config)
   if config.growth.start:
     _validate_growth(config)
@@ -161,14 +170,16 @@ def _validate_classifier(config) -> None:
       " config.data.test_split='train[90%:]'."
     )
   used = [
-    key for key, section in config.penalties.items() if section.get('weight')
+    f'{room}.{key}.weight'
+    for room in ('penalties', 'tasks')
+    for key, section in config[room].items()
+    if section.get('weight')
   ]
   if used or config.ensemble.pairs:
     raise UserError(
       f'config.loss.name = {name!r} trains a classifier, which takes neither'
-      ' penalties nor an ensemble: set'
-      f' config.{f"penalties.{used[0]}.weight" if used else "ensemble.pairs"}'
-      ' to 0.'
+      ' penalties, nor tasks, nor an ensemble: set'
+      f' config.{used[0] if used else "ensemble.pairs"} to 0.'
     )
 
 

@@ -303,6 +303,8 @@ class Conv(nn.Module):
     padding: as in `conv`.
     use_bias: adds a learned bias per channel, at first zero.
     kernel_init: initialiser of the kernel.
+    dtype: what input, kernel and bias are cast to, see `nn.precision`; None:
+      what they have in common. Parameters are float32 all the same.
   """
 
   features: int
@@ -311,6 +313,7 @@ class Conv(nn.Module):
   padding: Padding = 'SAME'
   use_bias: bool = True
   kernel_init: Callable[..., Array] = nn.initializers.normal(0.02)
+  dtype: Any = None
 
   def product(self, x: Array, kernel: Array) -> Array:
     """The layer without its bias."""
@@ -328,7 +331,7 @@ class Conv(nn.Module):
     bias = None
     if self.use_bias:
       bias = self.param('bias', nn.initializers.zeros, (self.features,))
-    x, kernel, bias = nn.dtypes.promote_dtype(x, kernel, bias)
+    x, kernel, bias = nn.dtypes.promote_dtype(x, kernel, bias, dtype=self.dtype)
     y = self.product(x, kernel)
     return y if bias is None else y + bias
 
