@@ -9,7 +9,8 @@ import jax.numpy as jnp
 
 from gan_jax import distill, ema, mesh, objective, optimizer, state
 from gan_jax.data.augment import random_crop
-from gan_jax.data.pipeline import Feed
+from gan_jax.data.levels import open_level
+from gan_jax.data.pipeline import Feed, fits
 from gan_jax.distill import game as distill_game
 from gan_jax.nn.levels import faded, reduce_to
 from gan_jax.schemes import SCHEMES, dealing, ensemble, growth
@@ -245,7 +246,19 @@ def constants_like(experiment: Experiment):
 def make_feed(
   config, stage: Stage, source, on, offset: int = 0, before: Feed | None = None
 ) -> Feed:
-  """The batches of a stage: see `data.pipeline.Feed`."""
+  """The batches of a stage, at its resolution: see `data.pipeline.Feed`.
+
+  A set that lies on the devices is reduced inside the step; one that streams is
+  read from the cache of its levels, made here if it is not there.
+
+  Raises:
+    UserError: if that cannot be made, see `data.levels.open_level`.
+  """
+  side = stage.resolution
+  if not 0 < side < source.shape[0]:
+    side = 0
+  elif not fits(source, config.data.device_budget_mb):
+    source, side = open_level(source, side), 0
   return Feed(
     source,
     draws=stage.draws,
@@ -256,6 +269,7 @@ def make_feed(
     device_budget_mb=config.data.device_budget_mb,
     workers=config.data.workers,
     offset=offset,
+    side=side,
     before=before,
   )
 

@@ -1,7 +1,5 @@
 """Measures states of a run: its samples against its own data."""
 
-import hashlib
-import json
 import logging
 import math
 import types
@@ -11,7 +9,7 @@ import numpy as np
 
 from gan_jax import distill
 from gan_jax.data import order
-from gan_jax.data.source import in_threads
+from gan_jax.data.source import digest
 from gan_jax.mesh import one_device
 from gan_jax.metrics import path_length, registry, sets, spaces
 from gan_jax.networks.judgement import per_sample
@@ -221,19 +219,13 @@ class Evaluator:
 
   def _data_digest(self) -> str:
     """Tells these reals from all others, an edited picture's included."""
-    source, data, found = self._source, self._config.data, [b''] * self._reals
-
-    def work(run):
-      for k in run:
-        content = source.content(int(self._rows[k]))
-        found[k] = hashlib.sha256(content).digest()
-
-    in_threads(work, self._reals, f'looking for changes in {source.name}')
+    source, data = self._source, self._config.data
     facts = [data.source, data.split, len(source), source.shape, self._reals]
-    total = hashlib.sha256(json.dumps(facts).encode())
-    for digest in found:
-      total.update(digest)
-    return total.hexdigest()
+
+    def read(k):
+      return source.content(int(self._rows[k]))
+
+    return digest(read, self._reals, source.name, facts)
 
 
 def _make_judge(network):
