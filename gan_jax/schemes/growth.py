@@ -64,6 +64,23 @@ class Growth(NamedTuple):
     k = self.index(step)
     return time_of(np.int32(step), self.spans[k], self.stages[k])
 
+  def total(self, section) -> int:
+    """The last step of a run.
+
+    Args:
+      section: `config.train`.
+    """
+    return section.steps
+
+  def ends(self) -> set[int]:
+    """The steps after which a stretch of a growing run has ended, but the last.
+
+    A run whose batch alone has changed on the way does not grow: none.
+    """
+    if not any(stage.resolution for stage in self.stages):
+      return set()
+    return {span.first_step for span in self.spans[1:]}
+
   def stretches(self) -> list:
     """(first step, stage) of each stretch, as `after` takes them."""
     begins = [span.first_step for span in self.spans]
