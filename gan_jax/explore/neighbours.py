@@ -9,6 +9,7 @@ sample that is much nearer to one has been learned by heart.
 """
 
 import logging
+import textwrap
 import types
 from typing import NamedTuple
 
@@ -143,16 +144,15 @@ def run(restored, out, settings) -> None:
     for one in found
   ]
   words = [
-    f'{how} (between real pictures: {far:.3g})'
+    f'{how}\nreal: {far:.3g}'
     for how, far in zip(
-      ('L1 of the centre, in grey levels', f'features of {settings.space}, L2'),
-      between,
-      strict=True,
+      ('centre, L1', f'{settings.space}, L2'), between, strict=True
     )
   ]
   title = (
-    f'samples of step {restored.step:,}, and the nearest of the'
-    f' {len(source):,} pictures of {source.name}, by'
+    f'samples of step {restored.step:,}; nearest of {len(source):,} pictures'
+    f' of {textwrap.shorten(source.name, 40, placeholder="...")}\nby grey levels of the centre, by features of a'
+    ' network; real: between real pictures'
   )
   figure = figure_of(asked.seeds, samples, neighbours, found, words, title)
   with whole(stem.with_name(f'{stem.name}.png')) as scratch:
@@ -177,7 +177,7 @@ def compare(samples, source, space, k: int, mirrored: bool):
 
   Returns:
     Two `Found`, as `search` gives them; for both the median distance of
-    `REALS` real pictures to their nearest others (infinite of a single picture).
+    `REALS` real pictures to their nearest others (infinite if there is none).
   """
   rows = order.indices(0, np.arange(min(REALS, len(source))), len(source))
   reals = np.stack([source[int(i)][0] for i in rows])
@@ -299,12 +299,12 @@ def figure_of(seeds, samples, neighbours, found, words, title: str):
   enlarged = lambda x: x.repeat(zoom, -3).repeat(zoom, -2)
   groups = [enlarged(x) for x in (samples[:, None], *neighbours)]
   height, width, channels = groups[0].shape[2:]
-  label, gap, apart, top = 16, 4, 20, 56  # pixels
+  label, gap, apart, top = 16, 4, 20, 76  # pixels
   lefts, x = [], gap
   for group in groups:
     lefts.append([x + k * (width + gap) for k in range(group.shape[1])])
     x = lefts[-1][-1] + width + apart
-  size = (top + len(samples) * (height + label), max(x - apart + gap, 420))
+  size = (top + len(samples) * (height + label), max(x - apart + gap, 480))
   page = np.full((*size, channels), 255, np.uint8)
   figure = draw.new_figure(None, figsize=(size[1] / DPI, size[0] / DPI))
   axes = figure.add_axes((0, 0, 1, 1))
@@ -312,9 +312,9 @@ def figure_of(seeds, samples, neighbours, found, words, title: str):
   write = lambda x, y, text, **more: axes.text(
     x, y, text, fontsize=7, va='center', **more
   )
-  write(gap, 14, title, ha='left')
+  write(gap, 18, title, ha='left')
   for left, text in zip(lefts, ('sample', *words), strict=True):
-    write(left[0], 40, text, ha='left')
+    write(left[0], 58, text, ha='left')
   for row in range(len(samples)):
     y = top + row * (height + label)
     notes = [[f'seed {seeds[row]}']]
