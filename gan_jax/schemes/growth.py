@@ -257,6 +257,15 @@ class Growth(NamedTuple):
     k = self.index(step)
     return time_of(np.int32(step), self.spans[k], self.stages[k])
 
+  def ends(self) -> set[int]:
+    """The steps after which a stretch of a growing run has ended, but the last.
+
+    A run whose batch alone has changed on the way does not grow: none.
+    """
+    if not any(stage.resolution for stage in self.stages):
+      return set()
+    return {span.first_step for span in self.spans[1:]}
+
   def stretches(self) -> list:
     """[first step, stage, fade_from, fade_images] of each, for `after`."""
     return [
