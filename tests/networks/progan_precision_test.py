@@ -158,19 +158,18 @@ def test_g_entered_with_its_own_map_goes_on_as_before():
   )
 
 
-@pytest.mark.parametrize('norm', ['batch', 'layer', 'pixel', 'none'])
-def test_a_step_with_a_gradient_penalty_is_finite(norm):
+@pytest.mark.parametrize('g, d', [('batch', 'layer'), ('pixel', 'none')])
+def test_a_step_with_a_gradient_penalty_is_finite(g, d):
   """Second derivatives, through the norms of Table 1's rows."""
   c = config(
-    generator=dict(norm='pixel' if norm == 'layer' else norm, bfloat16_from=8),
-    discriminator=dict(norm='layer' if norm == 'layer' else 'none'),
-  ).unlock()
-  c.discriminator.bfloat16_from = 8
+    generator=dict(norm=g, bfloat16_from=4),
+    discriminator=dict(norm=d, bfloat16_from=4),
+  )
   validate(c)
-  made = experiment.build(c, (8, 8, 1), 0)
+  made = experiment.build(c, (4, 4, 1), 0)
   state = jax.jit(made.init, compiler_options=QUICK)(jax.random.key(0))
   step = jax.jit(made.make_step(made.growth.stages[0]), compiler_options=QUICK)
-  image = np.random.default_rng(0).normal(size=(1, 8, 8, 8, 1))
+  image = np.random.default_rng(0).normal(size=(1, 8, 4, 4, 1))
   batch = Batch(jnp.float32(image), jnp.zeros((1, 8), jnp.int32))
   new, metrics = step(state, {}, batch, Span())
   assert all(np.isfinite(v) for v in jax.device_get(metrics).values())
