@@ -113,7 +113,7 @@ def speedup(side, largest, rounds, top=None):
   networks, total = CASES[side]
   made = experiment.build(config(side, networks), (side, side, 3), 0)
   plan, spent, rate, last = stages(made, total), 0.0, None, None
-  for stage, steps, images in plan:
+  for stage, steps, _ in plan:
     run = stage.resolution <= largest
     operations, seconds = cost(made, stage, run, rounds)
     if seconds:
@@ -133,8 +133,8 @@ def speedup(side, largest, rounds, top=None):
       return None
   images = sum(images for *_, images in plan)
   print(
-    f'  {images:,} images: {spent / 3600:.1f} h growing, {images * last / 3600:.1f}'
-    ' h without'
+    f'  {images:,} images: {spent / 3600:.1f} h growing,'
+    f' {images * last / 3600:.1f} h without'
   )
   return images * last / spent
 

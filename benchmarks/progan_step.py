@@ -105,8 +105,8 @@ def torchs(side, bfloat16=False):
   torch.backends.cudnn.benchmark = True
   place = torch.device('cuda' if torch.cuda.is_available() else 'cpu')
   act = lambda x: functional.leaky_relu(x, 0.2)
-  pixel_norm = lambda x: x * torch.rsqrt(
-    x.square().mean(1, keepdim=True) + 1e-8
+  pixel_norm = lambda x: (
+    x * torch.rsqrt(x.square().mean(1, keepdim=True) + 1e-8)
   )
 
   class Conv(nn.Module):

@@ -13,8 +13,8 @@ Options:
   resolution  of the last level, 8 to 1024; default 1024
 Data: a folder of the pictures, which `python -m gan_jax.data.celebahq` makes:
 --config.data.source=folder:PATH.
-Expected numbers: the paper has an FID of 7.30 at 1024 px; not yet measured. Look
-at what it costs first: --mode=plan.
+Expected numbers: the paper has an FID of 7.30 at 1024 px; not yet measured.
+Look at what it costs first: --mode=plan.
 """
 
 from _progan import OPTIONS, progan

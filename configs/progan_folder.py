@@ -3,7 +3,7 @@
 Karras et al. 2018 with the released code's second preset; a level is added each
 time the networks have seen `phase` thousand pictures twice over.
 
-  python -m gan_jax.main --config=configs/progan_folder.py:resolution=256 \\
+  python -m gan_jax.main --config=configs/progan_folder.py:resolution=256 \
       --config.data.source=folder:PATH --workdir=runs/mine
 
 Options:

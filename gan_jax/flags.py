@@ -49,12 +49,10 @@ codes: 0 done or saved; 1 a mistake or a fault (--debug shows its traceback);
 
 Examples
   python -m gan_jax.main --config=configs/quickstart.py
-  python -m gan_jax.main --config=configs/dcgan_cifar.py --config.train.batch=32
   python -m gan_jax.main --config=configs/dcgan_folder.py \\
       --config.data.source=folder:my/pictures --workdir=runs/mine
   python -m gan_jax.main --mode=sample --workdir=runs/quickstart --seeds=0-99
   python -m gan_jax.main --mode=explore --tool=video --workdir=runs/quickstart
-  python -m gan_jax.main --mode=plan --config=configs/dcgan_cifar.py
   python -m gan_jax.main --mode=convert --from=generator.pth --out=runs/x"""
 
 MODES = (

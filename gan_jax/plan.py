@@ -166,8 +166,8 @@ def _cost(compiled, state) -> str:
   memory = compiled.memory_analysis()
   if memory:
     lines.append(
-      f'Memory      {human(peak(compiled), "B")} at the peak of a step, of which'
-      f' {human(memory.temp_size_in_bytes, "B")} are intermediate values'
+      f'Memory      {human(peak(compiled), "B")} at the peak of a step, of'
+      f' which {human(memory.temp_size_in_bytes, "B")} are intermediate values'
     )
   lines.append(f'Checkpoint  {human(size(state), "B")} each, uncompressed')
   return '\n'.join(lines)

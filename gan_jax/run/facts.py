@@ -33,16 +33,18 @@ def are_facts(facts: dict) -> bool:
 
 def are_stretches(past) -> bool:
   """Whether a value is one that `Growth.stretches` gives."""
-  row = lambda r: (
-    isinstance(r, list)
-    # Older versions had no growth: neither rates of a stage nor fades.
-    and len(r) in (2, 4)
-    and isinstance(r[1], list)
-    and len(r[1]) in (4, len(Stage._fields))
-    and all(
-      type(n) is int and 0 <= n < 2**62 for n in (r[0], *r[1][:4], *r[2:])
+  row = (
+    lambda r: (
+      isinstance(r, list)
+      # Older versions had no growth: neither rates of a stage nor fades.
+      and len(r) in (2, 4)
+      and isinstance(r[1], list)
+      and len(r[1]) in (4, len(Stage._fields))
+      and all(
+        type(n) is int and 0 <= n < 2**62 for n in (r[0], *r[1][:4], *r[2:])
+      )
+      and all(type(lr) is float and 0 <= lr < 2**62 for lr in r[1][4:])
     )
-    and all(type(lr) is float and 0 <= lr < 2**62 for lr in r[1][4:])
   )
   if not (isinstance(past, list) and past and all(map(row, past))):
     return False

@@ -79,7 +79,7 @@ def test_every_step_is_of_the_phase_its_images_say(
   """Against the schedule asked anew at each step, as released code does."""
   tables = [f'{4 * 2**k}:{n}' for k, n in enumerate(batches)]
   grown = growth.after((), schedule(stable, fade, batch=tuple(tables)), 0)
-  shown, step, resets, before = 0, 0, 0, (4, False)
+  shown, step, before = 0, 0, (4, False)
   while shown < images:
     phase = stable + fade
     # How many levels have begun, a level being there once it is seen.
