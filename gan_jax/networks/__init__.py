@@ -17,6 +17,13 @@ and `apply`. A network's `kinds` are the samples it is for, 'pictures', 'points'
 or 'text'; without it, pictures. The fields of a module other than `shape`,
 `classes` and `resolution` are the keys of the config's section; see
 `settings.field`. One that grows: see made.py.
+
+A discriminator may offer
+
+- `tells_classes`, true if with classes it gives class logits;
+- `check_batch(batch)`, which raises a UserError for a training batch that it
+  cannot pass;
+- `advance(stats, real, fake)`, its statistics after an update on these scores.
 """
 
 import collections
