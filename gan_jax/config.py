@@ -31,7 +31,7 @@ from gan_jax.errors import UserError, did_you_mean
 from gan_jax.metrics import registry as metrics
 from gan_jax.nn import latent
 from gan_jax.run import identity
-from gan_jax.schemes import ensemble_checks
+from gan_jax.schemes import ensemble_checks, growth
 from gan_jax.settings import INT32, Setting
 
 log = logging.getLogger('gan_jax')
@@ -40,6 +40,13 @@ TRAIN = {
   'seed': Setting(0, 'of everything drawn', low=0, high=2**32 - 1),
   'batch': Setting(64, 'real images in one minibatch', low=1, high=2**20),
   'steps': Setting(20_000, 'of training, in all', low=1, high=INT32),
+  'images': Setting(
+    0,
+    'real images of training, in all, where steps are of several sizes; 0:'
+    ' steps says how long',
+    low=0,
+    high=INT32,
+  ),
   'log_every': Setting(
     100, 'steps between two lines of metrics', low=1, high=INT32
   ),
@@ -104,7 +111,7 @@ def table(config=None) -> settings_lib.Table:
     'augment': augment.SETTINGS,
     'scheme': schemes_lib.settings(),
     'ensemble': ensemble_checks.SETTINGS,
-    'growth': {},  # none yet: ProGAN brings it
+    'growth': growth.SETTINGS,
     'optimizer': {
       'generator': optimizer.SETTINGS,
       'discriminator': optimizer.SETTINGS,
@@ -197,8 +204,15 @@ def finish(config, test: bool = False):
     for player in (config.generator, config.discriminator, config.teacher):
       if 'width' in player:
         player.width = 8
+      if player.get('name') == 'progan':
+        player.update(fmap_base=64, fmap_max=8)
+        config.data.resolution = 16
       if player.get('name') in SHALLOW:
         player.depth = SHALLOW[player.name]
+    if config.growth.start:  # each stretch has a step of 8 images or two
+      config.growth.update(
+        start=4, stable_images=8, fade_images=8, batch=(), lr=()
+      )
     if config.teacher:
       config.teacher.workdir = 'random'  # an untrained one: teacher.py
     if config.data.test_split:
@@ -211,7 +225,8 @@ def finish(config, test: bool = False):
     with config.train.unlocked():
       config.train.update(
         batch=8,
-        steps=4,
+        steps=8 if config.growth.start else 4,
+        images=0,
         log_every=2,
         image_every=4,
         checkpoint_every=2,

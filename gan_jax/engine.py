@@ -1,25 +1,44 @@
 """What turns at every step, and what of it changes at a stage.
 
 A stage has one batch, one feed and one compiled step; a run that grows has
-several and enters the next when the count of steps says so. See
-schemes/growth.py.
+several and enters the next when the count of steps says so (see
+schemes/growth.py). A thread compiles it while the one before is trained, so
+that growing costs no pause; programs are the same whoever compiles them.
 """
 
+import concurrent.futures
+import functools
 import logging
 from collections.abc import Callable
+from typing import NamedTuple
 
 import jax
 import numpy as np
 
 from gan_jax import experiment as experiment_lib
 from gan_jax.data.pipeline import Feed
-from gan_jax.mesh import of_state, replicated
+from gan_jax.mesh import check_batch, of_state, replicated
 from gan_jax.restore import like, state_at
 from gan_jax.run.checkpoints import Checkpoints
 from gan_jax.run.memory import give_back_freed_memory
 from gan_jax.state import Span, Stage, TrainState
 
 log = logging.getLogger('gan_jax')
+
+
+class Turn(NamedTuple):
+  """What the steps of a stage are taken with.
+
+  Attributes:
+    stage: of the growth.
+    feed: its batches.
+    compiled: (state, constants, feed.table, raw batch, span) -> (state,
+      metrics).
+  """
+
+  stage: Stage
+  feed: Feed
+  compiled: Callable
 
 
 class Engine:
@@ -36,15 +55,14 @@ class Engine:
 
   Attributes:
     taken: steps so far: `state.step` without asking the devices.
-    stage: that is entered; None before the first.
-    feed: its batches.
-    compiled: (state, constants, feed.table, raw batch, span) -> (state,
-      metrics), its step.
+    total: steps of the whole run.
+    turn: the stage that is entered; None before the first.
+
+  Raises:
+    UserError: if a minibatch does not divide over the devices.
   """
 
-  stage: Stage | None = None
-  feed: Feed | None = None
-  compiled: Callable | None = None
+  turn: Turn | None = None
 
   def __init__(
     self, config, experiment: experiment_lib.Experiment, source, mesh
@@ -54,8 +72,13 @@ class Engine:
     self._source, self._mesh = source, mesh
     self._constants = {}
     self.taken = 0
-    self._batches = None  # of `feed`, from the next step on
+    self.total = self._growth.total(config.train)
+    for stage in self._growth.stages:
+      check_batch(mesh, stage.batch)
+    self._batches = None  # of the feed, from the next step on
     self._before = None  # metrics of the step before
+    self._thread = concurrent.futures.ThreadPoolExecutor(1, 'compile')
+    self._ahead = None  # the next stage's Turn, once it is compiled
 
   def images(self, step: int) -> int:
     """Real images that one pair has learned from after so many steps."""
@@ -67,33 +90,51 @@ class Engine:
     Does nothing if that step's stage is entered already. Call it before there
     is a state: a compiler takes as much memory as a step does, and one after
     the other the run needs the larger of the two, not the sum.
-
-    Raises:
-      UserError: if a minibatch does not divide over the devices.
     """
     stage = self._growth.stage(step)
-    if stage == self.stage:
+    if self.turn and stage == self.turn.stage:
       return
-    self.close()
-    self.feed = experiment_lib.make_feed(
-      self._config, stage, self._source, self._mesh, self._growth.offset(step)
+    self._stop_reading()
+    ahead, self._ahead = self._ahead, None
+    turn = ahead.result() if ahead else None
+    if turn is None or turn.stage != stage:
+      turn = self.ready(step)
+    self.turn = turn
+    give_back_freed_memory()
+    if stage.resolution:
+      log.info(
+        'From step %d on: %d px, minibatches of %d.',
+        step + 1,
+        stage.resolution,
+        stage.batch,
+      )
+
+  def ready(self, step: int) -> Turn:
+    """Compiles what the step that follows `step` steps is taken with."""
+    stage = self._growth.stage(step)
+    feed = experiment_lib.make_feed(
+      self._config,
+      stage,
+      self._source,
+      self._mesh,
+      self._growth.offset(step),
+      self.turn and self.turn.feed,
     )
-    log.info('Compiling the training step.')
+    at = f' of {stage.resolution} px' if stage.resolution else ''
+    log.info('Compiling the training step%s.', at)
     step_of = experiment_lib.compile_step(
-      self._experiment, stage, self.feed.decode, self._mesh
+      self._experiment, stage, feed.decode, self._mesh
     )
     whole = replicated(self._mesh)
     abstract = lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=whole)
     lowered = step_of.lower(
       like(self._experiment, self._mesh),
       jax.tree.map(abstract, experiment_lib.constants_like(self._experiment)),
-      self.feed.table,
-      self.feed.like(),
+      feed.table,
+      feed.like(),
       jax.tree.map(abstract, _scalars(self._growth.span(step))),
     )
-    self.compiled = lowered.compile()
-    give_back_freed_memory()
-    self.stage = stage
+    return Turn(stage, feed, lowered.compile())
 
   def restore(self, checkpoints: Checkpoints) -> TrainState | None:
     """The state of the newest whole checkpoint; None if there is none.
@@ -128,37 +169,58 @@ class Engine:
     """
     self.enter(self.taken)
     if self._batches is None:
-      self._batches = self.feed.batches(self.taken)
+      self._batches = self.turn.feed.batches(self.taken)
     if self._growth.begins(self.taken):
-      state = self._renewed(state)
-    state, metrics = self.compiled(
+      state = self._renew(state)
+    state, metrics = self.turn.compiled(
       state,
       self._constants,
-      self.feed.table,
+      self.turn.feed.table,
       next(self._batches),
       _scalars(self._growth.span(self.taken)),
     )
+    self._look_ahead()
     self.taken += 1
     # The host may run one step ahead of the devices, not a hundred.
     jax.block_until_ready(self._before)
     self._before = metrics
     return state, metrics
 
-  def _renewed(self, state: TrainState) -> TrainState:
-    """The state with fresh optimisers, as a new stretch begins with.
+  def _look_ahead(self) -> None:
+    """Has the next stage compiled, if the run will come to it."""
+    following = self._growth.next_stage(self.taken)
+    if self._ahead or following is None or following >= self.total:
+      return
 
-    It happens here and not at the end of the stretch before: a checkpoint from
+    def ready():
+      turn = self.ready(following)
+      self._renew  # noqa: B018  compiled here as well
+      return turn
+
+    self._ahead = self._thread.submit(ready)
+
+  @functools.cached_property
+  def _renew(self) -> Callable:
+    """State -> the state with fresh optimisers, as a new stretch begins with.
+
+    It happens there and not at the end of the stretch before: a checkpoint from
     between the two goes on the same way.
     """
-    places = of_state(self._mesh)
-    renew = experiment_lib.quickly(self._experiment.renew, self._mesh, places)
-    return renew(state)
+    renew = experiment_lib.quickly(
+      self._experiment.renew, self._mesh, of_state(self._mesh)
+    )
+    return renew.lower(like(self._experiment, self._mesh)).compile()
 
-  def close(self) -> None:
+  def _stop_reading(self) -> None:
     """Stops the threads and processes that read ahead."""
     if self._batches is not None:
       self._batches.close()
       self._batches = None
+
+  def close(self) -> None:
+    """Ends all that works ahead: reading, compiling."""
+    self._stop_reading()
+    self._thread.shutdown(cancel_futures=True)
 
 
 def _scalars(span: Span) -> Span:

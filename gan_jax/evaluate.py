@@ -53,6 +53,7 @@ def evaluate(
   source = open_source(config.data)
   opened.run.check_same_data(source)
   measure = measure_of(config, experiment, source)
+  total = experiment.growth.total(config.train)
   if which == 'newest':
     return _score(opened, measure, saved, None if step == BEST else step)
   line, done, tried = None, measured(opened.run, measure), set()
@@ -62,8 +63,8 @@ def evaluate(
       line = _score(opened, measure, saved, new, may_be_gone=True) or line
     if which == 'all':
       break
-    if max(done | tried, default=0) >= config.train.steps:
-      log.info('The run is at its end: step %d.', config.train.steps)
+    if max(done | tried, default=0) >= total:
+      log.info('The run is at its end: step %d.', total)
       break
     time.sleep(_POLL)
     saved.reload()

@@ -1,5 +1,6 @@
 """From a config to the functions of its run."""
 
+import functools
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
@@ -8,13 +9,14 @@ import jax.numpy as jnp
 
 from gan_jax import distill, ema, mesh, objective, optimizer, state
 from gan_jax.data.augment import random_crop
-from gan_jax.data.pipeline import Feed
+from gan_jax.data.levels import open_level
+from gan_jax.data.pipeline import Feed, fits
 from gan_jax.distill import game as distill_game
 from gan_jax.nn.levels import faded, reduce_to
 from gan_jax.schemes import SCHEMES, dealing, ensemble, growth
 from gan_jax.schemes.growth import Growth
 from gan_jax.state import Stage
-from gan_jax.validate import validate_shape
+from gan_jax.validate import validate_batch, validate_shape
 
 
 class Experiment(NamedTuple):
@@ -67,17 +69,37 @@ def build(config, shape, classes: int, past=(), step: int = 0) -> Experiment:
   """
   validate_shape(config, shape)
   game = build_game(config, shape, classes)
-  grown = growth.after(past, stage_of(config), step)
+  grown = growth.after(
+    past, phases_of(config, shape), step, config.growth.renew
+  )
+  for stage in grown.stages:
+    validate_batch(game.discriminator, stage.batch)
   return assemble(config, game, shape, grown)
 
 
-def stage_of(config) -> Stage:
-  """What every step of a config without growth is made for."""
+def phases_of(config, shape) -> tuple[growth.Phase, ...]:
+  """The schedule of a config, on samples of a shape."""
+  stage = functools.partial(stage_of, config)
+  if config.growth.start:
+    return growth.phases(config.growth, shape[0], stage)
+  return (growth.Phase(stage()),)
+
+
+def stage_of(config, side: int = 0, batch: int = 0, lr: float = 0.0) -> Stage:
+  """What the steps of a level are made for.
+
+  Args:
+    config: of the run.
+    side: the level's; 0: the run does not grow.
+    batch: N; 0: the config's.
+    lr: of both players; 0.0: their own.
+  """
+  batch = batch or config.train.batch
   draws = SCHEMES[config.scheme.name].draws(config.scheme)
-  images = draws * config.train.batch
+  images = draws * batch
   if config.ensemble.pairs:
     draws = dealing.draws(config.ensemble, draws)
-  return Stage(0, config.train.batch, draws, images)
+  return Stage(side, batch, draws, images, lr)
 
 
 def assemble(config, game, shape, grown: Growth) -> Experiment:
@@ -147,8 +169,12 @@ class _Made(NamedTuple):
   def make_step(self, stage: Stage):
     """See `Experiment`."""
     game = self.game.at_resolution(stage.resolution)
-    group = self._ensemble(game)
-    pair_step = self.scheme.make_step(game, self.rules, self.config.scheme)
+    made = self
+    if stage.lr:
+      rules = optimizer.build(self.config, self.game.terms, stage.lr)
+      made = self._replace(rules=rules)
+    group = made._ensemble(game)
+    pair_step = self.scheme.make_step(game, made.rules, self.config.scheme)
 
     def step(train_state, constants, batch, span, on=None):
       pair, pairs = train_state.pair, train_state.local_pairs
@@ -217,8 +243,22 @@ def constants_like(experiment: Experiment):
   }
 
 
-def make_feed(config, stage: Stage, source, on, offset: int = 0) -> Feed:
-  """The batches of a stage: see `data.pipeline.Feed`."""
+def make_feed(
+  config, stage: Stage, source, on, offset: int = 0, before: Feed | None = None
+) -> Feed:
+  """The batches of a stage, at its resolution: see `data.pipeline.Feed`.
+
+  A set that lies on the devices is reduced inside the step; one that streams is
+  read from the cache of its levels, made here if it is not there.
+
+  Raises:
+    UserError: if that cannot be made, see `data.levels.open_level`.
+  """
+  side = stage.resolution
+  if not 0 < side < source.shape[0]:
+    side = 0
+  elif not fits(source, config.data.device_budget_mb):
+    source, side = open_level(source, side), 0
   return Feed(
     source,
     draws=stage.draws,
@@ -229,6 +269,8 @@ def make_feed(config, stage: Stage, source, on, offset: int = 0) -> Feed:
     device_budget_mb=config.data.device_budget_mb,
     workers=config.data.workers,
     offset=offset,
+    side=side,
+    before=before,
   )
 
 

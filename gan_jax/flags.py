@@ -13,6 +13,8 @@ What to do
   --mode=train      train, or go on with, the run in --workdir (the default)
   --mode=sample     write one PNG a seed, and a grid of 64, to DIR/samples
   --mode=evaluate   score checkpoints; adds lines to DIR/evaluate.jsonl
+  --mode=explore    look into a run with a tool: a film of a walk through its
+                    latent space, ...; --help=explore lists them
   --mode=weights    feature networks' weights: what is there, what is missing
   --mode=plan       parameters, memory and FLOPs of a config; trains nothing
   --mode=convert    make a run of released weights, to sample or train on
@@ -22,11 +24,15 @@ Which run
   --config.A.B=X    changes one setting, e.g. --config.train.batch=32
   --help=SECTION    what there is to set: penalties, generator:dcgan, ..., all
   --workdir=DIR     the run's folder; default runs/<config>_<options>
-Of --mode=sample and --mode=evaluate (the config is the run's own)
+Of --mode=sample, evaluate and explore (the config is the run's own)
   --step=N          the checkpoint of step N, or best; default the newest
+  --out=DIR         results go there and not to the run, which is only read
+Of --mode=sample
   --seeds=0-63      which samples: 0-63, or 1,5,7-9
   --label=K         class of the samples, a name or number; default in turn
-  --out=DIR         samples go there and not to the run, which is only read
+Of --mode=explore
+  --tool=NAME       which; what it shall have otherwise follows a colon, e.g.
+                    --tool=video:seconds=5,seeds=0-8
 Of --mode=evaluate (what it measures: --config.metrics.names=fid,kid ...)
   --checkpoints=all all that are there; or follow: those to come as well
 Of --mode=convert (--config and --config.A.B=X say what weights do not tell)
@@ -47,27 +53,41 @@ Examples
   python -m gan_jax.main --config=configs/dcgan_folder.py \\
       --config.data.source=folder:my/pictures --workdir=runs/mine
   python -m gan_jax.main --mode=sample --workdir=runs/quickstart --seeds=0-99
+  python -m gan_jax.main --mode=explore --tool=video --workdir=runs/quickstart
   python -m gan_jax.main --mode=plan --config=configs/dcgan_cifar.py
   python -m gan_jax.main --mode=convert --from=generator.pth --out=runs/x"""
 
-MODES = ('train', 'sample', 'evaluate', 'plan', 'convert', 'weights')
+MODES = (
+  'train',
+  'sample',
+  'evaluate',
+  'explore',
+  'plan',
+  'convert',
+  'weights',
+)
 
 
 # The modes that a flag means something in; of those not listed, all.
 FLAGS_OF = {
-  'workdir': ('train', 'sample', 'evaluate', 'plan'),
-  'config': ('train', 'sample', 'evaluate', 'plan', 'convert'),
-  'step': ('sample', 'evaluate'),
+  'workdir': ('train', 'sample', 'evaluate', 'explore', 'plan'),
+  'config': ('train', 'sample', 'evaluate', 'explore', 'plan', 'convert'),
+  'step': ('sample', 'evaluate', 'explore'),
   'seeds': ('sample',),
   'label': ('sample',),
   'checkpoints': ('evaluate',),
   'from': ('convert',),
-  'out': ('convert', 'sample'),
+  'tool': ('explore',),
+  'out': ('convert', 'sample', 'explore'),
   'as': ('convert',),
   'weights': ('weights',),
 }
 # What to do instead, where there is something.
-_INSTEAD = {'weights': '; a run has --config.metrics.weights'}
+_INSTEAD = {
+  'weights': '; a run has --config.metrics.weights',
+  'seeds': '; tools have --tool=NAME:seeds=...',
+  'label': '; tools have --tool=NAME:label=...',
+}
 
 
 def _step(text: str) -> int | str:
@@ -110,6 +130,7 @@ def parse(argv):
   parser.add_argument('--seeds', action=_Once)
   parser.add_argument('--label', action=_Once)
   parser.add_argument('--from', action=_Once, dest='sources')
+  parser.add_argument('--tool', action=_Once)
   parser.add_argument('--out', action=_Once)
   parser.add_argument('--as', action=_Once, dest='kinds')
   parser.add_argument('--weights', action=_Once)
@@ -143,7 +164,9 @@ def _check(parser, flags, settings: list[str]) -> None:
     parser.error('--mode=convert needs --from=FILE and --out=DIR')
   if flags.checkpoints in ('all', 'follow') and flags.step is not None:
     parser.error('--step names one checkpoint, --checkpoints takes many')
-  has_run = flags.workdir and mode in ('sample', 'evaluate')
+  if mode == 'explore' and not flags.tool:
+    parser.error('--mode=explore needs --tool=NAME, which --help=explore lists')
+  has_run = flags.workdir and mode in ('sample', 'evaluate', 'explore')
   if mode not in ('convert', 'weights') and not (flags.config or has_run):
     parser.error(
       f'--mode={mode} needs --config=configs/<name>.py,'

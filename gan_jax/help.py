@@ -5,6 +5,7 @@
 writes the README's tables anew.
 """
 
+import inspect
 import itertools
 import pathlib
 import re
@@ -13,7 +14,7 @@ import textwrap
 from collections.abc import Mapping
 
 from gan_jax import config as config_lib
-from gan_jax import distill, networks, settings
+from gan_jax import distill, explore, networks, settings
 from gan_jax.errors import UserError, did_you_mean
 from gan_jax.settings import Setting
 
@@ -25,7 +26,8 @@ def explain(what: str) -> str:
 
   Args:
     what: a section ('penalties', 'penalties.r1'), a network in its role
-      ('generator:dcgan'), a setting ('train.batch'), or 'all'.
+      ('generator:dcgan'), a setting ('train.batch'), 'explore' or one of its
+      tools ('explore:video'), or 'all'.
 
   Raises:
     UserError: if there is no such section; it names those there are.
@@ -36,22 +38,26 @@ def explain(what: str) -> str:
   if path == 'all':
     return f'{describe(everything, "")}\n\n{_all_networks()}'
   role, _, name = path.partition(':')
+  if role == 'explore':
+    return _explain_tools(name)
   if role in networks.ROLES and path in (role, f'{role}:{name}'):
     return _explain_network(role, name)
   tables = dict(settings.sections(everything))
   parent, _, leaf = path.rpartition('.')
   if path in tables:
-    if not tables[path]:
-      return f'config.{path} has no settings yet.'
     return _with_example(tables[path], path)
   if leaf in tables.get(parent, {}):
     return _with_example({leaf: tables[parent][leaf]}, parent)
   paths = [p for p, _ in settings.walk(everything)]
-  same = [p for p in paths if p.endswith(f'.{path}')]
+  same = [repr(p) for p in paths if p.endswith(f'.{path}')]
   raise UserError(
     f'--help={what}: there is no such section'
-    + did_you_mean(same[0] if same else path, [*tables, *paths])
-    + f' There are {", ".join(everything)}, and all.'
+    + (
+      f'; did you mean {" or ".join(same[:3])}?'
+      if same
+      else did_you_mean(path, [*tables, *paths])
+    )
+    + f' There are {", ".join(everything)}, explore, and all.'
   )
 
 
@@ -82,6 +88,20 @@ def _explain_network(role: str, name: str) -> str:
   return '\n'.join(
     [describe(_network(role), role), '', "Networks' own settings:", *there]
   )
+
+
+def _explain_tools(name: str) -> str:
+  """The tools of --mode=explore, or one of them."""
+  if name and name not in explore.TOOLS:
+    explore.parse(name)  # says that there is none
+  names = [name] if name else explore.TOOLS
+  blocks = [
+    f'{inspect.getdoc(explore.TOOLS[name])}\n\n'
+    + _block(explore.TOOLS[name].SETTINGS, f'--tool={name}:')
+    for name in names
+  ]
+  example = '--mode=explore --workdir=DIR --tool=video:seconds=5,seeds=0-8'
+  return '\n\n\n'.join([*blocks, f'For example: {example}'])
 
 
 def _all_networks() -> str:

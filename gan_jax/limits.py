@@ -58,3 +58,8 @@ def unpacked(size: int) -> int:
 
 # Samples that one command makes: a list of so many seeds is 40 MB.
 MAX_SEEDS = 1_000_000
+
+# Of a film: the largest side that players of H.264 take; the latent vectors of
+# all its frames, of which some copies are in memory.
+FILM_SIDE = 8192  # pixels
+WALK_BYTES = 512 * MIB

@@ -44,6 +44,12 @@ def _evaluate(flags, overrides) -> None:
   evaluate(_workdir(flags), flags.step, which, overrides)
 
 
+def _explore(flags, overrides) -> None:
+  from gan_jax.explore import explore
+
+  explore(_workdir(flags), flags.tool, flags.step, flags.out, overrides)
+
+
 def _plan(flags, overrides) -> None:
   from gan_jax.plan import plan
 
@@ -79,6 +85,7 @@ JOBS = {
   'train': _train,
   'sample': _sample,
   'evaluate': _evaluate,
+  'explore': _explore,
   'plan': _plan,
   'convert': _convert,
   'weights': _weights,

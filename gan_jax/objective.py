@@ -16,7 +16,9 @@ import jax.numpy as jnp
 
 from gan_jax import losses, networks, passes, tasks
 from gan_jax import terms as terms_lib
+from gan_jax.errors import UserError
 from gan_jax.losses import AdversarialLoss
+from gan_jax.networks.judgement import tells_classes
 from gan_jax.networks.made import has_levels
 from gan_jax.nn import latent
 from gan_jax.passes import CriticPass, GeneratorPass, Judged, Round
@@ -187,10 +189,12 @@ class Objective(NamedTuple):
     return loss + extra, (self._advance(new_stats, r, s), metrics)
 
   def _advance(self, stats, r, s) -> dict:
-    """D's stats once loss and augmentation have seen these scores."""
+    """D's stats once loss, network and augmentation have seen these scores."""
     r, s = jax.lax.stop_gradient((r, s))
     if LOSS in stats:
       stats = stats | {LOSS: self.loss.advance(r, s, stats[LOSS])}
+    if hasattr(self.discriminator, 'advance'):
+      stats = self.discriminator.advance(stats, r, s)
     if passes.AUGMENT in stats:
       new = self.augment.advance(r, stats[passes.AUGMENT])
       stats = stats | {passes.AUGMENT: new}
@@ -272,7 +276,33 @@ def build_terms(config) -> dict[str, Term]:
     UserError: for terms that do not go together.
   """
   found = terms_lib.build(losses.PENALTIES, config, 'penalties')
-  return found | terms_lib.build(tasks.TASKS, config, 'tasks')
+  found |= terms_lib.build(tasks.TASKS, config, 'tasks')
+  _check_classes(config, found)
+  return found
+
+
+def _check_classes(config, terms: dict[str, Term]) -> None:
+  """Refuses terms of class logits where D has none."""
+  reading = [
+    term.path
+    for term in terms.values()
+    if term.reads & {'classes_real', 'classes_fake'}
+  ]
+  if not reading:
+    return
+  path, name = reading[0], config.discriminator.name
+  able = [n for n, d in networks.DISCRIMINATORS.items() if tells_classes(d)]
+  if name not in able:
+    raise UserError(
+      f'config.{path} needs a discriminator that says which class a sample is'
+      f' of, and {name!r} does not: set config.discriminator.name ='
+      f' {" or ".join(map(repr, able))}, or config.{path}.weight = 0.0.'
+    )
+  if not config.data.conditional:
+    raise UserError(
+      f'config.{path} needs classes, and the networks are given none: set'
+      f' config.data.conditional = True, or config.{path}.weight = 0.0.'
+    )
 
 
 def latents_of(section) -> Callable:

@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from gan_jax.settings import Setting
+from gan_jax.settings import INT32, Setting
 from gan_jax.state import At, Player
 from gan_jax.terms import TERMS, keep_idle, lazy, network_only, of
 
@@ -31,6 +31,12 @@ RULES = {
 SETTINGS = {  # of either player
   'name': Setting('adam', 'the update rule', choices=RULES),
   'lr': Setting(2e-4, 'learning rate', low=0.0),
+  'ramp_up': Setting(
+    0,
+    'images over which the rate rises from 0 to lr; 0: lr from the start',
+    low=0,
+    high=INT32,
+  ),
   'b1': Setting(
     0.5,
     'momentum: memory of the gradients',
@@ -132,18 +138,26 @@ def clip_weights(params, limit: float):
   return jax.tree.map(lambda x: jnp.clip(x, -limit, limit), params)
 
 
-def learning_rate(section, correction: float = 1.0) -> Callable:
+def learning_rate(
+  section, lr: float = 0.0, correction: float = 1.0
+) -> Callable:
   """A player's learning rate as a function of the images shown before.
 
   Args:
-    section: `config.optimizer.generator` or `.discriminator`. From each of the
-      numbers of real images in `decay_at` on, the rate is `decay` times what
-      it was.
+    section: `config.optimizer.generator` or `.discriminator`. Over the first
+      `ramp_up` images the rate rises linearly from 0, as in ProGAN's released
+      code; the paper does not mention it. From each of the numbers of real
+      images in `decay_at` on, it is `decay` times what it was.
+    lr: a stage's own rate; 0.0: the section's.
     correction: a factor on the rate.
   """
 
   def rate(images):
-    value = jnp.float32(section.lr * correction)
+    value = jnp.float32((lr or section.lr) * correction)
+    if section.ramp_up:
+      # A minimum of whole numbers: float32 stops counting at 2^24.
+      shown = jnp.minimum(images, section.ramp_up).astype(jnp.float32)
+      value *= shown / jnp.float32(section.ramp_up)
     for point in section.decay_at:
       value = jnp.where(images >= point, section.decay * value, value)
     return value
@@ -151,12 +165,14 @@ def learning_rate(section, correction: float = 1.0) -> Callable:
   return rate
 
 
-def build(config, terms=None) -> Optimizers:
+def build(config, terms=None, lr: float = 0.0) -> Optimizers:
   """The update rules that a validated config describes.
 
   Args:
     config: of the whole run.
     terms: of both players, by name.
+    lr: the rate of both players at a stage that has its own; 0.0: each
+      section's.
 
   Raises:
     UserError: see `terms.lazy`.
@@ -179,7 +195,7 @@ def build(config, terms=None) -> Optimizers:
       rule = optax.chain(decayed, rule)
     return Optimizer(
       rule,
-      learning_rate(section, share),
+      learning_rate(section, lr, share),
       constrain,
       frozenset(of(terms, player, 'with')),
     )

@@ -48,16 +48,28 @@ def plan(config) -> str:
   source, found = _open(config.data)
   experiment = experiment_lib.build(config, source.shape, len(source.classes))
   engine = Engine(config, experiment, source, mesh)
-  engine.enter(0)
+  begins = first_steps(experiment.growth, engine.total)
+  turns = [engine.ready(step) for step in begins]
+  engine.close()
   state = like(experiment, mesh)
-  return '\n\n'.join(
-    [
-      found,
-      _networks(state, experiment_lib.constants_like(experiment)),
-      _batch(config, engine, mesh, source),
-      _cost(engine.compiled, state),
-    ]
-  )
+  parts = [
+    found,
+    _networks(state, experiment_lib.constants_like(experiment)),
+    _batch(turns[-1], engine, mesh, source),
+  ]
+  if config.growth.start:
+    parts.append(_stages(experiment.growth, engine, begins, turns))
+  largest = max((turn.compiled for turn in turns), key=peak)
+  return '\n\n'.join([*parts, _cost(largest, state)])
+
+
+def first_steps(growth, total: int) -> list[int]:
+  """The first step of each stage that a run of so many steps comes to."""
+  begins, step = [], 0
+  while step is not None and step < total:
+    begins.append(step)
+    step = growth.next_stage(step)
+  return begins
 
 
 def _open(section):
@@ -92,13 +104,13 @@ def _networks(state, constants) -> str:
   return '\n\n'.join(f'{name}\n{table(p)}' for name, p in networks.items())
 
 
-def _batch(config, engine, mesh, source) -> str:
-  """How the data go through a step."""
+def _batch(turn, engine, mesh, source) -> str:
+  """How the data go through a step, of the last stage if there are several."""
   parts = mesh.shape['data']
-  epoch, draws, batch = len(source), engine.stage.draws, engine.stage.batch
-  steps = config.train.steps
+  epoch, draws, batch = len(source), turn.stage.draws, turn.stage.batch
+  steps = engine.total
   images = engine.images(steps)
-  where = 'on the device' if engine.feed.table else 'streamed from the host'
+  where = 'on the device' if turn.feed.table else 'streamed from the host'
   return '\n'.join(
     [
       f'Batch       {draws} x {batch} real images a step, {batch // parts} of'
@@ -111,6 +123,39 @@ def _batch(config, engine, mesh, source) -> str:
   )
 
 
+def _stages(growth, engine, begins, turns) -> str:
+  """A table of the stages of a run that grows."""
+  rows = [
+    'Stage            images       steps   batch      rate'
+    '       FLOP a step   memory'
+  ]
+  ends = [*begins[1:], engine.total]
+  for begin, end, turn in zip(begins, ends, turns, strict=True):
+    stage = turn.stage
+    cost = turn.compiled.cost_analysis() or {}
+    images = growth.images(end) - growth.images(begin)
+    rows.append(
+      f'{stage.resolution:5} px{images:15,}{end - begin:12,}{stage.batch:8}'
+      f'{stage.lr or "as set":>10}{human(cost.get("flops", 0), ""):>18}'
+      f'{human(peak(turn.compiled), "B"):>9}'
+    )
+  return '\n'.join(rows)
+
+
+def peak(compiled) -> int:
+  """Bytes that a step takes at its peak, as its compiler counts them."""
+  memory = compiled.memory_analysis()
+  if not memory:
+    return 0
+  # Donated arguments share their memory with the outputs.
+  return (
+    memory.argument_size_in_bytes
+    + memory.output_size_in_bytes
+    - memory.alias_size_in_bytes
+    + memory.temp_size_in_bytes
+  )
+
+
 def _cost(compiled, state) -> str:
   """The compiled step's cost, and the checkpoints'."""
   cost = compiled.cost_analysis() or {}
@@ -120,15 +165,8 @@ def _cost(compiled, state) -> str:
   ]
   memory = compiled.memory_analysis()
   if memory:
-    # Donated arguments share their memory with the outputs.
-    peak = (
-      memory.argument_size_in_bytes
-      + memory.output_size_in_bytes
-      - memory.alias_size_in_bytes
-      + memory.temp_size_in_bytes
-    )
     lines.append(
-      f'Memory      {human(peak, "B")} at the peak of a step, of which'
+      f'Memory      {human(peak(compiled), "B")} at the peak of a step, of which'
       f' {human(memory.temp_size_in_bytes, "B")} are intermediate values'
     )
   lines.append(f'Checkpoint  {human(size(state), "B")} each, uncompressed')

@@ -218,7 +218,11 @@ def state_at(
 
 
 def restore(
-  workdir, mesh, step: int | str | None = None, what: str = '--workdir'
+  workdir,
+  mesh,
+  step: int | str | None = None,
+  what: str = '--workdir',
+  overrides=(),
 ) -> Restored:
   """The run in a folder, with a state.
 
@@ -229,11 +233,12 @@ def restore(
     step: of the checkpoint; None for the newest, BEST for the one that was
       kept for its score.
     what: see `open_run`.
+    overrides: see `open_run`.
 
   Raises:
     UserError: if there is no run or no such checkpoint.
   """
-  opened = open_run(workdir, what=what)
+  opened = open_run(workdir, overrides, what)
   saved = checkpoints(opened.run, BEST if step == BEST else '')
   wanted = None if step == BEST else step
   found = state_at(saved, opened.experiment, mesh, wanted)

@@ -6,6 +6,7 @@ noise in each of them.
 """
 
 import copy
+import re
 from collections.abc import Callable, Iterator
 
 import jax
@@ -14,7 +15,9 @@ import numpy as np
 from jax.sharding import NamedSharding
 from jax.sharding import PartitionSpec as P
 
+from gan_jax import limits
 from gan_jax import mesh as mesh_lib
+from gan_jax.errors import UserError, did_you_mean
 from gan_jax.experiment import Experiment
 from gan_jax.networks.made import has_levels
 from gan_jax.nn import latent
@@ -30,6 +33,7 @@ class Sampler:
 
   Attributes:
     classes: that the generator takes; 0 without labels.
+    resolution: side of the pictures, of a generator that grows; 0: the data's.
   """
 
   def __init__(self, config, experiment: Experiment):
@@ -37,7 +41,7 @@ class Sampler:
     self._generator = experiment.objective.generator
     self._growth = experiment.growth
     self.classes = self._generator.classes
-    self._resolution, self._alpha = 0, 1.0  # of a generator that grows
+    self.resolution, self._alpha = 0, 1.0  # of a generator that grows
     # One object: one compilation for each resolution.
     self._compiled = jax.jit(self._generate, static_argnums=0)
 
@@ -49,9 +53,20 @@ class Sampler:
     if not has_levels(self._generator):
       return self
     now = copy.copy(self)
-    now._resolution = self._growth.stage(step).resolution
+    now.resolution = self._growth.stage(step).resolution
     now._alpha = float(self._growth.time(step).alpha)
     return now
+
+  def enlarged(self, samples):
+    """Samples [N, ...] at the data's size: nearest neighbours, if they grow.
+
+    Args:
+      samples: as the sampler gives them; of NumPy or of JAX.
+    """
+    if not has_levels(self._generator):
+      return samples
+    times = self._generator.shape[0] // samples.shape[1]
+    return samples.repeat(times, 1).repeat(times, 2)
 
   def latents(self, seeds) -> jax.Array:
     """A latent vector a seed [N, Z], which depends on that seed alone."""
@@ -82,7 +97,7 @@ class Sampler:
       z: latent vectors [N, Z].
       labels: int32 [N].
     """
-    return self._generate(self._resolution, self._alpha, variables, z, labels)
+    return self._generate(self.resolution, self._alpha, variables, z, labels)
 
   def _generate(self, resolution: int, alpha, variables, z, labels):
     generator, level = self._generator, {}
@@ -106,7 +121,7 @@ class Sampler:
 
   def apply(self, variables, z, labels) -> jax.Array:
     """`generate`, compiled."""
-    return self._compiled(self._resolution, self._alpha, variables, z, labels)
+    return self._compiled(self.resolution, self._alpha, variables, z, labels)
 
   def __call__(self, variables, seeds, label: int | None = None) -> jax.Array:
     """Samples of some seeds [N, ...], all in one batch.
@@ -127,7 +142,7 @@ class Sampler:
       static_argnums=0,
       out_shardings=mesh_lib.replicated(on),
     )
-    level = self._resolution, self._alpha
+    level = self.resolution, self._alpha
     return sample(*level, variables, self.latents(seeds), self.labels(seeds))
 
 
@@ -184,3 +199,82 @@ class Chunks:
       filled.append(np.concatenate([array, fill]))
     placed = jax.device_put(filled, self._apart)
     return np.asarray(function(variables, *placed))[:count]
+
+
+def parse_seeds(text: str, what: str = '--seeds') -> list[int]:
+  """Reads '0-63' or '1,5,7-9'.
+
+  Args:
+    text: as the person wrote it.
+    what: the flag or option that it is the value of, for sentences.
+
+  Raises:
+    UserError: if it is anything else.
+  """
+  seeds = []
+  for part in text.replace(' ', '').split(','):
+    match = re.fullmatch(r'([0-9]{1,10})(?:-([0-9]{1,10}))?', part)
+    if not match:
+      raise UserError(
+        f'{what}={text[:80]} is not a list of seeds: write {what}=0-63 or'
+        f' {what}=1,5,7-9; seeds are below 2^32.'
+      )
+    low, high = int(match[1]), int(match[2] or match[1])
+    if high < low:
+      raise UserError(
+        f'{what}={text[:80]}: {part} runs backwards; write {high}-{low}.'
+      )
+    if high >= 2**32 or len(seeds) + high - low >= limits.MAX_SEEDS:
+      raise UserError(
+        f'{what}={text[:80]}: seeds are below 2^32, and at most'
+        f' {limits.MAX_SEEDS:,} at a time.'
+      )
+    seeds.extend(range(low, high + 1))
+  if len(seeds) != len(set(seeds)):
+    raise UserError(f'{what}={text[:80]} names a seed twice.')
+  return seeds
+
+
+def class_of(
+  text: str | int, names: list, classes: int, what: str = '--label'
+) -> int:
+  """The number of a class that a person names.
+
+  A name wins over a number: of the classes '1' and '2', which are number 0 and
+  1, the text 1 is the first.
+
+  Args:
+    text: as the person wrote it; an int, from Python, is a number.
+    names: of the classes, in order.
+    classes: that the generator takes; 0 without labels.
+    what: see `parse_seeds`.
+
+  Raises:
+    UserError: if there is no such class, or several of that name.
+  """
+  if not classes:
+    raise UserError(f'{what}={text}: this run was trained without labels.')
+  if isinstance(text, int):
+    found, text = [text] * (0 <= text < classes), str(text)
+  else:
+    found = [k for k, name in enumerate(names) if str(name) == text]
+  if len(found) == 1:
+    return found[0]
+  if found:
+    raise UserError(
+      f'{what}={text}: the classes {", ".join(map(str, found))} have that'
+      ' name; give the number of one.'
+    )
+  if re.fullmatch('[0-9]{1,9}', text) and int(text) < classes:
+    return int(text)
+  raise UserError(
+    f'{what}={text}: this run has the classes 0 to {classes - 1}'
+    + (f', called {_some(names)}' if names else '')
+    + did_you_mean(text, names)
+  )
+
+
+def _some(names: list) -> str:
+  """Names in a sentence, not all of a thousand."""
+  more = [f'... ({len(names)} in all)'] if len(names) > 12 else []
+  return ', '.join([*map(str, names[:12]), *more])

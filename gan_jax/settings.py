@@ -79,19 +79,20 @@ class Setting:
     """Whether a value is a tuple."""
     return isinstance(self.default, tuple)
 
-  def check(self, path: str, value) -> None:
+  def check(self, path: str, value, prefix: str = 'config.') -> None:
     """Refuses a value that this setting cannot have.
 
     Args:
       path: the setting's, such as 'penalties.r1.weight'.
       value: any.
+      prefix: what stands before the path, for sentences.
 
     Raises:
       UserError: one sentence with the path, the value and what is allowed.
     """
     many = isinstance(value, tuple | list)
     entries = tuple(value) if many else (value,)
-    shown = f'config.{path} = {entries if many else value!r}'
+    shown = f'{prefix}{path} = {entries if many else value!r}'
     right = many == self.several and all(map(self._is_kind, entries))
     if right and self.choices:
       for entry in entries:
@@ -158,12 +159,13 @@ class Setting:
       return f'at least {self.low:,}'
     return f'{self.low:,} to {self.high:,}'
 
-  def parse(self, path: str, text: str):
+  def parse(self, path: str, text: str, prefix: str = '--config.'):
     """A value from the command line.
 
     Args:
       path: the setting's.
       text: such as '0.5'; of a tuple '(1, 2)' or '1,2'.
+      prefix: what stands before the path, for sentences.
 
     Raises:
       UserError: if the text is not of the setting's type. Bounds are left to
@@ -179,7 +181,7 @@ class Setting:
       kind = self.kind.__name__
       kind = f'a tuple of {kind}' if self.several else f'of type {kind}'
       raise UserError(
-        f'--config.{path}={text}: must be {kind}: {self.allowed()}.'
+        f'{prefix}{path}={text}: must be {kind}: {self.allowed()}.'
       ) from None
 
   def stored(self, value):

@@ -91,12 +91,14 @@ class Stage(NamedTuple):
     batch: N, real images in a minibatch.
     draws: K, real minibatches that a step uses up, all pairs together.
     images: real images that a step counts for, as one pair sees them.
+    lr: learning rate of both players; 0.0: each has its own.
   """
 
   resolution: int
   batch: int
   draws: int
   images: int
+  lr: float = 0.0
 
 
 class Span(NamedTuple):

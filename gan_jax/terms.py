@@ -27,9 +27,11 @@ from gan_jax.state import At, stream
 TERMS = 'terms'  # the entry of params and the collection of stats
 
 # What a term may read of a main pass. One with an update of its own makes its
-# own passes; beside these a term may read 'opponent'.
+# own passes; beside these a term may read 'opponent'. 'classes' are D's class
+# logits.
 OF_THE_PASS = frozenset(
-  'scores_real scores_fake features_real features_fake made'.split()
+  'scores_real scores_fake features_real features_fake classes_real'
+  ' classes_fake made'.split()
 )
 
 
@@ -141,12 +143,13 @@ class Kind(NamedTuple):
   """A kind of term that a config can name.
 
   Attributes:
-    make: (**own settings) -> Term.
+    make: (**own settings) -> Term; or one of each player, which have weight,
+      every and phase in common.
     text: what it is, as briefly as a table wants it.
     settings: its own, by name; weight, every and phase come on top.
   """
 
-  make: Callable[..., Term]
+  make: Callable[..., Term | list[Term]]
   text: str
   settings: Table = {}
 
@@ -168,6 +171,10 @@ def build(registry: Mapping[str, Kind], config, room: str) -> dict[str, Term]:
     room: its section 'penalties' or 'tasks', in which a term has a section with
       its settings; a weight of 0.0 turns it off.
 
+  Returns:
+    By the name of their kind; of a kind with one for each player, of player and
+    kind: 'd_ac_gan' and 'g_ac_gan'.
+
   Raises:
     UserError: if a term cannot have an update of its own.
   """
@@ -178,15 +185,19 @@ def build(registry: Mapping[str, Kind], config, room: str) -> dict[str, Term]:
     if not weight:
       continue
     every, phase = settings.pop('every', 1), settings.pop('phase', 'with')
-    term = kind.make(**settings)
-    term = term._replace(weight=weight, every=every, phase=phase, path=path)
-    if phase == 'after' and term.reads & OF_THE_PASS:
-      raise UserError(
-        f"config.{path}.phase = 'after' cannot be: {name} reads"
-        f' {", ".join(sorted(term.reads & OF_THE_PASS))}, which only the update'
-        f" of the main loss has. Set config.{path}.phase = 'with'."
-      )
-    found[name] = term
+    made = kind.make(**settings)
+    parts = {name: made}
+    if not isinstance(made, Term):
+      parts = {f'{term.player}_{name}': term for term in made}
+    for part, term in parts.items():
+      term = term._replace(weight=weight, every=every, phase=phase, path=path)
+      if phase == 'after' and term.reads & OF_THE_PASS:
+        raise UserError(
+          f"config.{path}.phase = 'after' cannot be: {name} reads"
+          f' {", ".join(sorted(term.reads & OF_THE_PASS))}, which only the'
+          f" update of the main loss has. Set config.{path}.phase = 'with'."
+        )
+      found[part] = term
   return found
 
 

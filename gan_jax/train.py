@@ -75,7 +75,7 @@ def loop(section, run: RunDir, job: Job, checkpoints, state) -> None:
     UserError: if the run has diverged, or its folder is gone.
   """
   engine, observers = job.engine, job.observers
-  first, total = int(state.step), section.steps
+  first, total = int(state.step), engine.total
   clock = Clock(total, engine.images)
   look(run, clock, overdue(observers, first), first, engine, state)
   with StopSignals() as signals:
@@ -180,7 +180,7 @@ def start(config, run, job: Job, checkpoints) -> TrainState:
       needs a trained network that is not there.
   """
   source, experiment, engine, observers = job
-  newest, total = max(checkpoints.steps(), default=0), config.train.steps
+  newest, total = max(checkpoints.steps(), default=0), engine.total
   if newest < total:
     engine.enter(newest)  # first of all: see there
   state = engine.restore(checkpoints)

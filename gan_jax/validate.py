@@ -6,7 +6,8 @@ from gan_jax.data.source import KINDS
 from gan_jax.errors import UserError
 from gan_jax.metrics import registry as metrics
 from gan_jax.networks import CLASSIFIERS, DISCRIMINATORS, GENERATORS
-from gan_jax.schemes import SCHEMES, ensemble_checks
+from gan_jax.networks.made import has_levels
+from gan_jax.schemes import SCHEMES, ensemble_checks, growth
 from gan_jax.settings import Setting
 
 
@@ -65,11 +66,53 @@ def validate(config) -> None:
     discriminator(shape=None, **fields),  # asked for `per_sample` only
     objective.build_terms(config),
   )
+  if (
+    _get(config, 'discriminator.adaptive_noise')
+    and config.loss.name != 'inverted_least_squares'
+  ):
+    raise UserError(
+      'config.discriminator.adaptive_noise follows scores of fakes whose target'
+      " is 1: set config.loss.name = 'inverted_least_squares', or"
+      ' config.discriminator.adaptive_noise = 0.0.'
+    )
   ensemble_checks.check(config)
+  if config.growth.start:
+    _validate_growth(config)
   if config.penalties.clip.limit and config.penalties.wgan_gp.weight:
     raise UserError(
       'config.penalties.clip and config.penalties.wgan_gp are two ways to'
       ' one end (a Lipschitz D): set clip.limit or wgan_gp.weight to 0.0.'
+    )
+
+
+def _validate_growth(config) -> None:
+  """Checks what a run that grows needs, and what does not grow."""
+  growth.tables(config.growth)
+  if config.loss.name in distill.LOSSES:
+    raise UserError(
+      f'config.loss.name = {config.loss.name!r} trains a classifier, which does'
+      ' not grow: set config.growth.start = 0.'
+    )
+  for role, registry in _networks(config).items():
+    network = registry[config[role].name]
+    if not has_levels(network):
+      grown = [name for name, other in registry.items() if has_levels(other)]
+      raise UserError(
+        f'config.growth.start = {config.growth.start} needs networks with'
+        f' levels, and config.{role}.name = {config[role].name!r} has none: set'
+        f' it to {" or ".join(map(repr, grown))}, or config.growth.start = 0.'
+      )
+  if config.augment.crop:
+    raise UserError(
+      f'config.augment.crop = {config.augment.crop} shifts pictures of full'
+      ' size, and a run that grows has smaller ones too: set it to 0, or'
+      ' config.growth.start = 0.'
+    )
+  if config.ensemble.pairs and config.ensemble.weight_sharing:
+    raise UserError(
+      'config.ensemble.weight_sharing shares the layers nearest the picture,'
+      ' and those of a run that grows are others at each level: set it to 0.0,'
+      ' or config.growth.start = 0.'
     )
 
 
@@ -127,14 +170,16 @@ def _validate_classifier(config) -> None:
       " config.data.test_split='train[90%:]'."
     )
   used = [
-    key for key, section in config.penalties.items() if section.get('weight')
+    f'{room}.{key}.weight'
+    for room in ('penalties', 'tasks')
+    for key, section in config[room].items()
+    if section.get('weight')
   ]
   if used or config.ensemble.pairs:
     raise UserError(
       f'config.loss.name = {name!r} trains a classifier, which takes neither'
-      ' penalties nor an ensemble: set'
-      f' config.{f"penalties.{used[0]}.weight" if used else "ensemble.pairs"}'
-      ' to 0.'
+      ' penalties, nor tasks, nor an ensemble: set'
+      f' config.{used[0] if used else "ensemble.pairs"} to 0.'
     )
 
 
@@ -167,3 +212,13 @@ def validate_shape(config, shape) -> None:
       )
   if config.loss.name not in distill.LOSSES:
     metrics.check_data(config.metrics.names, shape, config.data.source)
+
+
+def validate_batch(discriminator, batch: int) -> None:
+  """Checks that a minibatch falls into the groups that a D looks at.
+
+  Raises:
+    UserError: see the network's own `check_batch`, if it has one.
+  """
+  if hasattr(discriminator, 'check_batch'):
+    discriminator.check_batch(batch)

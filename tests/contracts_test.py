@@ -39,7 +39,7 @@ def built(game, scheme='two_stage', pairs=0, **sections):
   draws = SCHEMES[scheme].draws(c.scheme)
   count = pairs * 3 if pairs else draws
   stage = Stage(0, N, count, draws * N)
-  return experiment.assemble(c, game, tiny.SHAPE, growth.after((), stage, 0))
+  return experiment.assemble(c, game, tiny.SHAPE, growth.after((), (growth.Phase(stage),), 0))
 
 
 def batch(draws, seed=0):
@@ -404,7 +404,7 @@ def test_clipping_is_for_the_network_alone():
   c = config(penalties=dict(clip=dict(limit=0.01)))
   game = tiny.game({'decode': tiny.decode()})
   stage = Stage(0, N, 1, N)
-  made = experiment.assemble(c, game, tiny.SHAPE, growth.after((), stage, 0))
+  made = experiment.assemble(c, game, tiny.SHAPE, growth.after((), (growth.Phase(stage),), 0))
   state = quickly(made.init)(jax.random.key(0))
   new, _ = quickly(made.make_step(stage))(state, {}, batch(1), Span())
   params = new.pair.d.params

@@ -68,5 +68,5 @@ def test_images_are_those_of_one_pair(parts):
   engine = Engine(*parts)
   assert [engine.images(step) for step in (0, 3)] == [0, 3 * small.N]
   engine.enter(0)
-  assert engine.stage.draws == 1
+  assert engine.turn.stage.draws == 1
   engine.close()

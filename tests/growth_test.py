@@ -13,7 +13,7 @@ from gan_jax.engine import Engine
 from gan_jax.mesh import one_device
 from gan_jax.nn.levels import double, faded, reduce_to
 from gan_jax.sampler import Sampler
-from gan_jax.schemes.growth import Growth, after
+from gan_jax.schemes.growth import Growth, Phase, after
 from gan_jax.state import Span, Stage, time_of
 from tests import small, tiny
 
@@ -77,7 +77,7 @@ def test_stretches_follow_each_other_on_all_clocks(lengths):
 
 
 def test_without_growth_images_are_steps_times_the_batch():
-  growth = after((), Stage(0, 64, 5, 320), 0)
+  growth = after((), (Phase(Stage(0, 64, 5, 320)),), 0)
   assert [growth.images(k) for k in (0, 1, 10**6)] == [0, 320, 320 * 10**6]
   assert not any(growth.begins(k) for k in range(5)) and not growth.offset(7)
 
@@ -213,11 +213,11 @@ def test_the_mean_style_is_copied_into_the_average_and_weights_are_mixed(
 
 
 def test_a_changed_batch_counts_on_and_takes_the_next_samples():
-  growth = after((), Stage(0, 16, 1, 16), 0)
+  growth = after((), (Phase(Stage(0, 16, 1, 16)),), 0)
   for begin, batch in ((4, 8), (10, 8), (10, 2), (10, 4)):
     past = growth.stretches()
-    growth = after(past, Stage(0, batch, 1, batch), begin)
-  assert [k for k, _ in growth.stretches()] == [0, 4, 10]
+    growth = after(past, (Phase(Stage(0, batch, 1, batch)),), begin)
+  assert [row[0] for row in growth.stretches()] == [0, 4, 10]
   assert [growth.images(k) for k in (4, 5, 10, 12)] == [64, 72, 112, 120]
   assert growth.offset(12) + 12 * 4 == 120
   assert not any(growth.begins(k) for k in range(20))  # nothing else changes

@@ -5,6 +5,8 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from gan_jax import config as config_lib
 from gan_jax import optimizer
@@ -155,3 +157,43 @@ def test_decay_at_from_the_command_line():
   setting = ('optimizer.generator.decay_at', '100,200')
   config = config_lib.load(spec, [setting])
   assert config.optimizer.generator.decay_at == (100, 200)
+
+
+def test_the_rate_rises_over_a_number_of_images():
+  up = dict(name='sgd', lr=0.5, b1=0.0, ramp_up=32)
+  moves = -np.diff([1.0, *path(rules(**up).d, [1.0] * 7)])
+  np.testing.assert_allclose(moves, [0, 1 / 8, 1 / 4, 3 / 8, 0.5, 0.5, 0.5])
+  # Together with a decay: each is a factor of its own.
+  both = rules(**up, decay=0.5, decay_at=(16, 40)).d
+  moves = -np.diff([1.0, *path(both, [1.0] * 6)])
+  np.testing.assert_allclose(moves, [0, 1 / 8, 1 / 8, 3 / 16, 1 / 4, 1 / 8])
+  validate(small.config(optimizer=dict(generator=dict(ramp_up=40_000))))
+
+
+@settings(max_examples=50, deadline=None)
+@given(
+  ramp_up=st.integers(0, 2**31 - 1),
+  images=st.integers(0, 2**31 - 1),
+  lr=st.floats(2**-20, 1, width=32),
+)
+def test_the_rising_rate_is_its_formula_at_every_count(ramp_up, images, lr):
+  section = small.config().optimizer.generator
+  section.update(lr=lr, ramp_up=ramp_up)
+  found = optimizer.learning_rate(section)(jnp.int32(images))
+  wanted = lr * (min(1.0, images / ramp_up) if ramp_up else 1.0)
+  np.testing.assert_allclose(found, wanted, rtol=1e-6)
+
+
+def test_a_stages_own_rate_replaces_both_players():
+  config = small.config(
+    optimizer=dict(
+      generator=dict(name='sgd', lr=0.5, b1=0.0),
+      discriminator=dict(name='sgd', lr=0.25, b1=0.0, ramp_up=16),
+    )
+  )
+  steps = lambda rule: -np.diff([1.0, *path(rule, [1.0] * 3)])
+  own, stage = optimizer.build(config), optimizer.build(config, lr=0.125)
+  np.testing.assert_allclose(steps(own.g), [0.5] * 3)
+  np.testing.assert_allclose(steps(own.d), [0, 0.125, 0.25])
+  np.testing.assert_allclose(steps(stage.g), [0.125] * 3)
+  np.testing.assert_allclose(steps(stage.d), [0, 0.0625, 0.125])

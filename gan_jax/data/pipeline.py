@@ -29,6 +29,7 @@ from jax.sharding import PartitionSpec as P
 
 from gan_jax.data import order
 from gan_jax.data.augment import mirror
+from gan_jax.data.levels import at_level
 from gan_jax.data.source import Source, to_float
 from gan_jax.mesh import check_batch
 
@@ -65,7 +66,8 @@ def decode(
   Args:
     table: `Feed.table`.
     raw: an element of `Feed.batches`.
-    unpack: `Source.unpack`; the default is that of pictures and of points.
+    unpack: stored samples to floats: `Source.unpack`, of which the default is
+      that of pictures and of points, or `levels.at_level`.
   """
   if 'index' in raw:
     # Indices come from a permutation of the rows, so none needs clipping.
@@ -78,6 +80,11 @@ def decode(
   if image.ndim == 5:  # pictures: nothing else has a left and a right
     image = mirror(image, raw['mirror'])
   return Batch(unpack(image), label)
+
+
+def fits(source: Source, device_budget_mb: float) -> bool:
+  """Whether a set lies on the devices, as opposed to: it streams."""
+  return source.nbytes() <= device_budget_mb * 2**20
 
 
 class Feed:
@@ -101,6 +108,8 @@ class Feed:
     device_budget_mb: float,
     workers: int,
     offset: int = 0,
+    side: int = 0,
+    before: 'Feed | None' = None,
   ):
     """Puts a small set onto the devices.
 
@@ -115,16 +124,21 @@ class Feed:
       device_budget_mb: sets up to this many MiB live on the devices.
       workers: processes that read a streamed set; 0 reads in threads.
       offset: position of step 0, where earlier steps were of another size.
+      side: pixels that the step reduces pictures to, see `levels.at_level`; 0
+        leaves them as they are.
+      before: another stage's; a set that it has on the devices is not put
+        there twice.
 
     Raises:
       UserError: N is not such a multiple.
     """
     check_batch(mesh, batch)
-    self.decode = functools.partial(decode, unpack=source.unpack)
+    unpack = functools.partial(at_level, side=side) if side else source.unpack
+    self.decode = functools.partial(decode, unpack=unpack)
     self._sharding = NamedSharding(mesh, P(None, 'data'))
     self._shape = (draws, batch)
     rows = _local_rows(self._sharding, self._shape)
-    self._resident = source.nbytes() <= device_budget_mb * 2**20
+    self._resident = fits(source, device_budget_mb)
     # Worker processes would only copy a set that lies in memory.
     self._workers = 0 if source.in_memory else workers
     self._step_bytes = draws * len(rows) * source.nbytes() // len(source)
@@ -139,8 +153,11 @@ class Feed:
       mirror,
       offset,
     )
+    self.source = source
     self.table = {}
-    if self._resident:
+    if self._resident and before and before.source is source:
+      self.table = before.table
+    elif self._resident:
       images, labels = source.arrays()
       everywhere = NamedSharding(mesh, P())
       self.table = {

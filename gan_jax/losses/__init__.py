@@ -23,6 +23,7 @@ LOSSES = {
   'minimax': adversarial.MINIMAX,
   'non_saturating': adversarial.NON_SATURATING,
   'least_squares': adversarial.LEAST_SQUARES,
+  'inverted_least_squares': adversarial.INVERTED_LEAST_SQUARES,
   'hinge': adversarial.HINGE,
   'wasserstein': adversarial.WASSERSTEIN,
   'boundary_seeking': adversarial.BOUNDARY_SEEKING,

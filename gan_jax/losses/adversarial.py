@@ -86,6 +86,14 @@ LEAST_SQUARES = Separable(
   g=lambda s: (s - 1.0) ** 2,
 )
 
+# ProGAN's, appendix B, as its released code has it: real samples have the
+# target 0 and fakes 1, and D's fakes count a tenth.
+INVERTED_LEAST_SQUARES = Separable(
+  d_real=lambda r: r**2,
+  d_fake=lambda s: 0.1 * (s - 1.0) ** 2,
+  g=lambda s: s**2,
+)
+
 # Lim and Ye 2017 (geometric GAN).
 HINGE = Separable(
   d_real=lambda r: jax.nn.relu(1.0 - r),

@@ -11,7 +11,8 @@ class Judgement(NamedTuple):
 
   Attributes:
     logits: [N], or [N, P] for P judgements an image (patches); larger is
-      more real; no activation applied.
+      more real, but with the loss 'inverted_least_squares'; no activation
+      applied.
     features: inner maps by name, for tasks, metrics and attention pictures.
     class_logits: [N, K], which class it takes a sample for (AC-GAN, Odena et
       al. 2017); None of a discriminator that does not say, as one without
@@ -21,6 +22,11 @@ class Judgement(NamedTuple):
   logits: jax.Array
   features: Mapping[str, jax.Array]
   class_logits: jax.Array | None = None
+
+
+def tells_classes(discriminator) -> bool:
+  """Whether a discriminator, or its class, gives class logits for classes."""
+  return getattr(discriminator, 'tells_classes', False)
 
 
 def per_sample(logits):

@@ -21,8 +21,8 @@ import jax.numpy as jnp
 from gan_jax.networks.judgement import Judgement
 from gan_jax.networks.made import Made
 from gan_jax.nn import equalised as equal
+from gan_jax.nn import noise, precision, stddev
 from gan_jax.nn import norm as norms
-from gan_jax.nn import stddev
 from gan_jax.nn.discrimination import MinibatchDiscrimination
 from gan_jax.nn.labels import with_label
 from gan_jax.nn.levels import double, fade, reduce_to
@@ -30,6 +30,7 @@ from gan_jax.nn.norm import CROSS_SAMPLE, normalise, pixel_norm
 from gan_jax.settings import Setting, field
 
 RESOLUTIONS = tuple(2**k for k in range(2, 11))
+NOISE = 'adaptive_noise'  # the collection of D's statistics that drives it
 
 _BASE = Setting(
   8192,
@@ -93,6 +94,7 @@ class _Levels(nn.Module):
   norm: str = field(norms.SETTING)
   slope: float = field(_SLOPE)
   equalised: bool = field(_EQUALISED)
+  bfloat16_from: int = field(precision.SETTING)
 
   def width(self, side: int) -> int:
     """Channels of maps of a side; of D's last vector at 2."""
@@ -106,9 +108,16 @@ class _Levels(nn.Module):
       more['kernel_init'], gain = equal.he(gain), None
     return kind(width, gain=gain, name=name, **more)(x)
 
-  def layer(self, x, name: str, width: int, kind=equal.Conv, *, train, **more):
-    """The same with its activation: conv_NAME and, if it learns, norm_NAME."""
-    x = self.conv(x, f'conv_{name}', width, kind, **more)
+  def dtype(self, side: int):
+    """What 3x3 and 4x4 layers of a level compute in; see `nn.precision`."""
+    return precision.dtype_at(side, self.bfloat16_from)
+
+  def layer(
+    self, x, side: int, k: int, width: int, kind=equal.Conv, *, train, **more
+  ):
+    """A level's layer k with its activation: conv_SIDE_K, norm_SIDE_K."""
+    name, dtype = f'{side}_{k}', self.dtype(side)
+    x = self.conv(x, f'conv_{name}', width, kind, dtype=dtype, **more)
     act = Activation(self.norm, self.slope, name=f'norm_{name}')
     return act(x, train=train)
 
@@ -147,7 +156,8 @@ class Generator(_Levels):
       alpha: how far the highest level is faded in, [] in [0, 1].
 
     Returns:
-      Pictures [N, R, R, C], and each level's map [N, side, side, width].
+      Pictures [N, R, R, C], and each level's map [N, side, side, width], all
+      float32.
     """
     everything = self.is_initializing()
     top = self.shape[0] if everything else self.resolution or self.shape[0]
@@ -155,25 +165,24 @@ class Generator(_Levels):
     def picture(side, x):
       if start is not None and side == start.level:
         return start.rgb
-      return self.conv(
-        x, f'to_rgb_{side}', self.shape[-1], kernel_size=1, gain=1.0
-      )
+      x, name = precision.full(x), f'to_rgb_{side}'
+      return self.conv(x, name, self.shape[-1], kernel_size=1, gain=1.0)
 
     if start is None:
       side, x = 4, styles[:, None, None, :]  # [N, 1, 1, Z + K]
-      x = self.layer(x, '4_0', self.width(4), equal.Opening, train=train)
-      x = self.layer(x, '4_1', self.width(4), train=train)
+      x = self.layer(x, 4, 0, self.width(4), equal.Opening, train=train)
+      x = self.layer(x, 4, 1, self.width(4), train=train)
     else:
       side, x = start.level, start.features
-    features, below = {str(side): x}, None
+    features, below = {str(side): precision.full(x)}, None
     while side < top:
       if everything or 2 * side == top:
         below = picture(side, x)
       side *= 2
       width = self.width(side)
-      x = self.layer(x, f'{side}_0', width, equal.UpConv, train=train)
-      x = self.layer(x, f'{side}_1', width, train=train)
-      features[str(side)] = x
+      x = self.layer(x, side, 0, width, equal.UpConv, train=train)
+      x = self.layer(x, side, 1, width, train=train)
+      features[str(side)] = precision.full(x)
     rgb = picture(side, x)
     if below is not None:
       rgb = fade(double(below), rgb, alpha)
@@ -191,6 +200,8 @@ class Discriminator(_Levels):
   It is not told the labels. A pass works on the pictures it is given: their
   side says through which levels they go.
   """
+
+  tells_classes = True
 
   norm: str = field(_norm('none'))
   group_size: int = field(
@@ -227,17 +238,52 @@ class Discriminator(_Levels):
     )
   )
 
+  adaptive_noise: float = field(
+    Setting(
+      0.0,
+      'factor of the multiplicative noise before 3x3 and 4x4 layers, which'
+      ' grows as fakes are found out (appendix B, 0.2 there); 0.0: none',
+      low=0.0,
+      high=100.0,
+    )
+  )
+
   @property
   def per_sample(self) -> bool:
     """Whether a logit depends on its own picture only."""
     apart = self.norm not in CROSS_SAMPLE and not self.discrimination
     return apart and self.group_size == 1
 
+  def check_batch(self, batch: int) -> None:
+    """Refuses a batch that does not fall into groups, before it is passed.
+
+    Raises:
+      UserError: as a training pass of so many samples would.
+    """
+    stddev.group_of(batch, self.group_size, train=True)
+
+  def advance(self, stats, real, fake):
+    """The statistics after an update on these scores; no pass moves them.
+
+    What noise follows is D's answer to fakes: with the loss that it belongs to,
+    'inverted_least_squares', it is near 1 where D finds them out.
+
+    Args:
+      stats: collections by name.
+      real: D's logits of real samples.
+      fake: of fakes.
+    """
+    del real
+    if not self.adaptive_noise:
+      return stats
+    average = noise.advance(stats[NOISE]['average'], jnp.mean(fake))
+    return stats | {NOISE: {'average': average}}
+
   @nn.compact
   def __call__(
     self, images, labels=None, *, train: bool, alpha=1.0
   ) -> Judgement:
-    """[N, R, R, C] -> logits [N], features by resolution.
+    """[N, R, R, C] -> logits [N], features by resolution, all float32.
 
     Args:
       images: R is 4, 8, ... up to the side of `shape`.
@@ -249,6 +295,8 @@ class Discriminator(_Levels):
       UserError: in training, if the batch does not fall into groups.
     """
     del labels
+    if self.adaptive_noise and train:
+      self.variable(NOISE, 'average', lambda: jnp.float32(0.0))
     everything = self.is_initializing()
     if everything:
       images = _enlarged(images, self.shape[0])
@@ -257,21 +305,22 @@ class Discriminator(_Levels):
     def from_rgb(side):
       seen = reduce_to(images, side)
       x = self.conv(seen, f'from_rgb_{side}', self.width(side), kernel_size=1)
-      return nn.leaky_relu(x, self.slope)
+      # As the layer that follows takes it.
+      return nn.leaky_relu(x.astype(self.dtype(side) or x.dtype), self.slope)
 
     x, features = from_rgb(side), {}
     while side > 4:
-      x = self.layer(x, f'{side}_0', self.width(side), train=train)
-      features[str(side)] = x
+      x = self.layer(x, side, 0, self.width(side), train=train)
+      features[str(side)] = precision.full(x)
       x = self._down(x, side, train)
       side //= 2
       if everything or 2 * side == top:
         x = fade(from_rgb(side), x, alpha)
     x = self._spread(x, train)
-    x = self.layer(x, '4_0', self.width(4), train=train)
-    features['4'] = x
+    x = self.layer(x, 4, 0, self.width(4), train=train)
+    features['4'] = precision.full(x)
     close = dict(kernel_size=4, padding='VALID')
-    x = self.layer(x, '4_1', self.width(2), train=train, **close)
+    x = precision.full(self.layer(x, 4, 1, self.width(2), train=train, **close))
     if self.discrimination:
       beside = MinibatchDiscrimination(self.discrimination, name='beside')
       x = beside(x[:, 0, 0])[:, None, None]
@@ -279,12 +328,20 @@ class Discriminator(_Levels):
     x = x[:, 0, 0]  # [N, 1 + K]
     return Judgement(x[:, 0], features, x[:, 1:] if self.classes else None)
 
+  def layer(self, x, side: int, k: int, width: int, *kind, train, **more):
+    """See `_Levels`; with noise before it, in training."""
+    if self.adaptive_noise and train:
+      average = self.get_variable(NOISE, 'average')
+      strength = noise.strength(average, self.adaptive_noise)
+      x = noise.multiplied(x, strength, self.make_rng('noise'))
+    return super().layer(x, side, k, width, *kind, train=train, **more)
+
   def _down(self, x, side: int, train: bool):
     """[N, side, side, C] -> [N, side / 2, side / 2, C']."""
-    name, width = f'{side}_1', self.width(side // 2)
+    width = self.width(side // 2)
     if self.fused_scale_order:
-      return self.layer(x, name, width, equal.DownConv, train=train)
-    return reduce_to(self.layer(x, name, width, train=train), side // 2)
+      return self.layer(x, side, 1, width, equal.DownConv, train=train)
+    return reduce_to(self.layer(x, side, 1, width, train=train), side // 2)
 
   def _spread(self, x, train: bool):
     """The map with the minibatch's deviation behind its channels."""

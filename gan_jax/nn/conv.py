@@ -25,7 +25,7 @@ from jax import lax
 from jax.extend import core as jex_core
 from jax.interpreters import ad, batching, mlir
 
-from gan_jax.nn import conv_cpu
+from gan_jax.nn import conv_cpu, precision
 
 Array = jax.Array
 Pads = tuple[tuple[int, int], tuple[int, int]]
@@ -305,6 +305,8 @@ class Conv(nn.Module):
     padding: as in `conv`.
     use_bias: adds a learned bias per channel, at first zero.
     kernel_init: initialiser of the kernel.
+    dtype: what input and kernel are cast to, see `nn.precision`; None: what
+      they have in common. Parameters are float32 all the same.
   """
 
   features: int
@@ -313,6 +315,7 @@ class Conv(nn.Module):
   padding: Padding = 'SAME'
   use_bias: bool = True
   kernel_init: Callable[..., Array] = nn.initializers.normal(0.02)
+  dtype: Any = None
 
   def product(self, x: Array, kernel: Array) -> Array:
     """The layer without its bias."""
@@ -327,12 +330,14 @@ class Conv(nn.Module):
     kernel = self.param(
       'kernel', self.kernel_init, (*window, x.shape[-1], self.features)
     )
-    bias = None
-    if self.use_bias:
-      bias = self.param('bias', nn.initializers.zeros, (self.features,))
-    x, kernel, bias = nn.dtypes.promote_dtype(x, kernel, bias)
+    x, kernel = nn.dtypes.promote_dtype(x, kernel, dtype=self.dtype)
     y = self.product(x, kernel)
-    return y if bias is None else y + bias
+    if self.use_bias:
+      # In float32: its gradient is a sum over all pixels, which in bfloat16
+      # would stop growing at 256 of them.
+      bias = self.param('bias', nn.initializers.zeros, (self.features,))
+      y = precision.full(y) + bias
+    return y.astype(x.dtype)
 
 
 class ConvTranspose(Conv):

@@ -16,6 +16,7 @@ import flax.linen as nn
 import jax
 
 from gan_jax.nn import conv as plain
+from gan_jax.nn import precision
 
 Array = jax.Array
 
@@ -47,7 +48,8 @@ class Conv(plain.Conv):
     y = self.form(x, kernel)
     if self.gain is None:
       return y
-    return y * (self.gain / math.sqrt(math.prod(kernel.shape[:-1])))
+    constant = self.gain / math.sqrt(math.prod(kernel.shape[:-1]))
+    return precision.full(y) * constant  # rounded once, with the bias
 
 
 class UpConv(Conv):

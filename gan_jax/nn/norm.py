@@ -5,6 +5,7 @@ import math
 import flax.linen as nn
 import jax.numpy as jnp
 
+from gan_jax.nn import precision
 from gan_jax.settings import Setting
 
 NORMS = ('batch', 'group', 'layer', 'instance', 'pixel', 'none')
@@ -30,6 +31,7 @@ class BatchNorm(nn.Module):
   @nn.compact
   def __call__(self, x, *, train):
     """Normalises over all axes but the last. [N, ..., C] -> [N, ..., C]."""
+    dtype, x = x.dtype, precision.full(x)
     channels = x.shape[-1]
     scale = self.param('scale', nn.initializers.ones, (channels,))
     bias = self.param('bias', nn.initializers.zeros, (channels,))
@@ -49,7 +51,7 @@ class BatchNorm(nn.Module):
     else:
       mean, var = running['mean'].value, running['var'].value
     inverse = scale / jnp.sqrt(var + self.epsilon)
-    return (x - mean) * inverse + bias
+    return ((x - mean) * inverse + bias).astype(dtype)
 
 
 def pixel_norm(x, epsilon: float = 1e-8):
@@ -64,7 +66,7 @@ def pixel_norm(x, epsilon: float = 1e-8):
   Returns:
     [N, ..., C]; the mean is taken in float32 at least.
   """
-  wide = x.astype(jnp.promote_types(x.dtype, jnp.float32))
+  wide = precision.full(x)
   square = jnp.mean(wide**2, -1, keepdims=True)
   inverse = 1.0 / jnp.sqrt(square + epsilon)  # one division a pixel
   return (wide * inverse).astype(x.dtype)
@@ -83,7 +85,7 @@ def normalise(x, norm: str, *, train: bool, groups: int = 32):
       networks); where it does not divide C, their greatest common divisor.
 
   Returns:
-    [N, ..., C].
+    [N, ..., C], of the dtype of `x`; computed in float32 at least.
   """
   if norm == 'none':
     return x
@@ -98,4 +100,5 @@ def normalise(x, norm: str, *, train: bool, groups: int = 32):
     'instance': channels,
   }[norm]
   # The slow variance is a mean of squares of differences: no cancellation.
-  return nn.GroupNorm(groups, epsilon=1e-5, use_fast_variance=False)(x)
+  layer = nn.GroupNorm(groups, epsilon=1e-5, use_fast_variance=False)
+  return layer(precision.full(x)).astype(x.dtype)

@@ -31,8 +31,8 @@ def group_of(count: int, wanted: int, *, train: bool) -> int:
   if count % size and train:
     raise UserError(
       f'A batch of {count} samples does not fall into groups of {size}: set'
-      ' config.discriminator.group_size to a divisor of config.train.batch, or'
-      ' to 0 for the whole batch.'
+      ' config.discriminator.group_size to a divisor of every batch of the run,'
+      ' or to 0 for the whole batch.'
     )
   return next(k for k in range(size, 0, -1) if count % k == 0)
 

@@ -99,7 +99,8 @@ class AccuracyObserver(Occasional):
     return Accuracy.fits(config)
 
   def __init__(self, config, run, experiment, source, mesh):
-    super().__init__(config.train.image_every, config.train.steps)
+    total = experiment.growth.total(config.train)
+    super().__init__(config.train.image_every, total)
     self._run = run
     self._measure = Accuracy(config, experiment, source)
 

@@ -27,7 +27,8 @@ class Evaluation(Occasional):
     return bool(config.metrics.every)
 
   def __init__(self, config, run, experiment, source, mesh):
-    super().__init__(config.metrics.every, config.train.steps)
+    total = experiment.growth.total(config.train)
+    super().__init__(config.metrics.every, total)
     self._run = run
     self._measure = measure_of(config, experiment, source)
     self._best = config.metrics.best

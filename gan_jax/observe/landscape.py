@@ -101,7 +101,8 @@ class Landscape(Occasional):
     return bool(experiment.objective.generator) and source.shape == (2,)
 
   def __init__(self, config, run, experiment, source, mesh):
-    super().__init__(config.train.image_every, config.train.steps)
+    total = experiment.growth.total(config.train)
+    super().__init__(config.train.image_every, total)
     self._run = run
     self._drawn = None  # the last step that was
     self.real, _ = samples_at(source, config.train.seed, POINTS)

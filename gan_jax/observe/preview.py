@@ -20,7 +20,8 @@ class Preview(Occasional):
   """Draws the samples of the first seeds; a row a local generator beside them.
 
   A row of locals shows what the first row of the global generator's grid does,
-  at the same state. Args: as of `observe.build`.
+  at the same state. Of a run that grows there is also a grid at the end of each
+  stretch, so that every stage has one. Args: as of `observe.build`.
   """
 
   @staticmethod
@@ -29,11 +30,17 @@ class Preview(Occasional):
     return bool(experiment.objective.generator) and len(source.shape) > 1
 
   def __init__(self, config, run, experiment, source, mesh):
-    super().__init__(config.train.image_every, config.train.steps)
+    total = experiment.growth.total(config.train)
+    super().__init__(config.train.image_every, total)
     self._run = run
     self._columns = columns_of(experiment)
     self._sampler = Sampler(config, experiment)
+    self._ends = experiment.growth.ends()
     self._names = ('fakes', 'locals') if config.ensemble.pairs else ('fakes',)
+
+  def due(self, step: int) -> bool:
+    """See `Observer`."""
+    return super().due(step) or step in self._ends
 
   def done(self, step: int) -> bool:
     """See `Observer`."""

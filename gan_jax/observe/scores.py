@@ -1,7 +1,6 @@
 """Measures states of a run: its samples against its own data."""
 
-import hashlib
-import json
+import copy
 import logging
 import math
 import types
@@ -11,10 +10,12 @@ import numpy as np
 
 from gan_jax import distill
 from gan_jax.data import order
-from gan_jax.data.source import in_threads
+from gan_jax.data.source import digest
 from gan_jax.mesh import one_device
 from gan_jax.metrics import path_length, registry, sets, spaces
 from gan_jax.networks.judgement import per_sample
+from gan_jax.networks.made import has_levels
+from gan_jax.nn.levels import faded, reduce_to
 from gan_jax.restore import restore
 from gan_jax.sampler import Chunks, Sampler
 from gan_jax.state import TrainState
@@ -34,6 +35,11 @@ class Evaluator:
   k has the class of the k-th real, and after the last the first again. Scores
   are the live discriminator's, in use mode. Every host does the same
   work, shared by its own devices. A `measures.Measure`.
+
+  Of a run that grows, samples of an early stage are measured as ProGAN's
+  released networks give them: enlarged to the data's size by nearest
+  neighbours, and against the data as they are. Only the discriminator sees both
+  as it does in training, at the stage's resolution and fade.
 
   Args:
     config: of the run.
@@ -88,7 +94,7 @@ class Evaluator:
     if self._sampler.classes:
       classes = [source.label(int(i)) for i in self._rows]
       self._classes = np.array(classes, np.int32)
-    self._judge = _make_judge(experiment.objective.discriminator)
+    self._judge = Judge(experiment)
     self.main = registry.gives(self._names)
     data = config.data
     self.against = {
@@ -124,7 +130,11 @@ class Evaluator:
       return dict.fromkeys(self.main, math.nan)
 
   def _numbers(self, state: TrainState) -> dict[str, float]:
-    self._sampler = self._sampler.at(int(state.step))
+    step = int(state.step)
+    self._sampler, self._judge = self._sampler.at(step), self._judge.at(step)
+    side, whole = self._sampler.resolution, self._source.shape[0]
+    if 0 < side < whole:
+      log.info('Samples of %d px are measured as of %d px.', side, whole)
     g, d = (
       self._chunks.place(variables)
       for variables in (self._sampler.variables(state), state.pair.d.variables)
@@ -159,7 +169,7 @@ class Evaluator:
     if registry.SCORES not in self._columns:
       return self._reference
     judged = (
-      (x, self._scores(d, self._source.unpack(x), y))
+      (x, self._scores(self._judge.reals, d, self._source.unpack(x), y))
       for x, y in self._real_chunks()
     )
     return self._reference | sets.collect(judged, [registry.SCORES], {})
@@ -184,13 +194,14 @@ class Evaluator:
     for seeds in self._chunks.of(self._seeds(draw)):
       z, labels = self._sampler.latents(seeds), self._labels(seeds)
       samples = self._chunks(self._sampler.apply, g, z, labels)
-      yield samples, self._scores(d, samples, labels)
+      scores = self._scores(self._judge.fakes, d, samples, labels)
+      yield self._sampler.enlarged(samples), scores
 
-  def _scores(self, d, samples, labels):
+  def _scores(self, judge, d, samples, labels):
     """D's scores [N], or None if nobody asks for them."""
     if registry.SCORES not in self._columns:
       return None
-    return self._chunks(self._judge, d, samples, labels)
+    return self._chunks(judge, d, samples, labels)
 
   def _path_lengths(self, g, draw: int):
     """Squared speeds, each on a path from a sample's latent vector on.
@@ -208,7 +219,7 @@ class Evaluator:
       labels = np.tile(self._labels(starts), 2)
 
       def generate(z, labels=labels):
-        return chunks(sampler.apply, g, z, labels)
+        return sampler.enlarged(chunks(sampler.apply, g, z, labels))
 
       def distance(a, b):
         pairs = 127.5 * (np.stack([a, b], 1) + 1)
@@ -221,29 +232,56 @@ class Evaluator:
 
   def _data_digest(self) -> str:
     """Tells these reals from all others, an edited picture's included."""
-    source, data, found = self._source, self._config.data, [b''] * self._reals
-
-    def work(run):
-      for k in run:
-        content = source.content(int(self._rows[k]))
-        found[k] = hashlib.sha256(content).digest()
-
-    in_threads(work, self._reals, f'looking for changes in {source.name}')
+    source, data = self._source, self._config.data
     facts = [data.source, data.split, len(source), source.shape, self._reals]
-    total = hashlib.sha256(json.dumps(facts).encode())
-    for digest in found:
-      total.update(digest)
-    return total.hexdigest()
+
+    def read(k):
+      return source.content(int(self._rows[k]))
+
+    return digest(read, self._reals, source.name, facts)
 
 
-def _make_judge(network):
-  """A jitted (variables, samples, labels) -> scores [N], patches averaged."""
+class Judge:
+  """A run's discriminator, asked for scores as training asks it.
 
-  @jax.jit
-  def judge(variables, samples, labels):
+  Its methods are jitted functions (variables, samples, labels) -> scores [N],
+  those of patches averaged.
+
+  Args:
+    experiment: of the run; it has a discriminator.
+  """
+
+  def __init__(self, experiment):
+    self._game, self._growth = experiment.objective, experiment.growth
+    self._resolution, self._alpha = 0, 1.0  # of one that grows
+    # One object: one compilation for each resolution.
+    self._compiled = jax.jit(self._scores, static_argnums=(0, 1))
+
+  def at(self, step: int) -> 'Judge':
+    """The judge of the state after `step` steps, at its level and fade."""
+    now = copy.copy(self)
+    now._resolution = self._growth.stage(step).resolution
+    now._alpha = float(self._growth.time(step).alpha)
+    return now
+
+  def reals(self, variables, samples, labels):
+    """Scores of samples of the data, at their full size."""
+    return self._compiled(
+      self._resolution, True, self._alpha, variables, samples, labels
+    )
+
+  def fakes(self, variables, samples, labels):
+    """Scores of what the generator of the same step has made."""
+    return self._compiled(
+      self._resolution, False, self._alpha, variables, samples, labels
+    )
+
+  def _scores(self, side: int, are_real: bool, alpha, variables, x, labels):
+    network = self._game.at_resolution(side).discriminator
+    level = {'alpha': alpha} if has_levels(network) else {}
+    if side and are_real:
+      x = faded(reduce_to(x, side), alpha)
     # Three digits, the default of GPUs and TPUs, make ties of ranks.
     with jax.default_matmul_precision('highest'):
-      judgement = network.apply(variables, samples, labels, train=False)
+      judgement = network.apply(variables, x, labels, train=False, **level)
     return per_sample(judgement.logits)
-
-  return judge

@@ -35,14 +35,18 @@ def are_stretches(past) -> bool:
   """Whether a value is one that `Growth.stretches` gives."""
   row = lambda r: (
     isinstance(r, list)
-    and len(r) == 2
+    # Older versions had no growth: neither rates of a stage nor fades.
+    and len(r) in (2, 4)
     and isinstance(r[1], list)
-    and len(r[1]) == len(Stage._fields)
-    and all(type(n) is int and 0 <= n < 2**62 for n in (r[0], *r[1]))
+    and len(r[1]) in (4, len(Stage._fields))
+    and all(
+      type(n) is int and 0 <= n < 2**62 for n in (r[0], *r[1][:4], *r[2:])
+    )
+    and all(type(lr) is float and 0 <= lr < 2**62 for lr in r[1][4:])
   )
   if not (isinstance(past, list) and past and all(map(row, past))):
     return False
-  begins = [first for first, _ in past]
+  begins = [row[0] for row in past]
   return begins[0] == 0 and begins == sorted(set(begins))
 
 

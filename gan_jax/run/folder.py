@@ -11,7 +11,7 @@ images/         reals.png, fakes_<step>.png, of ensembles locals_<step>.png;
                 of text reals.txt and so on, with a line a sample
 checkpoints/    <step>/ in Orbax's format
 constants/      networks that are used and not trained; constants.json: hashes
-samples/        of --mode=sample
+samples/        of --mode=sample; explore/: of --mode=explore
 evaluate.jsonl  one line an evaluation; evaluate.png: the scores as curves
 best/           the state with the best score, in Orbax's format, if the config
                 has metrics.best; best.json: its step and score

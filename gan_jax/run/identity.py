@@ -23,6 +23,7 @@ FREE = (
   'metrics.*',  # what is measured changes nothing that is learned
   'train.*_every',  # how often
   'train.change',
+  'train.images',  # how long
   'train.keep',
   'train.steps',  # how long
   'train.tensorboard',

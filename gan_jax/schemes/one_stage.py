@@ -37,10 +37,12 @@ def check(settings, loss, discriminator, terms) -> None:
   """
   joint.check_steps(settings)
   for name, term in terms.items():
-    if 'features_fake' in term.reads:
+    more = term.reads & {'features_fake', 'classes_fake'}
+    if more:
+      what = 'features' if 'features_fake' in more else 'class logits'
       raise UserError(
         f"config.scheme.name = 'one_stage' cannot train the term {name}: it"
-        " reads D's features of the fakes, and G learns from D's gradient at"
+        f" reads D's {what} of the fakes, and G learns from D's gradient at"
         " its scores alone. Set config.scheme.name = 'simultaneous', or the"
         ' weight of that term to 0.0.'
       )

@@ -52,6 +52,10 @@ FORMULAS = {
     mean_of(lambda r: np.square(r - 1), np.square),
     of_fake(lambda s: np.square(s - 1)),
   ),
+  'inverted_least_squares': (
+    mean_of(np.square, lambda s: (1 - s) ** 2 / 10),
+    of_fake(np.square),
+  ),
   'hinge': (
     mean_of(lambda r: np.maximum(0, 1 - r), lambda s: np.maximum(0, 1 + s)),
     of_fake(np.negative),
@@ -119,15 +123,19 @@ def test_extreme_scores_give_finite_losses_and_gradients(name):
 
 @pytest.mark.parametrize('name', LOSSES)
 def test_the_players_pull_in_opposite_directions(name):
-  """At s = 0.25 D wants a fake's score lower and G wants it higher."""
+  """At s = 0.25 D wants a fake's score lower and G wants it higher.
+
+  The inverted least squares have it the other way round.
+  """
   loss = loss_of(name)
   # Between least squares' labels 0 and 1; under real scores.
   r, s = jnp.float32([0.5]), jnp.float32([0.25])
   to_r, to_s = jax.grad(loss.d_loss, (0, 1))(r, s, loss.start())
-  assert to_r < 0 < to_s
+  inverted = name == 'inverted_least_squares'
+  assert to_s < 0 < to_r if inverted else to_r < 0 < to_s
   of_g = jax.grad(loss.g_loss, 1)(r, s, loss.start())
   # BGAN's generator seeks D = 1/2, a score of 0, from either side.
-  assert (of_g > 0) == (name == 'boundary_seeking')
+  assert (of_g > 0) == (inverted or name == 'boundary_seeking')
 
 
 @pytest.mark.parametrize('name', LOSSES)

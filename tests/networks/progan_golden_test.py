@@ -1,6 +1,7 @@
 """ProGAN's networks against its released code, run in float64."""
 
 import functools
+import types
 
 import jax
 import jax.numpy as jnp
@@ -9,6 +10,7 @@ import pytest
 
 from gan_jax import convert
 from gan_jax.nn.levels import double, reduce_to
+from gan_jax.tasks import AC_GAN
 from tests.golden import inputs, rule
 
 ABOUT, ARRAYS = rule.load('progan')
@@ -141,11 +143,15 @@ def losses(case):
     inputs_ = (z, labels[k].argmax(-1)) if labels else (z,)
     return generate(g, inputs_, lod, {'params': params}, **more)
 
-  def wrong(on, k):
-    """AC-GAN's cross-entropy; [N], 0 without labels."""
+  def wrong(player, on_real, on_fake, k):
+    """The AC-GAN term of a player; 0 without labels."""
     if not labels:
       return 0.0
-    return -jnp.sum(jax.nn.log_softmax(on.class_logits) * labels[k], -1)
+    view = types.SimpleNamespace(
+      on_real=on_real, on_fake=on_fake, labels=labels[k].argmax(-1), carried={}
+    )
+    (term,) = (t for t in AC_GAN.make() if t.player == player)
+    return term.value({}, view)[0]
 
   def d_loss(params, g_params):
     fake = made(g_params, 0)
@@ -157,8 +163,7 @@ def losses(case):
     norms = jnp.sqrt(jnp.sum(slopes**2, -1))
     each = on_fake.logits - on_real.logits + 1e-3 * on_real.logits**2
     each += 10.0 * (norms - 1.0) ** 2
-    each += wrong(on_real, 0) + wrong(on_fake, 0)
-    return jnp.mean(each), {
+    return jnp.mean(each) + wrong('d', on_real, on_fake, 0), {
       'real_scores': on_real.logits,
       'fake_scores': on_fake.logits,
       'mixed_scores': total,
@@ -167,7 +172,7 @@ def losses(case):
 
   def g_loss(params, d_params):
     on = judge(d, made(params, len(labels) - 1), lod, {'params': d_params})
-    return jnp.mean(wrong(on, len(labels) - 1) - on.logits), {}
+    return wrong('g', None, on, len(labels) - 1) - jnp.mean(on.logits), {}
 
   return d_loss, g_loss
 

@@ -52,6 +52,51 @@ def test_settings_are_what_a_config_may_say():
     )
 
 
+# What rows a to h of Table 1 (paper, section 6.1) take from or add to the
+# networks; appendix A.2 and spec/progan.md section 1.3 have the values.
+GULRAJANI = (
+  dict(norm='batch', slope=0.0, tanh=True, sphere='none', equalised=False),
+  dict(norm='layer', group_size=1, equalised=False),
+)
+NO_NORMS = (
+  dict(norm='none', equalised=False),
+  dict(norm='none', group_size=1, equalised=False),
+)
+ROWS = {
+  'a': GULRAJANI,
+  'b': GULRAJANI,
+  'c': GULRAJANI,
+  'd': NO_NORMS,
+  'e*': (NO_NORMS[0], NO_NORMS[1] | dict(discrimination=100)),
+  'e': (NO_NORMS[0], NO_NORMS[1] | dict(group_size=4)),
+  'f': (dict(norm='none'), dict(group_size=4)),
+  'g': ({}, dict(group_size=4)),
+  'h': ({}, dict(group_size=4)),
+}
+
+
+@pytest.mark.parametrize('row', ROWS)
+def test_each_row_of_table_1_is_settings(row):
+  g, d = ROWS[row]
+  c = config(generator=g, discriminator=d)
+  validate(c)
+  game = experiment.build_game(c, (8, 8, 1), 0)
+  shapes = lambda net, x: jax.eval_shape(
+    lambda: net.init(jax.random.key(0), x, train=True)
+  )
+  z, x = np.zeros((4, Z), 'f'), np.zeros((4, 8, 8, 1), 'f')
+  on_g, on_d = shapes(game.generator, z), shapes(game.discriminator, x)
+  early = row in 'abc'
+  assert ('batch_stats' in on_g) == early
+  assert any('norm' in name for name in on_d['params']) == early
+  assert ('beside' in on_d['params']) == (row == 'e*')
+  # One channel more where the deviation stands beside the map.
+  spread = row in ('e', 'f', 'g', 'h')
+  wide = on_d['params']['conv_4_0']['kernel'].shape[2]
+  assert wide == game.discriminator.width(4) + spread
+  assert game.discriminator.per_sample == (row in 'abcd')
+
+
 def test_a_run_that_grows():
   """4 px, then 8 px faded in: finite, and each stage moves its own levels."""
   c = config(data=dict(conditional=True))

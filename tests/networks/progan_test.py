@@ -316,6 +316,24 @@ def test_a_batch_that_does_not_fall_into_groups():
     judge(4, True)
 
 
+@pytest.mark.parametrize('group', [0, 1, 3, 4])
+@pytest.mark.parametrize('batch', [1, 2, 3, 4, 6, 8])
+def test_check_batch_refuses_what_a_training_pass_would(group, batch):
+  """Of a network without a shape too, as validation has it."""
+  net = D.clone(shape=None, group_size=group)
+
+  def passes():
+    forms(D.clone(group_size=group), jnp.zeros((batch, 4, 4, 3)))
+
+  if group > 1 and batch > group and batch % group:
+    for refused in (passes, lambda: net.check_batch(batch)):
+      with pytest.raises(UserError, match='config.discriminator.group_size'):
+        refused()
+  else:
+    net.check_batch(batch)
+    passes()
+
+
 @pytest.mark.parametrize('role', ['g', 'd'])
 def test_without_an_equalised_rate_the_first_draw_has_the_constant(role):
   """The same function, if its kernels are the equalised ones so scaled."""

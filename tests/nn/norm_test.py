@@ -83,3 +83,19 @@ def test_what_counts_as_cross_sample_is(name):
   other[0] += 1.0
   a, b = run(name, X, True)[0][1:], run(name, other, True)[0][1:]
   assert np.array_equal(a, b) == (name not in norm.CROSS_SAMPLE)
+
+
+@pytest.mark.parametrize('train', [True, False])
+@pytest.mark.parametrize('name', [n for n in norm.NORMS if n != 'none'])
+def test_a_norm_of_bfloat16_is_computed_in_float32(name, train):
+  """Far from zero, where sums of eight bits would be none."""
+  x = jnp.asarray(100 + X, jnp.bfloat16)
+  stats = {'mean': jnp.full(48, 102.0), 'var': jnp.full(48, 9.0)}
+  own = stats if name == 'batch' else None
+  y, new = run(name, x, train, own)
+  wide, wanted = run(name, x.astype(jnp.float32), train, own)
+  assert y.dtype == jnp.bfloat16 and wide.dtype == jnp.float32
+  np.testing.assert_array_equal(y, wide.astype(jnp.bfloat16))
+  for a, b in zip(jax.tree.leaves(new), jax.tree.leaves(wanted), strict=True):
+    assert a.dtype == jnp.float32
+    np.testing.assert_array_equal(a, b)

@@ -52,7 +52,7 @@ FREE = {
   'data': ['data_dir', 'device_budget_mb', 'max_bad', 'workers'],
   'mesh': ['data', 'pair'],
   'train': (
-    'batch change checkpoint_every image_every keep log_every'
+    'batch change checkpoint_every image_every images keep log_every'
     ' milestone_every steps tensorboard'
   ).split(),
 }

@@ -203,5 +203,5 @@ def test_an_ensemble_of_classifiers_is_refused():
   config = config_lib.load('configs/classifier_cifar.py')
   validate(config)
   config.ensemble.pairs = 2
-  with pytest.raises(UserError, match='takes neither penalties nor an ens'):
+  with pytest.raises(UserError, match='neither penalties, nor tasks'):
     validate(config)

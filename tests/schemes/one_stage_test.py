@@ -226,6 +226,7 @@ GAMMAS = {
   'wasserstein': lambda r, s: -np.ones_like(s),
   'non_saturating': lambda r, s: -np.exp(-s),
   'least_squares': lambda r, s: (s - 1) / s,
+  'inverted_least_squares': lambda r, s: 10 * s / (s - 1),
   'hinge': lambda r, s: np.where(s > -1, -1.0, np.nan),
   'relativistic_paired': lambda r, s: -np.exp(r - s),
   'boundary_seeking': lambda r, s: s * (1 + np.exp(-s)),

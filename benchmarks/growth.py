@@ -1,0 +1,216 @@
+"""What progressive growing saves, and what it costs to change a stage.
+
+  python benchmarks/growth.py [--quick] [--largest=64]
+
+Two figures of Karras et al. 2018 (Figure 4: about 2 times at 128 px, 5.4 times
+at 1024 px), as time integrals over the released schedule: the seconds that a
+step of each stage takes, times its steps, against all images at full size.
+
+- `speedup_128`: Table 1's networks (fmap_base 2048), minibatches of 16, 800,000
+  images a phase, 10 million images. Every stage is run.
+- `speedup_1024`: Table 2's networks, the paper's minibatches, 12.8 million
+  images: until the last level has faded in. Stages up to --largest are run; of
+  those above, the compiler's count of operations is taken at the rate of the
+  largest one that was run (`--largest=1024` runs them all, on a GPU).
+- `pause_steps`: a small run grows from 4 to 32 px with its next stage compiled
+  in the background; the longest step at a change, in median steps of that
+  stage, less one. `pause_steps_without`: the same with nothing ahead of time.
+
+--quick runs 4 and 8 px of the first two. The last line is JSON.
+"""
+
+import argparse
+import json
+import os
+import statistics
+import time
+
+from gan_jax.run.memory import restart_with_huge_pages
+
+PHASE = 800_000
+MINIBATCH = {256: 14, 512: 6, 1024: 3}  # the paper's; 16 elsewhere
+CASES = {  # by last level: networks, images in all
+  128: (dict(fmap_base=2048), 10_000_000),
+  1024: ({}, 12_800_000),
+}
+
+
+def config(side, networks, start=4, phase=PHASE):
+  """ProGAN on pictures of a side, with the paper's schedule."""
+  from gan_jax import config as config_lib
+
+  c = config_lib.defaults()
+  c.generator = dict(name='progan', **networks)
+  c.discriminator = dict(name='progan', group_size=0, **networks)
+  c.loss.name = 'wasserstein'
+  c.penalties.wgan_gp.weight = 10.0
+  c.penalties.drift.weight = 1e-3
+  c.latent.size = 512
+  for player in (c.optimizer.generator, c.optimizer.discriminator):
+    player.update(lr=1e-3, b1=0.0, b2=0.99)
+  c.ema.update(name='decay', decay=0.999)
+  c.growth.update(start=start, stable_images=phase, fade_images=phase)
+  c.growth.batch = tuple(f'{k}:{n}' for k, n in MINIBATCH.items() if k <= side)
+  c.train.batch = 16
+  return c
+
+
+def stages(made, total):
+  """(stage, steps, images) of each stage of a run of so many images."""
+  import ml_collections
+
+  growth = made.growth
+  section = ml_collections.ConfigDict(dict(images=total, steps=1))
+  end, step, found = growth.total(section), 0, []
+  while step is not None and step < end:
+    following = growth.next_stage(step)
+    last = end if following is None else min(following, end)
+    images = growth.images(last) - growth.images(step)
+    found.append((growth.stage(step), last - step, images))
+    step = following
+  return found
+
+
+def cost(made, stage, run, rounds):
+  """(operations, seconds or None) of a stage's step."""
+  import jax
+  import jax.numpy as jnp
+
+  from gan_jax.data.pipeline import Batch
+  from gan_jax.experiment import initial_state
+  from gan_jax.mesh import one_device
+  from gan_jax.restore import like
+  from gan_jax.state import Span
+
+  one, side = made.make_step(stage), stage.resolution
+  shape = (1, stage.batch, side, side, 3)
+  jitted = jax.jit(
+    lambda state, batch: one(state, {}, batch, Span()), donate_argnums=0
+  )
+  sample = Batch(
+    jax.ShapeDtypeStruct(shape, jnp.float32),
+    jax.ShapeDtypeStruct(shape[:2], jnp.int32),
+  )
+  lowered = jitted.lower(like(made, one_device()), sample)
+  if not run:
+    return lowered.cost_analysis()['flops'], None
+  compiled = lowered.compile()
+  image = jax.random.uniform(jax.random.key(1), shape, minval=-1.0)
+  batch = Batch(image, jnp.zeros(shape[:2], jnp.int32))
+  state, times = initial_state(made, 0, one_device()), []
+  for _ in range(rounds + 1):
+    start = time.perf_counter()
+    state, metrics = compiled(state, batch)
+    jax.block_until_ready(metrics)
+    times.append(time.perf_counter() - start)
+  return lowered.cost_analysis()['flops'], statistics.median(times[1:])
+
+
+def speedup(side, largest, rounds, top=None):
+  """The time of a run without growth over that of one with it."""
+  from gan_jax import experiment
+
+  networks, total = CASES[side]
+  made = experiment.build(config(side, networks), (side, side, 3), 0)
+  plan, spent, rate, last = stages(made, total), 0.0, None, None
+  for stage, steps, images in plan:
+    run = stage.resolution <= largest
+    operations, seconds = cost(made, stage, run, rounds)
+    if seconds:
+      rate = operations / seconds
+    else:
+      seconds = operations / rate
+    spent += seconds * steps
+    last = seconds / stage.images
+    print(
+      f'{stage.resolution:5} px, {stage.images:3} images a step: {steps:8,}'
+      f' steps of {1e3 * seconds:10.2f} ms'
+      f' ({"measured" if run else "by operations"}),'
+      f' {operations / 1e9:9.2f} GFLOP',
+      flush=True,
+    )
+    if stage.resolution == top:
+      return None
+  images = sum(images for *_, images in plan)
+  print(
+    f'  {images:,} images: {spent / 3600:.1f} h growing, {images * last / 3600:.1f}'
+    ' h without'
+  )
+  return images * last / spent
+
+
+def pause(ahead):
+  """The longest step at a change of stage, in median steps, less one."""
+  from gan_jax import experiment
+  from gan_jax.data import open_source
+  from gan_jax.engine import Engine
+  from gan_jax.mesh import one_device
+
+  c = config(32, dict(fmap_base=1024, fmap_max=64), phase=16 * 400)
+  c.data.update(source='digits', resolution=32)
+  c.train.steps = 2400
+  source = open_source(c.data)
+  made = experiment.build(c, source.shape, 0)
+  engine = Engine(c, made, source, one_device())
+  if not ahead:
+    engine._look_ahead = lambda: None
+  engine.enter(0)
+  state, times = engine.first(), []
+  import jax
+
+  for _ in range(c.train.steps):
+    start = time.perf_counter()
+    state, metrics = engine.step(state)
+    jax.block_until_ready(metrics)
+    times.append(time.perf_counter() - start)
+  engine.close()
+  changes, step = [], made.growth.next_stage(0)
+  while step is not None and step < c.train.steps:
+    usual = statistics.median(times[step + 50 : step + 150])
+    longest = max(times[step : step + 3])
+    print(
+      f'  to {made.growth.stage(step).resolution} px: {1e3 * longest:.0f} ms,'
+      f' a step {1e3 * usual:.1f} ms'
+    )
+    changes.append(longest / usual - 1)
+    step = made.growth.next_stage(step)
+  return max(changes)
+
+
+def device():
+  """The name of what all of this runs on."""
+  import jax
+
+  if jax.default_backend() != 'cpu':
+    return jax.devices()[0].device_kind
+  with open('/proc/cpuinfo') as info:
+    names = [row for row in info if row.startswith('model name')]
+  return f'{names[0].partition(": ")[2].strip()}, {os.cpu_count()} cores'
+
+
+def main():
+  parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+  parser.add_argument('--quick', action='store_true')
+  parser.add_argument('--largest', type=int, default=64)
+  parser.add_argument('--rounds', type=int, default=3)
+  args = parser.parse_args()
+  print(f'{device()}; load average {os.getloadavg()}')
+  figures = {}
+  if args.quick:
+    speedup(128, 8, 1, top=8)
+  else:
+    for side in CASES:
+      print(f'to {side} px')
+      largest = max(args.largest, 128 if side == 128 else 0)
+      figures[f'speedup_{side}'] = speedup(side, largest, args.rounds)
+    print('pauses with the next stage compiled ahead')
+    figures['pause_steps'] = pause(True)
+    print('pauses without')
+    figures['pause_steps_without'] = pause(False)
+  print(f'load average {os.getloadavg()}')
+  print(json.dumps({k: round(v, 3) for k, v in figures.items()}))
+
+
+if __name__ == '__main__':
+  restart_with_huge_pages()  # as `python -m gan_jax.main` does; for all sides
+  main()
