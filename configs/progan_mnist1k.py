@@ -11,7 +11,7 @@ Options:
   row    gan, the non-saturating loss, one update of D, batch norm in both;
          wgan_gp, five updates of D; norm, with equalised learning rate, pixel
          norm in G and no norm in D; stddev, with minibatch stddev in D;
-         progression, growing from 4 px; default norm
+         progression, growing from 4 px; default gan
   d      the discriminator: k4, of about 500 parameters, or k2, of about 2,000;
          default k4
 Data: FOLDER holds MNIST's files under their own names, .gz or not; without the
@@ -28,7 +28,7 @@ Expected numbers: the paper has 30.6, 640.1, 856.7, 881.3, 859.5 modes for k4,
 
 from gan_jax.config import defaults, finish, options
 
-ROWS = ('norm', 'gan', 'wgan_gp', 'stddev', 'progression')
+ROWS = ('gan', 'wgan_gp', 'norm', 'stddev', 'progression')
 WIDTHS = {'k4': 2, 'k2': 4}  # 8 X channels, X = 1/4 and 1/2
 GROWTH = dict(start=4, fade_images=500_000, stable_images=2_000_000)
 IMAGES, IMAGES_GROWING = 10_000_000, 15_000_000
