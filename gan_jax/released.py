@@ -25,6 +25,8 @@ from gan_jax.validate import validate
 log = logging.getLogger('gan_jax')
 
 REGISTRIES = {'generator': GENERATORS, 'discriminator': DISCRIMINATORS}
+# The average of a G, by the prefixes under which a file holds both.
+AVERAGE, AVERAGED = 'average', {'Gs.': 'G.'}
 
 
 class Network(NamedTuple):
@@ -36,13 +38,34 @@ class Network(NamedTuple):
   where: str
 
 
+class Found(NamedTuple):
+  """A network in a file, not read yet: its name in `KINDS`, its prefix."""
+
+  path: str
+  name: str
+  prefix: str
+  arrays: dict[str, np.ndarray]
+
+  @property
+  def kind(self) -> convert.Kind:
+    """What is known of it."""
+    return convert.kind(self.name)
+
+  @property
+  def where(self) -> str:
+    """What it came from, in words."""
+    under = f', {self.prefix}*' if self.prefix else ''
+    return f'{self.name} from {self.path}{under}'
+
+
 class Unread(Source):
   """Stands for a run's data that nobody has opened yet."""
 
   dtype = np.dtype(np.uint8)
 
-  def __init__(self, name: str, shape):
+  def __init__(self, name: str, shape, classes: int = 0):
     self.name, self.shape = name, tuple(shape)
+    self.classes = tuple(map(str, range(classes)))
     self.report = f'{name}: not read yet; the run was converted.'
 
   def __len__(self):
@@ -59,8 +82,9 @@ def run(
 ) -> None:
   """Makes the run folder `out` of released files: a checkpoint of step 0.
 
-  The average of G starts at the converted G, the optimisers at rest. A D that
-  no file holds is a fresh one.
+  The average of G is the file's (Gs of ProGAN's snapshots) or starts at the
+  converted G, the optimisers are at rest. A D that no file holds is a fresh
+  one.
 
   Args:
     sources: files, separated by commas.
@@ -84,17 +108,18 @@ def run(
   networks = open_networks(sources.split(','), kinds)
   config, notes = make_config(networks, spec, overrides)
   shape = networks['generator'].module.shape
+  classes = networks['generator'].module.classes
   mesh = one_device()
-  experiment = experiment_lib.build(config, shape, 0)
+  experiment = experiment_lib.build(config, shape, classes)
   state = experiment_lib.initial_state(experiment, config.train.seed, mesh)
   state = take_over(state, networks, replicated(mesh))
   with RunDir(path, '--out') as folder:
     folder.begin()
-    for role in REGISTRIES:
+    for role in (*REGISTRIES, *(networks.keys() - REGISTRIES.keys())):
       log.info('%s: %s', role, _described(networks.get(role)))
     for note in notes:
       log.info('%s', note)
-    folder.save_data(Unread(config.data.source, shape))
+    folder.save_data(Unread(config.data.source, shape, classes))
     saved = Checkpoints(folder.checkpoints, config.train.keep)
     saved.save(0, state)
     saved.close()
@@ -120,28 +145,32 @@ def open_networks(
     paths: of the files.
     kinds: see `run`.
 
+  Returns:
+    Those of `REGISTRIES`, and `AVERAGE` where a file has the average of its G.
+
   Raises:
     UserError: a file cannot be read, or nothing of it is taken; there is no
       generator, or there are two networks for one role, or they do not fit.
   """
   wanted = _wanted(kinds)
-  networks, held, idle = {}, [], []
+  chosen, held, idle = [], [], []
   for path in paths:
-    arrays, before = files.read(path), len(networks)
+    arrays, before = files.read(path), len(chosen)
     found = convert.find(arrays)
     held += [f'{name}:{prefix}'.rstrip('.:') for name, prefix in found]
     if wanted and not found and len(wanted) == len(paths) == 1:
       found = list(wanted.items())  # to hear what is missing
-    for name, prefix in found:
-      role = convert.kind(name).role
-      if role in REGISTRIES and (
-        not wanted or wanted.get(name) in ('', prefix)
-      ):
-        _add(networks, path, arrays, name, prefix)
+    chosen += [
+      Found(path, name, prefix, arrays)
+      for name, prefix in found
+      if convert.kind(name).role in REGISTRIES
+      and (not wanted or wanted.get(name) in ('', prefix))
+    ]
     if not found:
       held += [*list(arrays)[:5], *(['...'] if len(arrays) > 5 else [])]
-    if len(networks) == before:
+    if len(chosen) == before:
       idle.append(str(path))
+  networks = _read(chosen)
   if 'generator' not in networks:
     known = [k for k, v in convert.KINDS.items() if v.role == 'generator']
     raise UserError(
@@ -182,25 +211,36 @@ def _wanted(kinds: str | None) -> dict[str, str]:
   return wanted
 
 
-def _add(networks, path, arrays, name: str, prefix: str) -> None:
-  """Puts one network in its role."""
-  kind = convert.kind(name)
-  own = {
-    key.removeprefix(prefix): array
-    for key, array in arrays.items()
-    if key.startswith(prefix)
-  }
-  where = f'{name} from {path}' + (f', {prefix}*' if prefix else '')
-  if kind.role in networks:
-    raise UserError(
-      f'There are two networks for the {kind.role}, {networks[kind.role].where}'
-      f' and {where}: name one file of each, or one by --as={name}:PREFIX.'
-    )
-  try:
-    module, variables = convert.released(name, own)
-  except UserError as error:
-    raise UserError(f'{path}: {error}') from None
-  networks[kind.role] = Network(kind, module, variables, where)
+def _read(chosen: Sequence[Found]) -> dict[str, Network]:
+  """The networks that were found, by role; `AVERAGE` beside those of a run.
+
+  Raises:
+    UserError: as `open_networks` does.
+  """
+  networks, places = {}, {found[:3] for found in chosen}
+  # A D first: of its G's labels it may know what nothing else tells.
+  for found in sorted(chosen, key=lambda f: f.kind.role == 'generator'):
+    path, name, prefix, _ = found
+    beside = (path, name, AVERAGED.get(prefix))
+    role = AVERAGE if beside in places else found.kind.role
+    if role in networks:
+      raise UserError(
+        f'There are two networks for the {role}, {networks[role].where} and'
+        f' {found.where}: name one file of each, or one by --as={name}:PREFIX.'
+      )
+    own = {
+      key.removeprefix(prefix): array
+      for key, array in found.arrays.items()
+      if key.startswith(prefix)
+    }
+    if role != 'discriminator' and 'discriminator' in networks:
+      own = found.kind.beside(own, networks['discriminator'].module)
+    try:
+      module, variables = convert.released(name, own)
+    except UserError as error:
+      raise UserError(f'{path}: {error}') from None
+    networks[role] = Network(found.kind, module, variables, found.where)
+  return networks
 
 
 def make_config(networks: dict[str, Network], spec=None, overrides=()):
@@ -220,7 +260,8 @@ def make_config(networks: dict[str, Network], spec=None, overrides=()):
   config = config_lib.load(spec) if spec else config_lib.defaults()
   before = config.copy_and_resolve_references()
   facts = {}
-  for role, (kind, module, variables, _) in networks.items():
+  for role in (r for r in REGISTRIES if r in networks):
+    kind, module, variables, _ = networks[role]
     height, _, channels = module.shape
     facts |= {
       role: section(role, module),
@@ -294,6 +335,7 @@ def take_over(
   """
 
   def replaced(player, role):
+    """A player with the arrays of a role."""
     if role not in networks:
       return player
     stats = jax.device_put(dict(networks[role].variables), where)
@@ -310,5 +352,7 @@ def take_over(
     g=replaced(state.pair.g, 'generator'),
     d=replaced(state.pair.d, 'discriminator'),
   )
-  average = None if state.ema is None else ema.start(pair.g)
+  average = None
+  if state.ema is not None:
+    average = ema.start(replaced(pair.g, AVERAGE))
   return state.replace(pair=pair, ema=average)

@@ -393,3 +393,37 @@ def test_other_options_are_another_folder(names):
   full = ','.join(f'{name}=1' for name in names)
   fewer = ','.join(f'{name}=1' for name in names[1:])
   assert config_files.name_of(f'x:{full}') != config_files.name_of(f'x:{fewer}')
+
+
+# ProGAN's Table 4: which change each row makes to the one before.
+MNIST1K = {
+  'gan': dict(loss='non_saturating', d_steps=1, norms=('batch', 'batch')),
+  'wgan_gp': dict(loss='wasserstein', d_steps=5),
+  'norm': dict(norms=('pixel', 'none'), equalised=True),
+  'stddev': dict(group_size=0),
+  'progression': dict(start=4),
+}
+
+
+@pytest.mark.parametrize('d, width', [('k4', 2), ('k2', 4)])
+def test_rows_of_mnist1k_add_one_change_each(d, width):
+  expected = dict(equalised=False, group_size=1, start=0)
+  for row, change in MNIST1K.items():
+    expected |= change
+    for end in ('', ',test'):
+      spec = f'{CONFIGS}/progan_mnist1k.py:row={row},d={d}{end}'
+      c = config_lib.load(spec)
+      validate(c)
+      g, critic = c.generator, c.discriminator
+      assert expected == dict(
+        loss=c.loss.name,
+        d_steps=c.scheme.d_steps,
+        norms=(g.norm, critic.norm),
+        equalised=g.equalised and critic.equalised,
+        group_size=critic.group_size,
+        start=c.growth.start,
+      )
+      assert critic.width == width and g.name == critic.name == 'mnist1k'
+      kind = 'digits' if end else 'tfds:mnist'
+      assert c.data.source == f'stacked:{kind}'
+      assert bool(c.penalties.wgan_gp.weight) == (row != 'gan')

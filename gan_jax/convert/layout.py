@@ -45,6 +45,8 @@ class Kind(NamedTuple):
     facts: (module, variables) -> settings by path that the network needs to
       be what it was, beside its own section.
     hints: module -> settings by path for a config that nobody named.
+    beside: (arrays of a generator, the D that comes with it) -> the arrays with
+      what only D tells.
   """
 
   role: str
@@ -53,6 +55,7 @@ class Kind(NamedTuple):
   write: Callable[..., dict[str, np.ndarray]] | None = None
   facts: Callable[[nn.Module, Any], dict] = lambda module, variables: {}
   hints: Callable[[nn.Module], dict] = lambda module: {}
+  beside: Callable[[Mapping, nn.Module], Mapping] = lambda arrays, other: arrays
 
 
 def check_names(rows: Sequence[Row], arrays: Mapping, unused=()) -> None:

@@ -245,6 +245,8 @@ class Machine:
       self.budget.copy(arg)
     self._stack.append(function(*args))
 
+  _newobj = _reduce  # a class stands there as what makes its stand-in
+
   def _build(self, _):
     state = self._take()
     self.budget.copy(state)

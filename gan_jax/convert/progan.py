@@ -7,9 +7,12 @@ convolution, [kh, kw, out, in] and turned by half a circle against the plain
 ones; those that halve a map are as the plain ones, but bias and activation
 come after the mean. ToRGB and FromRGB are counted from the picture: lod0.
 
-The arrays of a G do not tell how many of its inputs are the label's: it is read
-as one without classes, and its latent vectors have the one-hot label at their
-end.
+Its snapshots are pickles with the settings that a network was made with, which
+pickles.py gives as arrays: static_kwargs/label_size is how many of a G's inputs
+are the label's, static_kwargs/mbstd_group_size the size of D's groups. Without
+them (files of bare arrays) G has the classes of the D that comes with it, or
+none, and groups are of 4, the default in both places. Where there are classes,
+latent vector and one-hot label are normalised together, as in that version.
 """
 
 import jax.numpy as jnp
@@ -18,16 +21,39 @@ import numpy as np
 from gan_jax import networks, settings
 from gan_jax.convert import layout
 from gan_jax.convert.layout import Kind, Row
+from gan_jax.convert.pickles import SETTING
 from gan_jax.errors import UserError
 from gan_jax.networks import progan
 from gan_jax.terms import TERMS
 
-UNUSED = ('lod',)  # the fade of the moment
+FADE = 'lod'  # levels that a network has still to grow by
+LABELS, GROUP = f'{SETTING}label_size', f'{SETTING}mbstd_group_size'
 
 # A dense kernel, reshaped to [in, C, 4, 4] and [C, 4, 4, out], to ours.
 OPENING = (2, 3, 0, 1)
 CLOSING = (1, 2, 0, 3)
 TURNED = (0, 1, 3, 2)  # [kh, kw, out, in]
+
+
+def _told(arrays, name: str, default: int) -> int:
+  """A setting that a network was made with."""
+  if name not in arrays:
+    return default
+  value = np.asarray(arrays[name])
+  if value.size != 1 or not 0 <= value < 2**31 or value != int(value):
+    raise UserError(f'{name} is no whole number from 0 on.')
+  return int(value)
+
+
+def _check_grown(arrays) -> None:
+  """Refuses a network whose highest levels have not been trained yet."""
+  levels = np.max(arrays.get(FADE, 0.0))
+  if levels > 0:
+    raise UserError(
+      f'lod is {levels:.3g}: this snapshot is of a network that is still'
+      ' growing, whose highest levels are untrained; take a later one, whose'
+      ' lod is 0.'
+    )
 
 
 def _sides(arrays, rgb: str) -> list[int]:
@@ -149,59 +175,70 @@ def _as_released(arrays, layers) -> dict[str, np.ndarray]:
   return found
 
 
-def _read(network, arrays, sample, **chosen):
+def _read(network, arrays, inputs, **chosen):
   """The module and its variables.
 
   Args:
     network: a class of `networks.progan`.
     arrays: by released name.
-    sample: module -> what it takes, a batch of one.
+    inputs: module -> what it takes, a batch of one each.
     **chosen: settings of the module, beside its sizes.
   """
   down = network is progan.Discriminator
+  _check_grown(arrays)
   rgb = 'FromRGB' if down else 'ToRGB'
   sides = _sides(arrays, rgb)
   mark = 'Conv1_down' if down else 'Conv0_up'
   fused = any(f'/{mark}/' in name for name in arrays)
   layers = _layers(sides, fused, down)
   rows = _rows(layers)
-  layout.check_names(rows, arrays, UNUSED)
+  told = [name for name in arrays if name.startswith(SETTING)]
+  layout.check_names(rows, arrays, [FADE, *told])
   kernel = layout.shape_of(arrays, f'{rgb}_lod0/weight', 4)
   shape = (sides[-1], sides[-1], kernel[2 if down else 3])
   if down:
     chosen['fused_scale_order'] = fused
   sizes = _sizes(_widths(arrays, layers))
   module = network(shape, **sizes, **chosen)
-  shapes = layout.shapes(module, sample(module), train=False)
+  shapes = layout.shapes(module, *inputs(module), train=False)
   return module, layout.fill(rows, _reshaped(arrays, layers), shapes)
 
 
 def read_generator(arrays):
   """Arrays by released name -> (progan.Generator, variables)."""
+  classes = _told(arrays, LABELS, 0)
 
-  def latents(module):
-    del module
-    return jnp.zeros((1, layout.shape_of(arrays, '4x4/Dense/weight', 2)[0]))
+  def inputs(module):
+    size = layout.shape_of(arrays, '4x4/Dense/weight', 2)[0] - module.classes
+    if size < 1:
+      raise UserError(
+        f'{LABELS} is {classes}, and G has {size + classes} inputs in all.'
+      )
+    return jnp.zeros((1, size)), jnp.zeros(1, jnp.int32)
 
-  return _read(progan.Generator, arrays, latents)
+  chosen = dict(classes=classes, sphere='joint') if classes else {}
+  return _read(progan.Generator, arrays, inputs, **chosen)
 
 
 def read_discriminator(arrays):
-  """Arrays by released name -> (progan.Discriminator, variables).
-
-  The arrays do not tell the size of the groups of its minibatch stddev: 4, as
-  is the default in both places.
-  """
+  """Arrays by released name -> (progan.Discriminator, variables)."""
   if '4x4/Dense1/bias' not in arrays:
     raise UserError('4x4/Dense1/bias is missing.')
   (logits,) = layout.shape_of(arrays, '4x4/Dense1/bias', 1)
   return _read(
     progan.Discriminator,
     arrays,
-    lambda module: jnp.zeros((1, *module.shape)),
+    lambda module: (jnp.zeros((1, *module.shape)),),
     classes=logits - 1,
+    # 0 and 1 are a D without it there, and its arrays then say so.
+    group_size=_told(arrays, GROUP, 4),
     group_layout='strided',
   )
+
+
+def _with_classes(arrays, discriminator):
+  """A G's arrays, and the number of classes that D tells apart."""
+  return {LABELS: np.int64(discriminator.classes)} | dict(arrays)
 
 
 def _write(variables, fused: bool, down: bool):
@@ -240,16 +277,29 @@ def write_discriminator(variables, fused: bool = False):
 
 
 def _generator_facts(module, variables):
-  del module
-  kernel = variables['params']['conv_4_0']['kernel']
-  return {'latent.size': kernel.shape[2], 'latent.distribution': 'normal'}
+  inputs = variables['params']['conv_4_0']['kernel'].shape[2]
+  size = inputs - module.classes
+  return {'latent.size': size, 'latent.distribution': 'normal'}
 
 
 def _generator_hints(module):
-  """The D that plays against this G."""
+  """The D that plays against this G, and how they train (spec 1.3)."""
   sizes = dict(fmap_base=module.fmap_base, fmap_max=module.fmap_max)
   own = settings.values(networks.settings('discriminator', 'progan'))
-  return {'discriminator': own | sizes | dict(name='progan')}
+  rule = {'lr': 1e-3, 'b1': 0.0, 'b2': 0.99}
+  return {
+    'discriminator': own | sizes | dict(name='progan'),
+    'loss.name': 'wasserstein',
+    'penalties.wgan_gp.weight': 10.0,
+    'penalties.drift.weight': 1e-3,
+    'ema.name': 'decay',
+    'ema.decay': 0.999,
+    **{
+      f'optimizer.{player}.{key}': value
+      for player in ('generator', 'discriminator')
+      for key, value in rule.items()
+    },
+  }
 
 
 GENERATOR = Kind(
@@ -259,6 +309,7 @@ GENERATOR = Kind(
   write=write_generator,
   facts=_generator_facts,
   hints=_generator_hints,
+  beside=_with_classes,
 )
 DISCRIMINATOR = Kind(
   role='discriminator',

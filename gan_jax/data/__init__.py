@@ -9,6 +9,7 @@
 | idx:PATH | idx.py | MNIST's file format |
 | toy:NAME | toy.py | points in the plane: ring8, ring10, grid25, swissroll |
 | text:PATH | text.py | lines of text files by character; text:builtin |
+| stacked:SOURCE | stacked.py | three digits of another source as one picture |
 
 source.py says what a source is, picture.py and plain.py how any picture becomes
 uint8 of one size, layout.py what folders mean, part.py what 'train[:90%]' is,
@@ -23,11 +24,31 @@ from gan_jax.data.folder import open_folder
 from gan_jax.data.idx import open_idx
 from gan_jax.data.npz import open_npz
 from gan_jax.data.source import Source
+from gan_jax.data.stacked import Stacked
 from gan_jax.data.text import open_text
 from gan_jax.data.tfds import open_tfds
 from gan_jax.data.toy import open_toy
 from gan_jax.errors import UserError, did_you_mean
 from gan_jax.settings import Setting
+
+
+def open_stacked(name: str, where: str, config, form: picture.Form) -> Source:
+  """The source 'stacked:SOURCE'; the split is that of SOURCE.
+
+  Raises:
+    UserError: SOURCE cannot be opened, or is no set of digits.
+  """
+  if form.channels != 3 or where.startswith('stacked'):
+    raise UserError(
+      f"config.data.source is '{name}', which puts three grey pictures into the"
+      ' channels of one: name a source of digits, and set'
+      ' config.data.channels=3.'
+    )
+  inner = config.copy_and_resolve_references()
+  with inner.unlocked():
+    inner.update(source=where, channels=1, conditional=False)
+  return Stacked(name, open_source(inner))
+
 
 # Each takes (the config string, what follows its colon, config.data, the form
 # that pictures shall have) and gives a Source.
@@ -39,6 +60,7 @@ SOURCES = {
   'idx': open_idx,
   'toy': open_toy,
   'text': open_text,
+  'stacked': open_stacked,
 }
 _USAGE = {
   'digits': 'digits',
@@ -48,9 +70,10 @@ _USAGE = {
   'idx': 'idx:PATH',
   'toy': 'toy:NAME',
   'text': 'text:PATH',
+  'stacked': 'stacked:SOURCE',
 }
 
-_PICTURES = {'source': ('digits', 'tfds', 'folder', 'npz', 'idx')}
+_PICTURES = {'source': ('digits', 'tfds', 'folder', 'npz', 'idx', 'stacked')}
 
 SETTINGS = {
   'source': Setting(

@@ -11,6 +11,8 @@ import scipy.special
 
 from gan_jax.errors import UserError
 
+STACKED = 1000  # classes of three digits
+
 
 def class_histogram(labels, classes: int) -> np.ndarray:
   """How often each class was hit; histograms of batches may be added.

@@ -5,6 +5,7 @@
 | inception | FID's Inception-v3, `pool_2048` | fid, kid, inception_score, ... |
 | vgg16 | VGG-16, means of `relu5_3` over the picture | frechet_vgg16, ... |
 | classifier | a classifier trained by this program | frechet_classifier, ... |
+| stacked | the same of digits, on each channel | stacked_modes |
 | random | fixed random convolutions, no weights | frechet_random, ... |
 | lpips_vgg | LPIPS of pairs of pictures, on VGG-16 | lpips_vgg, path_length |
 | lpips_alex | the same on AlexNet | lpips_alex |
@@ -56,7 +57,8 @@ class Space:
     variables: of `function`.
     function: (variables, pictures [N, H, W, 3] float32 in 0..255) ->
       {'features': [N, D]}, and 'logits' [N, K] where the network has classes;
-      or {'distances': [N / 2]}, N even, of each even picture to the next one.
+      or {'distances': [N / 2]}, N even, of each even picture to the next one;
+      or {'classes': [N]}.
     channels: of the pictures; grey ones are repeated to 3.
     devices: to share the pictures of a batch; None for all local ones.
   """
@@ -97,7 +99,8 @@ class Space:
 
     Returns:
       {'features': [N, D] float32}, and 'logits' [N, K] in some spaces; or
-      {'distances': [N // 2]}, a last picture without a partner left out.
+      {'distances': [N // 2]}, a last picture without a partner left out; or
+      {'classes': [N]}, whole numbers.
     """
     pictures = self._coloured(np.asarray(pictures))
     chunks = []
@@ -219,8 +222,13 @@ def _random(settings, devices) -> Space:
   )
 
 
-def _classifier(settings, devices) -> Space:
-  """The last features before the logits of a classifier's newest checkpoint."""
+def _judge(settings):
+  """A classifier's newest checkpoint.
+
+  Returns:
+    (its network, its variables, a function (variables, pictures in 0..255) ->
+    Judgement, its weights in words, their digest).
+  """
   if not settings.classifier:
     raise UserError(
       'A metric in the space of a classifier needs one: train it'
@@ -235,27 +243,66 @@ def _classifier(settings, devices) -> Space:
       f'config.metrics.classifier = {str(run.path)!r} is the run of a GAN: name'
       ' the folder of a classifier (configs/classifier_cifar.py).'
     )
-  height, width, channels = network.shape
+  height, width, _ = network.shape
   variables = jax.device_get(state.pair.d.variables)
 
   def function(variables, pictures):
     if pictures.shape[1:3] != (height, width):
       pictures = resize.resize(pictures, height, 'antialiased_bicubic')
-    judged = network.apply(variables, pictures / 127.5 - 1, train=False)
-    last = list(judged.features.values())[-1]
-    return {'features': jnp.mean(last, (1, 2)), 'logits': judged.logits}
+    return network.apply(variables, pictures / 127.5 - 1, train=False)
 
   digest = _digest(jax.tree.leaves(variables))
   name = f'{config.discriminator.name} on {config.data.source}'
+  about = f'{name}, step {step} of {run.path}, sha256 {digest[:12]}'
+  return network, variables, function, about, digest
+
+
+def _classifier(settings, devices) -> Space:
+  """The last features before the logits of a classifier's newest checkpoint."""
+  network, variables, judge, about, digest = _judge(settings)
+
+  def function(variables, pictures):
+    judged = judge(variables, pictures)
+    last = list(judged.features.values())[-1]
+    return {'features': jnp.mean(last, (1, 2)), 'logits': judged.logits}
+
   return Space(
     'classifier',
-    f'antialiased_bicubic to {height} px',
-    f'{name}, step {step} of {run.path}, sha256 {digest[:12]}',
+    f'antialiased_bicubic to {network.shape[0]} px',
+    about,
     digest,
     variables,
     function,
-    channels,
+    network.shape[2],
     devices,
+  )
+
+
+def _stacked(settings, devices) -> Space:
+  """What a classifier of grey digits takes the channels for, 100a + 10b + c."""
+  network, variables, judge, about, digest = _judge(settings)
+  if (network.shape[2], network.classes) != (1, 10):
+    raise UserError(
+      'config.metrics.classifier: the modes of stacked digits are told by a'
+      f' classifier of grey pictures in 10 classes, and this one, {about}, has'
+      f' {network.classes} classes and {network.shape[2]} channel(s): train one'
+      ' on the digits themselves.'
+    )
+
+  def function(variables, pictures):
+    n, height, width, _ = pictures.shape
+    apart = jnp.moveaxis(pictures, -1, 1).reshape(n * 3, height, width, 1)
+    logits = judge(variables, apart).logits.reshape(n, 3, -1)
+    return {'classes': jnp.argmax(logits, -1) @ jnp.array([100, 10, 1])}
+
+  return Space(
+    'stacked',
+    f'antialiased_bicubic to {network.shape[0]} px',
+    f'{about}, on each channel',
+    digest,
+    variables,
+    function,
+    devices=devices,
   )
 
 
@@ -270,10 +317,15 @@ SPACES = {
   'inception': _inception,
   'vgg16': _vgg16,
   'classifier': _classifier,
+  'stacked': _stacked,
   'random': _random,
   'lpips_vgg': functools.partial(_lpips, 'lpips_vgg'),
   'lpips_alex': functools.partial(_lpips, 'lpips_alex'),
 }
+
+
+# Those that ask the classifier of a run.
+JUDGED = ('classifier', 'stacked')
 
 
 def open_space(name: str, settings, devices=None) -> Space:

@@ -11,6 +11,7 @@ sample; `Metric.needs` lists those that one works on:
 | moments:SPACE | the `frechet.Gaussian` of the features in a space |
 | features:SPACE | the features [N, D] |
 | logits:SPACE | [N, K] |
+| classes:SPACE | whole numbers [N] |
 | distances:SPACE | of pairs of samples, one beside the other [N / 2] |
 | path_lengths:SPACE | of the run's generator, see path_length.py [N] |
 """
@@ -212,6 +213,22 @@ def _class_histogram(real, fake, data):
   return {f'class_{name}': value for name, value in found.items()}
 
 
+def _stacked_modes(real, fake, data):
+  """Of the fakes alone: the modes of stacked digits are equally likely."""
+  del real, data
+  counts = modes.class_histogram(fake['classes:stacked'], modes.STACKED)
+  found = modes.histogram_scores(counts)
+  return {'stacked_modes': found['modes'], 'stacked_kl': found['kl']}
+
+
+def _check_stacked(shape, data):
+  if shape[2] != 3:
+    raise UserError(
+      'config.metrics.names: stacked_modes counts the digits in three channels,'
+      f' and {data or "the set"} has {shape[2]}: leave it out.'
+    )
+
+
 def _lpips(name: str):
   """The mean over pairs of fakes: their diversity; the reals' beside it."""
   column = f'distances:{name}'
@@ -278,6 +295,12 @@ METRICS: dict[str, Metric] = {
       'class_entropy': 1,
       'class_total_variation': -1,
     },
+  ),
+  'stacked_modes': Metric(
+    ('classes:stacked',),
+    _stacked_modes,
+    {'stacked_modes': 1, 'stacked_kl': -1},
+    check=_check_stacked,
   ),
   **_in_space('random'),
   'lpips_vgg': _lpips('lpips_vgg'),

@@ -4,6 +4,7 @@
 |---|---|---|
 | dcgan | pictures of 28, 32, 64 px | dcgan.py |
 | progan | pictures of 4, 8, ..., 1024 px, growing | progan.py |
+| mnist1k | pictures of 4, 8, 16, 32 px; MNIST-1K's small pair | mnist1k.py |
 | mlp | pictures of any shape, 2-D points | mlp.py |
 | charcnn | lines of text | charcnn.py |
 | upsample | pictures of 28, 32, 64 px; a generator alone | upsample.py |
@@ -17,12 +18,27 @@ and `apply`. A network's `kinds` are the samples it is for, 'pictures', 'points'
 or 'text'; without it, pictures. The fields of a module other than `shape`,
 `classes` and `resolution` are the keys of the config's section; see
 `settings.field`. One that grows: see made.py.
+
+A discriminator may offer
+
+- `tells_classes`, true if with classes it gives class logits;
+- `check_batch(batch)`, which raises a UserError for a training batch that it
+  cannot pass;
+- `advance(stats, real, fake)`, its statistics after an update on these scores.
 """
 
 import collections
 
 from gan_jax import settings as settings_lib
-from gan_jax.networks import charcnn, dcgan, mlp, progan, resnet, upsample
+from gan_jax.networks import (
+  charcnn,
+  dcgan,
+  mlp,
+  mnist1k,
+  progan,
+  resnet,
+  upsample,
+)
 from gan_jax.networks.judgement import Judgement
 from gan_jax.networks.made import Made, Start
 
@@ -41,6 +57,7 @@ __all__ = [
 GENERATORS = {
   'dcgan': dcgan.Generator,
   'progan': progan.Generator,
+  'mnist1k': mnist1k.Generator,
   'mlp': mlp.Generator,
   'charcnn': charcnn.Generator,
   'upsample': upsample.Generator,
@@ -48,6 +65,7 @@ GENERATORS = {
 DISCRIMINATORS = {
   'dcgan': dcgan.Discriminator,
   'progan': progan.Discriminator,
+  'mnist1k': mnist1k.Discriminator,
   'mlp': mlp.Discriminator,
   'charcnn': charcnn.Discriminator,
 }

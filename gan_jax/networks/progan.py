@@ -305,8 +305,8 @@ class Discriminator(_Levels):
     def from_rgb(side):
       seen = reduce_to(images, side)
       x = self.conv(seen, f'from_rgb_{side}', self.width(side), kernel_size=1)
-      # As the layer that follows takes it.
-      return nn.leaky_relu(x.astype(self.dtype(side) or x.dtype), self.slope)
+      x = nn.leaky_relu(x, self.slope)
+      return x.astype(self.dtype(side) or x.dtype)  # as the next layer has it
 
     x, features = from_rgb(side), {}
     while side > 4:

@@ -225,7 +225,7 @@ def conv(
 
 
 def conv_transpose(
-  x: Array, kernel: Array, stride: int = 2, padding: int = 1
+  x: Array, kernel: Array, stride: int = 2, padding: int | Pads = 1
 ) -> Array:
   """The adjoint of a strided convolution, as PyTorch's ConvTranspose2d.
 
@@ -234,10 +234,11 @@ def conv_transpose(
     kernel: [kh, kw, in, out], of the dtype of `x`; PyTorch's
       [in, out, kh, kw] transposed, not flipped.
     stride: step of the adjoint convolution.
-    padding: zeros that the adjoint convolution adds on every side.
+    padding: zeros that the adjoint convolution adds, on every side or
+      ((top, bottom), (left, right)).
 
   Returns:
-    [N, H', W', out], H' = (H - 1) * stride - 2 * padding + kh.
+    [N, H', W', out], H' = (H - 1) * stride - top - bottom + kh.
   """
   if x.shape[-1] != kernel.shape[-2]:
     raise TypeError(
@@ -248,15 +249,16 @@ def conv_transpose(
     # kernel together. DCGAN's first layer is twice as fast so.
     return jnp.einsum('nc,hwcd->nhwd', x[:, 0, 0], kernel)
   window = kernel.shape[:2]
+  pads = ((padding,) * 2,) * 2 if isinstance(padding, int) else padding
   size = tuple(
-    (n - 1) * stride - 2 * padding + k
-    for n, k in zip(x.shape[1:3], window, strict=True)
+    (n - 1) * stride - sum(p) + k
+    for n, p, k in zip(x.shape[1:3], pads, window, strict=True)
   )
   geo = Geometry(
     size,
     window,
     stride,
-    ((padding, padding),) * 2,
+    pads,
     jax.config.jax_default_matmul_precision,
     'HWOI',  # What goes in here is the output of the adjoint convolution.
   )

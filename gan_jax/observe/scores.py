@@ -72,7 +72,7 @@ class Evaluator:
     # LPIPS's pairs of samples are the same on all numbers of devices.
     self._chunks = Chunks(CHUNK, devices)
     wanted, given = registry.spaces_of(self._names), dict(section)
-    if 'classifier' in wanted and section.classifier:
+    if set(spaces.JUDGED) & set(wanted) and section.classifier:
       given['classifier'] = restore(
         section.classifier, one_device(), what='--config.metrics.classifier'
       )

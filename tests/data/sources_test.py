@@ -75,7 +75,8 @@ def test_contract(name, channels, place, open_source):
 def test_every_registered_source_is_explained():
   for kind in data.SOURCES:
     assert f'| {kind}' in data.__doc__
-  assert set(data.SOURCES) == set('digits tfds folder npz idx toy text'.split())
+  kinds = 'digits tfds folder npz idx toy text stacked'
+  assert set(data.SOURCES) == set(kinds.split())
 
 
 def test_resizing_is_the_same_for_every_source(place, open_source):

@@ -30,6 +30,7 @@ def some_set(seed, size=32):
     columns[f'logits:{space}'] = 3 * x
   for space in ('lpips_vgg', 'lpips_alex'):
     columns[f'distances:{space}'] = rng.random(30)
+  columns['classes:stacked'] = rng.integers(0, 1000, 60)
   columns[registry.PATHS] = rng.random(60) + seed
   return columns
 
@@ -54,11 +55,23 @@ def test_every_metric_gives_what_it_says(name):
 def test_the_better_side_is_that_of_the_reals(name):
   """The data themselves score no worse than samples of something else."""
   metric = registry.METRICS[name]
-  if name in ('inception_score', 'classifier_score', 'class_histogram'):
+  apart = 'inception_score', 'classifier_score', 'class_histogram'
+  if name in (*apart, 'stacked_modes'):
     return  # of the fakes alone, or of their classes
   same, other = (metric.compute(REAL, x, '') for x in (REAL, FAKE))
   for key, sign in metric.gives.items():
     assert sign * same[key] >= sign * other[key]
+
+
+def test_stacked_modes_are_those_that_were_hit():
+  labels = FAKE['classes:stacked']
+  found = registry.compute(['stacked_modes'], REAL, FAKE, '')
+  assert found['stacked_modes'] == len(set(labels.tolist()))
+  shares = np.unique(labels, return_counts=True)[1] / len(labels)
+  kl = np.sum(shares * np.log(1000 * shares))
+  assert found['stacked_kl'] == pytest.approx(kl)
+  with pytest.raises(UserError, match='in three channels'):
+    registry.check_data(['stacked_modes'], (32, 32, 1), 'digits')
 
 
 def test_only_inceptions_distance_is_called_fid():

@@ -14,7 +14,7 @@ from gan_jax import experiment as experiment_lib
 from gan_jax.convert import feature_nets, weights
 from gan_jax.errors import UserError
 from gan_jax.mesh import one_device
-from gan_jax.metrics import resize, spaces
+from gan_jax.metrics import modes, resize, spaces
 from gan_jax.released import Unread
 from gan_jax.restore import restore
 from gan_jax.run.checkpoints import Checkpoints
@@ -198,6 +198,32 @@ def test_a_classifier_of_ones_own(tmp_path):
   save(tmp_path, 1, state.replace(pair=state.pair.replace(d=d)))
   later = open_classifier()
   assert later.digest != space.digest and 'step 1 of' in later.about
+
+
+def test_stacked_digits_are_classified_channel_by_channel(tmp_path):
+  network, state = save_run(
+    tmp_path, 'classifier_cifar.py:test', (16, 16, 1), 10
+  )
+  given = settings(classifier=restore(tmp_path, one_device()))
+  space = spaces.open_space('stacked', given, jax.local_devices()[:1])
+  x = pictures(40, size=16)
+  got = space(x)['classes']
+  one = jax.jit(
+    lambda x: network.apply(state.pair.d.variables, x, train=False).logits
+  )
+  digits = [
+    np.argmax(one(x[..., k : k + 1] / np.float32(127.5) - 1), 1)
+    for k in range(3)
+  ]
+  assert len(np.unique(digits)) > 1
+  np.testing.assert_array_equal(got, modes.stacked_labels(np.stack(digits, 1)))
+
+
+def test_stacked_digits_want_a_classifier_of_grey_ones(tmp_path):
+  save_run(tmp_path, 'classifier_cifar.py:test', (16, 16, 3), 10)
+  given = settings(classifier=restore(tmp_path, one_device()))
+  with pytest.raises(UserError, match='10 classes and 3 channel'):
+    spaces.open_space('stacked', given)
 
 
 def test_a_gans_discriminator_is_no_classifier(tmp_path):

@@ -35,12 +35,17 @@ PROGAN = [
   dict(shape=(16, 16, 3), fmap_base=32, fmap_max=8),
   dict(shape=(8, 8, 1), fmap_base=32, fmap_max=8, classes=3),
 ]
+MNIST1K = [
+  dict(shape=(32, 32, 3), norm='batch'),
+  dict(shape=(32, 32, 1), norm='none', equalised=True, classes=3),
+]
 TEXT = [dict(shape=(12, 7), width=8, depth=2)]
 CASES = [
   (name, c)
   for name, cases in (
     ('dcgan', DCGAN),
     ('progan', PROGAN),
+    ('mnist1k', MNIST1K),
     ('mlp', MLP),
     ('charcnn', TEXT),
   )
