@@ -20,6 +20,7 @@ step of each stage takes, times its steps, against all images at full size.
 """
 
 import argparse
+import concurrent.futures
 import json
 import os
 import statistics
@@ -71,67 +72,79 @@ def stages(made, total):
   return found
 
 
-def cost(made, stage, run, rounds):
-  """(operations, seconds or None) of a stage's step."""
+def compiled(made, stage):
+  """A stage's step: (state, batch) -> (state, metrics)."""
   import jax
   import jax.numpy as jnp
 
   from gan_jax.data.pipeline import Batch
-  from gan_jax.experiment import initial_state
   from gan_jax.mesh import one_device
   from gan_jax.restore import like
   from gan_jax.state import Span
 
   one, side = made.make_step(stage), stage.resolution
   shape = (1, stage.batch, side, side, 3)
-  jitted = jax.jit(
-    lambda state, batch: one(state, {}, batch, Span()), donate_argnums=0
-  )
   sample = Batch(
     jax.ShapeDtypeStruct(shape, jnp.float32),
     jax.ShapeDtypeStruct(shape[:2], jnp.int32),
   )
-  lowered = jitted.lower(like(made, one_device()), sample)
-  if not run:
-    return lowered.cost_analysis()['flops'], None
-  compiled = lowered.compile()
+  step = lambda state, batch: one(state, {}, batch, Span())
+  lowered = jax.jit(step, donate_argnums=0).lower(
+    like(made, one_device()), sample
+  )
+  return lowered.compile()
+
+
+def seconds_of(step, state, stage, rounds):
+  """The median time of a stage's step, and the state after it."""
+  import jax
+  import jax.numpy as jnp
+
+  from gan_jax.data.pipeline import Batch
+
+  side = stage.resolution
+  shape = (1, stage.batch, side, side, 3)
   image = jax.random.uniform(jax.random.key(1), shape, minval=-1.0)
   batch = Batch(image, jnp.zeros(shape[:2], jnp.int32))
-  state, times = initial_state(made, 0, one_device()), []
+  times = []
   for _ in range(rounds + 1):
     start = time.perf_counter()
-    state, metrics = compiled(state, batch)
+    state, metrics = step(state, batch)
     jax.block_until_ready(metrics)
     times.append(time.perf_counter() - start)
-  return lowered.cost_analysis()['flops'], statistics.median(times[1:])
+  return statistics.median(times[1:]), state
 
 
-def speedup(side, largest, rounds, top=None):
+def speedup(side, largest, rounds, top=1024):
   """The time of a run without growth over that of one with it."""
   from gan_jax import experiment
+  from gan_jax.mesh import one_device
+  from gan_jax.plan import peak
 
   networks, total = CASES[side]
   made = experiment.build(config(side, networks), (side, side, 3), 0)
-  plan, spent, rate, last = stages(made, total), 0.0, None, None
-  for stage, steps, _ in plan:
+  plan = [row for row in stages(made, total) if row[0].resolution <= top]
+  with concurrent.futures.ThreadPoolExecutor(os.cpu_count()) as pool:
+    steps_of = list(pool.map(lambda row: compiled(made, row[0]), plan))
+  state = experiment.initial_state(made, 0, one_device())
+  spent, rate = 0.0, None
+  for (stage, steps, _), step in zip(plan, steps_of, strict=True):
+    operations = step.cost_analysis()['flops']
     run = stage.resolution <= largest
-    operations, seconds = cost(made, stage, run, rounds)
-    if seconds:
+    if run:
+      seconds, state = seconds_of(step, state, stage, rounds)
       rate = operations / seconds
-    else:
-      seconds = operations / rate
+    seconds = operations / rate
     spent += seconds * steps
-    last = seconds / stage.images
     print(
       f'{stage.resolution:5} px, {stage.images:3} images a step: {steps:8,}'
       f' steps of {1e3 * seconds:10.2f} ms'
       f' ({"measured" if run else "by operations"}),'
-      f' {operations / 1e9:9.2f} GFLOP',
+      f' {operations / 1e9:9.2f} GFLOP, {peak(step) / 2**30:6.2f} GiB',
       flush=True,
     )
-    if stage.resolution == top:
-      return None
   images = sum(images for *_, images in plan)
+  last = seconds / stage.images
   print(
     f'  {images:,} images: {spent / 3600:.1f} h growing,'
     f' {images * last / 3600:.1f} h without'
@@ -193,13 +206,14 @@ def main():
   parser.add_argument('--quick', action='store_true')
   parser.add_argument('--largest', type=int, default=64)
   parser.add_argument('--rounds', type=int, default=3)
+  parser.add_argument('--side', type=int, choices=CASES, help='only this one')
   args = parser.parse_args()
   print(f'{device()}; load average {os.getloadavg()}')
   figures = {}
   if args.quick:
     speedup(128, 8, 1, top=8)
   else:
-    for side in CASES:
+    for side in [args.side] if args.side else CASES:
       print(f'to {side} px')
       largest = max(args.largest, 128 if side == 128 else 0)
       figures[f'speedup_{side}'] = speedup(side, largest, args.rounds)
