@@ -41,9 +41,10 @@ def check(settings, loss, discriminator, terms) -> None:
     if more:
       what = 'features' if 'features_fake' in more else 'class logits'
       raise UserError(
-        f"config.scheme.name = 'one_stage' cannot train the term {name}: it"
-        f" reads D's {what} of the fakes, and G learns from D's gradient at"
-        " its scores alone. Set config.scheme.name = 'simultaneous', or the"
+        "config.scheme.name = 'one_stage' cannot train the term"
+        f" {term.path or name}: it reads D's {what} of the fakes, and G learns"
+        " from D's gradient at its scores alone. Set"
+        " config.scheme.name = 'simultaneous', or the"
         ' weight of that term to 0.0.'
       )
   if discriminator.per_sample:

@@ -180,6 +180,7 @@ def test_one_stage_is_refused_and_the_others_are_taken():
     validate(c)
   text = str(refused.value)
   assert "'simultaneous'" in text and 'class logits' in text
+  assert 'tasks.ac_gan' in text
   assert '\n' not in text
   c.tasks.ac_gan.weight = 0.0
   validate(c)
