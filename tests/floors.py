@@ -24,14 +24,14 @@ FLOORS = (
   ('objective',),
   ('distill', 'schemes'),
   ('run',),
-  ('convert',),
+  ('convert', 'data.celeba'),
   ('metrics',),
   ('config_files', 'config', 'validate'),
   ('experiment',),
   ('restore', 'sampler', 'engine'),
   ('observe', 'explore'),
   ('train', 'evaluate', 'sample', 'plan', 'released', 'flags', 'help'),
-  ('main', 'metrics.__main__', 'top'),
+  ('main', 'metrics.__main__', 'data.celebahq', 'top'),
 )
 LEVELS = {room: i for i, floor in enumerate(FLOORS, 1) for room in floor}
 

@@ -14,9 +14,7 @@ A set that streams is gone through once, and all its levels are kept:
   levels.json        sizes and checksums; the folder is given its name last
 """
 
-import contextlib
 import errno
-import fcntl
 import functools
 import json
 import logging
@@ -25,14 +23,13 @@ import pathlib
 import shutil
 import uuid
 import weakref
-import zlib
-from collections.abc import Iterator
 
 import numpy as np
 
 from gan_jax import paths
 from gan_jax.data import source as sources
 from gan_jax.data.source import Source, in_threads
+from gan_jax.data.stored import RowsFile, locked, matches, naming
 from gan_jax.errors import UserError
 
 log = logging.getLogger('gan_jax')
@@ -42,7 +39,6 @@ _TABLE, _LABELS = 'levels.json', 'labels.npy'
 _FORMAT = 1  # of the folder; it goes into the hash
 # What a full disk says: no room, no more of the quota, or of this file.
 _FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
-_NO_LOCKS = {errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP, errno.EINVAL}
 
 
 def sums(stored, side: int):
@@ -193,7 +189,7 @@ def open_level(source: Source, side: int) -> LevelSource:
   if not _is_whole(source, folder, side):
     try:
       folder.parent.mkdir(parents=True, exist_ok=True)
-      with _locked(folder) as alone:
+      with locked(folder) as alone:
         if not _is_whole(source, folder, side):
           _make(source, folder, alone)
     except OSError as error:
@@ -219,28 +215,6 @@ def _digest(source: Source) -> str:
   return _digests[source]
 
 
-@contextlib.contextmanager
-def _locked(folder: pathlib.Path) -> Iterator[bool]:
-  """While nobody else makes this folder; the lock dies with its owner.
-
-  Yields:
-    False where the file system has no locks: two may then write the same, each
-    to a folder of its own.
-  """
-  alone = True
-  with open(folder.with_name(folder.name + '.lock'), 'ab') as file:
-    try:
-      fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-      log.info('Another process is writing %s: waiting for its end.', folder)
-      fcntl.flock(file, fcntl.LOCK_EX)
-    except OSError as error:
-      if error.errno not in _NO_LOCKS:
-        raise
-      alone = False
-    yield alone
-
-
 def _is_whole(source: Source, folder: pathlib.Path, side: int) -> bool:
   """Whether a level of a source is there as it was written, to the bit."""
   try:
@@ -252,7 +226,7 @@ def _is_whole(source: Source, folder: pathlib.Path, side: int) -> bool:
     for name, wanted in ((f'{side}.npy', shape), (_LABELS, shape[:1])):
       rows = np.load(folder / name, mmap_mode='r')
       crc = table['levels'][name]['crc']
-      if rows.shape != wanted or not _matches(rows, table['starts'], crc):
+      if rows.shape != wanted or not matches(rows, table['starts'], crc):
         raise ValueError(f'{name} holds other bytes')
   except FileNotFoundError:
     if folder.exists():
@@ -264,61 +238,6 @@ def _is_whole(source: Source, folder: pathlib.Path, side: int) -> bool:
     log.warning('%s is damaged (%s) and is made again.', folder, error)
     return False
   return True
-
-
-def _matches(rows, starts: list[int], known: list[int]) -> bool:
-  """Whether runs of rows, from each of `starts` on, have these checksums."""
-  found, ends = [None] * len(starts), [*starts[1:], len(rows)]
-
-  def work(some):
-    for k in some:
-      found[k] = zlib.crc32(rows[starts[k] : ends[k]])
-
-  in_threads(work, len(starts), 'checking stored pictures, run')
-  return found == known
-
-
-class _File:
-  """A .npy file whose rows are written by several threads."""
-
-  def __init__(self, path: pathlib.Path, shape: tuple[int, ...], dtype):
-    self.path, self.crc = path, {}
-    header = {
-      'shape': shape,
-      'fortran_order': False,
-      'descr': np.lib.format.dtype_to_descr(np.dtype(dtype)),
-    }
-    self._file = open(path, 'wb')
-    np.lib.format.write_array_header_1_0(self._file, header)
-    self._file.flush()
-    self._begin = self._file.tell()
-
-  def write(self, run: int, i: int, row: np.ndarray) -> None:
-    """Writes row i; rows of a run come in order. OSError if there is no room.
-
-    Not by a memory map: a full disk would end the process there.
-    """
-    data = memoryview(np.ascontiguousarray(row)).cast('B')
-    self.crc[run] = zlib.crc32(data, self.crc.get(run, 0))
-    at = self._begin + i * len(data)
-    with self._named():
-      while data:
-        done = os.pwrite(self._file.fileno(), data, at)
-        data, at = data[done:], at + done
-
-  def close(self) -> None:
-    """Brings the file to the disk."""
-    with self._file, self._named():
-      os.fsync(self._file.fileno())
-
-  @contextlib.contextmanager
-  def _named(self):
-    """What the system says of an open file has no name."""
-    try:
-      yield
-    except OSError as error:
-      error.filename = str(self.path)
-      raise
 
 
 def _make(source: Source, folder: pathlib.Path, alone: bool) -> None:
@@ -353,14 +272,14 @@ def _write(source: Source, folder: pathlib.Path) -> None:
   """Goes through a source once and fills a folder."""
   full, _, channels = source.shape
   files = {
-    side: _File(
+    side: RowsFile(
       folder / f'{side}.npy',
       (len(source), side, side, channels),
       _dtype((full // side) ** 2),
     )
     for side in sides(full)
   }
-  labels = _File(folder / _LABELS, (len(source),), np.int32)
+  labels = RowsFile(folder / _LABELS, (len(source),), np.int32)
 
   def work(run):
     for i in run:
@@ -387,7 +306,8 @@ def _write(source: Source, folder: pathlib.Path) -> None:
       for file in (*files.values(), labels)
     },
   }
-  (folder / _TABLE).write_text(json.dumps(table), encoding='utf-8')
+  with naming(folder / _TABLE):
+    (folder / _TABLE).write_text(json.dumps(table), encoding='utf-8')
 
 
 def _halved(image: np.ndarray) -> np.ndarray:

@@ -184,10 +184,7 @@ def in_threads(work: Callable[[range], None], n: int, what: str) -> None:
     n: number of indices.
     what: shown as '<what>: 1200 of 5000'; short work shows nothing.
   """
-  start = shown = time.monotonic()
-  # In a terminal one line that counts up; in a file a line now and then.
-  live = sys.stderr.isatty()
-  every = _EVERY_SECONDS if live else _EVERY_SECONDS_IN_A_FILE
+  progress = Progress(n, what)
   size = max(1, min(256, n // 64))
   runs = [range(i, min(i + size, n)) for i in range(0, n, size)]
   pool = concurrent.futures.ThreadPoolExecutor(min(32, os.cpu_count() or 1))
@@ -195,18 +192,39 @@ def in_threads(work: Callable[[range], None], n: int, what: str) -> None:
     futures = [pool.submit(work, run) for run in runs]
     for run, future in zip(runs, futures, strict=True):
       future.result()
-      now = time.monotonic()
-      if now - start > _QUIET_SECONDS and (
-        now - shown > every or run is runs[-1] and shown != start
-      ):
-        shown = now
-        begin = '\r' if live else ''
-        end = '' if live and run is not runs[-1] else '\n'
-        text = f'{begin}{what}: {run.stop} of {n}'
-        print(text, end=end, file=sys.stderr, flush=True)
+      progress(run.stop)
   finally:
     # After an error or Ctrl-C the runs not yet begun are dropped.
     pool.shutdown(wait=True, cancel_futures=True)
+
+
+class Progress:
+  """A line on stderr on how far some work is; none if it is short.
+
+  In a terminal it counts up; in a file there is a line now and then.
+
+  Args:
+    n: pieces of work in all.
+    what: shown as '<what>: 1200 of 5000'.
+  """
+
+  def __init__(self, n: int, what: str):
+    self._n, self._what = n, what
+    self._start = self._shown = time.monotonic()
+    self._live = sys.stderr.isatty()
+
+  def __call__(self, done: int) -> None:
+    """So many are done."""
+    now, last = time.monotonic(), done == self._n
+    every = _EVERY_SECONDS if self._live else _EVERY_SECONDS_IN_A_FILE
+    if now - self._start > _QUIET_SECONDS and (
+      now - self._shown > every or last and self._shown != self._start
+    ):
+      self._shown = now
+      begin = '\r' if self._live else ''
+      end = '' if self._live and not last else '\n'
+      text = f'{begin}{self._what}: {done} of {self._n}'
+      print(text, end=end, file=sys.stderr, flush=True)
 
 
 def digest(read: Callable[[int], bytes], n: int, name: str, facts: list) -> str:

@@ -40,10 +40,11 @@ class Lock:
 
   Args:
     folder: what to own.
+    what: the flag that names it, for the sentence.
   """
 
-  def __init__(self, folder):
-    self._folder = folder
+  def __init__(self, folder, what: str = '--workdir'):
+    self._folder, self._what = folder, what
     self._file = pathlib.Path(folder).resolve() / NAME
     self._descriptor: int | None = None
 
@@ -57,7 +58,7 @@ class Lock:
       OSError: if the lock's file cannot be written.
     """
     if self._file in _held:
-      raise UserError(_TAKEN.format(self._folder, 'this very process'))
+      raise self._taken('this very process')
     while self._descriptor is None:
       descriptor = os.open(self._file, os.O_RDWR | os.O_CREAT, 0o666)
       try:
@@ -65,8 +66,7 @@ class Lock:
       except OSError as error:
         os.close(descriptor)
         if error.errno not in _CANNOT:
-          owner = _owner(self._file)
-          raise UserError(_TAKEN.format(self._folder, owner)) from None
+          raise self._taken(_owner(self._file)) from None
         log.warning(
           '%s lies on a file system without locks (%s): make sure that no'
           ' other process works on it.',
@@ -85,6 +85,12 @@ class Lock:
     with contextlib.suppress(OSError):  # no room: the lock holds without words
       os.ftruncate(self._descriptor, 0)
       os.pwrite(self._descriptor, json.dumps(words).encode(), 0)
+
+  def _taken(self, owner: str) -> UserError:
+    return UserError(
+      f'{self._what}={self._folder} is in use by {owner}: wait for its end,'
+      f' stop it, or choose another {self._what}.'
+    )
 
   def is_ours(self) -> bool:
     """Whether the folder is still the one that was taken.
@@ -107,12 +113,6 @@ class Lock:
     os.close(self._descriptor)
     _held.discard(self._file)
     self._descriptor = None
-
-
-_TAKEN = (
-  '--workdir={} is in use by {}: wait for its end, stop it, or choose another'
-  ' --workdir.'
-)
 
 
 def _is_still(file: pathlib.Path, descriptor: int) -> bool:
