@@ -300,14 +300,13 @@ def test_generators_and_discriminators_are_asked_at_full_precision(trained):
   """Of every product and convolution in what is compiled."""
   _, config, made = open_run(trained)
   state = restore(trained, one_device()).state
-  evaluator = scores.Evaluator(config, made, open_source(config.data))
-  sampler = Sampler(config, made)
+  judge, sampler = scores.Judge(made), Sampler(config, made)
   z, labels = sampler.latents(range(2)), sampler.labels(range(2))
   variables = sampler.variables(state)
   samples = sampler.apply(variables, z, labels)
   for lowered in (
     jax.jit(sampler.generate).trace(variables, z, labels),
-    evaluator._judge.trace(state.pair.d.variables, samples, labels),
+    jax.jit(judge.fakes).trace(state.pair.d.variables, samples, labels),
   ):
     text = lowered.lower(lowering_platforms=('tpu',)).as_text()
     products = [

@@ -10,6 +10,7 @@ NEEDED = {
   'train': ['--config=x'],
   'sample': ['--workdir=x'],
   'evaluate': ['--workdir=x'],
+  'explore': ['--workdir=x', '--tool=x'],
   'plan': ['--config=x'],
   'convert': ['--from=x', '--out=x'],
   'weights': [],

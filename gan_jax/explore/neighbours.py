@@ -9,7 +9,6 @@ sample that is much nearer to one has been learned by heart.
 """
 
 import logging
-import textwrap
 import types
 from typing import NamedTuple
 
@@ -149,10 +148,11 @@ def run(restored, out, settings) -> None:
       ('centre, L1', f'{settings.space}, L2'), between, strict=True
     )
   ]
+  name = source.name if len(source.name) < 40 else f'...{source.name[-36:]}'
   title = (
     f'samples of step {restored.step:,}; nearest of {len(source):,} pictures'
-    f' of {textwrap.shorten(source.name, 40, placeholder="...")}\nby grey levels of the centre, by features of a'
-    ' network; real: between real pictures'
+    f' of {name}\nby grey levels of the centre, by features of a network;'
+    ' real: between real pictures'
   )
   figure = figure_of(asked.seeds, samples, neighbours, found, words, title)
   with whole(stem.with_name(f'{stem.name}.png')) as scratch:
