@@ -6,8 +6,8 @@
 Karras et al. 2018, appendix E: 1,000 modes, three digits as the channels of a
 picture; a small G and two crippled discriminators, K/4 and K/2; the rows of
 configs/progan_mnist1k.py, each in --seeds runs. The paper has 8 runs of 10 (15
-growing) million images; here each has --images of them, growth cut down in
-proportion, so that all take less than 90 minutes of two CPU cores.
+growing) million images; here each has --images of them, growth and the average
+of G cut down in proportion.
 
 A classifier of the grey digits is trained here first, by the program itself
 (FOLDER/classifier is its run): it tells the digit in each channel of 25,600
@@ -93,6 +93,8 @@ def config_of(args, row, d, seed):
     for key in ('fade_images', 'stable_images'):
       if row == 'progression':
         c.growth[key] = round(c.growth[key] * args.images / whole)
+    # An average as long, beside the run, as it is in the paper's.
+    c.ema.decay **= whole / args.images
     steps = max(args.images // shown, 1)
     c.train.update(steps=steps, seed=seed, keep=1, tensorboard=False)
     c.train.update(
