@@ -7,7 +7,8 @@ Karras et al. 2018, appendix E: 1,000 modes, three digits as the channels of a
 picture; a small G and two crippled discriminators, K/4 and K/2; the rows of
 configs/progan_mnist1k.py, each in --seeds runs. The paper has 8 runs of 10 (15
 growing) million images; here each has --images of them, growth and the average
-of G cut down in proportion.
+of G cut down in proportion, and learning rates --rate times the configs' own:
+with these the networks make no digit yet in so few steps.
 
 A classifier of the grey digits is trained here first, by the program itself
 (FOLDER/classifier is its run): it tells the digit in each channel of 25,600
@@ -93,6 +94,8 @@ def config_of(args, row, d, seed):
     for key in ('fade_images', 'stable_images'):
       if row == 'progression':
         c.growth[key] = round(c.growth[key] * args.images / whole)
+    for player in (c.optimizer.generator, c.optimizer.discriminator):
+      player.lr *= args.rate
     # An average as long, beside the run, as it is in the paper's.
     c.ema.decay **= whole / args.images
     steps = max(args.images // shown, 1)
@@ -117,7 +120,9 @@ def run(args, row, d, seed, core):
   from gan_jax.run.folder import RunDir
   from gan_jax.train import train
 
-  folder = pathlib.Path(args.out) / f'{row}_{d}_{seed}_{args.images}'
+  folder = (
+    pathlib.Path(args.out) / f'{row}_{d}_{seed}_{args.images}_{args.rate:g}'
+  )
   c = config_of(args, row, d, seed)
   start = time.perf_counter()
   train(c, folder)
@@ -135,6 +140,7 @@ def run(args, row, d, seed, core):
     d=d,
     seed=seed,
     images=args.images,
+    rate=args.rate,
     samples=args.samples,
     data=args.data,
     seconds=seconds,
@@ -167,7 +173,7 @@ def measure_real(args, folder):
 def finished(args, file):
   """The runs of these settings that are done, lines by (row, d, seed)."""
   lines = file.read_text().splitlines() if file.exists() else []
-  same = ('images', 'samples', 'data')
+  same = ('images', 'rate', 'samples', 'data')
   return {
     (line['row'], line['d'], line['seed']): line
     for line in map(json.loads, lines)
@@ -183,7 +189,7 @@ def run_all(args, todo):
     while todo:
       row, d, seed = todo.pop(0)
       command = [sys.executable, __file__, f'--run={row},{d},{seed},{core}']
-      for key in ('data', 'out', 'images', 'samples'):
+      for key in ('data', 'out', 'images', 'rate', 'samples'):
         command.append(f'--{key}={getattr(args, key)}')
       done = subprocess.run(command, stdout=subprocess.PIPE, text=True)
       if done.returncode:
@@ -257,6 +263,7 @@ def flags():
   parser.add_argument('--out', default='runs/mnist1k')
   parser.add_argument('--seeds', type=int, default=3)
   parser.add_argument('--images', type=int, default=IMAGES)
+  parser.add_argument('--rate', type=float, default=5.0)
   parser.add_argument('--samples', type=int, default=25_600)
   parser.add_argument('--rows', default=','.join(PAPER))
   parser.add_argument('--workers', type=int, default=0, help='0: one a core')
