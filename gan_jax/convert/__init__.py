@@ -11,9 +11,10 @@
 | lpips | one of these two with the linear heads of LPIPS | feature_nets.py |
 
 files.py reads the files that networks are released in, pickles.py the pickles
-among them, onnx.py the weights of ONNX files, layout.py has what the methods
-share, weights.py says where feature networks' weights lie. A method is a file
-with its `Kind`s and their names in `KINDS`. --mode=convert: released.py at the
+among them, tfutil.py the networks in ProGAN's, onnx.py the weights of ONNX
+files, layout.py has what the methods share, weights.py says where feature
+networks' weights lie. A method is a file with its `Kind`s and their names in
+`KINDS`. --mode=convert: released.py at the
 package's root.
 """
 

@@ -17,6 +17,7 @@ import ml_dtypes
 import numpy as np
 
 from gan_jax import limits
+from gan_jax.convert import tfutil
 from gan_jax.convert.opcodes import Bounded, Budget, Machine, checked_key
 from gan_jax.errors import UserError
 
@@ -40,11 +41,6 @@ DTYPES = {
   name: np.dtype(getattr(ml_dtypes, name, None) or name)
   for name in (*_STORAGES.values(), *_OTHERS)
 }
-
-# In front of the name of a setting that a network was made with.
-SETTING = 'static_kwargs/'
-# What is in a snapshot of ProGAN's: both players, and the average of G.
-_SNAPSHOT = ('G', 'D', 'Gs')
 
 # The first object of the stream that PyTorch wrote before its zips.
 _MAGIC = 0x1950A86A20F9469CFC6C
@@ -139,41 +135,6 @@ class _Array:
     return self.array
 
 
-class _Network:
-  """What stands for a network of ProGAN's TensorFlow version.
-
-  Its state is a dictionary with a list of (name, array), `variables`, and with
-  `static_kwargs`, the settings that it was made with. Those that are numbers
-  become arrays too, static_kwargs/NAME; the source text beside them is dropped.
-  """
-
-  __slots__ = ('content',)
-
-  def __init__(self):
-    self.content = {}
-
-  def restore(self, state):
-    """Takes over variables and settings."""
-    if not isinstance(state, dict):
-      raise ValueError('a network of it has no state')
-    told = state.get('static_kwargs') or {}
-    variables = state.get('variables') or ()
-    if not isinstance(told, dict) or not isinstance(variables, tuple | list):
-      raise ValueError('a network of it has no variables')
-    self.content = {
-      f'{SETTING}{name}': np.float64(value)
-      for name, value in told.items()
-      if type(value) in (bool, int, float)
-    }
-    for pair in variables:
-      if not isinstance(pair, tuple | list) or len(pair) != 2:
-        raise ValueError('a variable of it is no pair of name and array')
-      name, value = pair
-      if _text(name) in self.content:
-        raise ValueError(f'two arrays are called {name:.80}')
-      self.content[name] = value
-
-
 def _text(value) -> str:
   """A value that must be text; of anything else str() may be without end."""
   if not isinstance(value, str):
@@ -230,7 +191,7 @@ ALLOWED: dict[tuple[str, str], Callable | str] = {
   ('torch._utils', '_rebuild_parameter'): lambda tensor, *_: tensor,
   ('torch.storage', 'UntypedStorage'): 'uint8',  # counts in bytes
   ('torch.storage', '_load_from_bytes'): _nested,
-  ('tfutil', 'Network'): lambda: _Network(),
+  ('tfutil', 'Network'): tfutil.Network,
   ('numpy', 'ndarray'): 'ndarray',
   ('numpy', 'dtype'): _DType,
 }
@@ -352,9 +313,7 @@ def _arrays(content, storages, data, budget) -> dict[str, np.ndarray]:
   for key, storage in storages.items():
     if len(data[key]) < storage.count * DTYPES[storage.dtype].itemsize:
       raise ValueError(f'storage {key} is shorter than announced')
-  snapshot = isinstance(content, tuple | list) and len(content) == 3
-  if snapshot and all(isinstance(part, _Network) for part in content):
-    content = dict(zip(_SNAPSHOT, content, strict=True))
+  content = tfutil.named(content)
   arrays = {}
   for i, (name, value) in enumerate(_walk(content)):
     if i >= _MAX_ENTRIES:
@@ -402,7 +361,7 @@ def _walk(value, name: str = '', depth: int = 0) -> Iterator[tuple[str, Any]]:
   """(name with dots, value) of everything in nested dictionaries and lists."""
   yield name, value
   items = ()
-  if isinstance(value, _Network):
+  if isinstance(value, tfutil.Network):
     items = value.content.items()
   elif isinstance(value, dict):
     items = value.items()

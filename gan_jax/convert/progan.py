@@ -8,7 +8,7 @@ ones; those that halve a map are as the plain ones, but bias and activation
 come after the mean. ToRGB and FromRGB are counted from the picture: lod0.
 
 Its snapshots are pickles with the settings that a network was made with, which
-pickles.py gives as arrays: static_kwargs/label_size is how many of a G's inputs
+tfutil.py gives as arrays: static_kwargs/label_size is how many of a G's inputs
 are the label's, static_kwargs/mbstd_group_size the size of D's groups. Without
 them (files of bare arrays) G has the classes of the D that comes with it, or
 none, and groups are of 4, the default in both places. Where there are classes,
@@ -21,7 +21,7 @@ import numpy as np
 from gan_jax import networks, settings
 from gan_jax.convert import layout
 from gan_jax.convert.layout import Kind, Row
-from gan_jax.convert.pickles import SETTING
+from gan_jax.convert.tfutil import SETTING
 from gan_jax.errors import UserError
 from gan_jax.networks import progan
 from gan_jax.terms import TERMS
