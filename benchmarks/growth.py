@@ -21,6 +21,7 @@ step of each stage takes, times its steps, against all images at full size.
 
 import argparse
 import concurrent.futures
+import itertools
 import json
 import os
 import statistics
@@ -62,13 +63,11 @@ def stages(made, total):
 
   growth = made.growth
   section = ml_collections.ConfigDict(dict(images=total, steps=1))
-  end, step, found = growth.total(section), 0, []
-  while step is not None and step < end:
-    following = growth.next_stage(step)
-    last = end if following is None else min(following, end)
+  end, found = growth.total(section), []
+  begins = growth.first_steps(0, end)
+  for step, last in itertools.pairwise([*begins, end]):
     images = growth.images(last) - growth.images(step)
     found.append((growth.stage(step), last - step, images))
-    step = following
   return found
 
 
@@ -118,8 +117,8 @@ def seconds_of(step, state, stage, rounds):
 def speedup(side, largest, rounds, top=1024):
   """The time of a run without growth over that of one with it."""
   from gan_jax import experiment
+  from gan_jax.engine import peak_bytes
   from gan_jax.mesh import one_device
-  from gan_jax.plan import peak
 
   networks, total = CASES[side]
   made = experiment.build(config(side, networks), (side, side, 3), 0)
@@ -140,7 +139,7 @@ def speedup(side, largest, rounds, top=1024):
       f'{stage.resolution:5} px, {stage.images:3} images a step: {steps:8,}'
       f' steps of {1e3 * seconds:10.2f} ms'
       f' ({"measured" if run else "by operations"}),'
-      f' {operations / 1e9:9.2f} GFLOP, {peak(step) / 2**30:6.2f} GiB',
+      f' {operations / 1e9:9.2f} GFLOP, {peak_bytes(step) / 2**30:6.2f} GiB',
       flush=True,
     )
   images = sum(images for *_, images in plan)
@@ -177,8 +176,8 @@ def pause(ahead):
     jax.block_until_ready(metrics)
     times.append(time.perf_counter() - start)
   engine.close()
-  changes, step = [], made.growth.next_stage(0)
-  while step is not None and step < c.train.steps:
+  changes = []
+  for step in made.growth.first_steps(0, c.train.steps)[1:]:
     usual = statistics.median(times[step + 50 : step + 150])
     longest = max(times[step : step + 3])
     print(
@@ -186,7 +185,6 @@ def pause(ahead):
       f' a step {1e3 * usual:.1f} ms'
     )
     changes.append(longest / usual - 1)
-    step = made.growth.next_stage(step)
   return max(changes)
 
 

@@ -209,9 +209,9 @@ def finish(config, test: bool = False):
         config.data.resolution = 16
       if player.get('name') in SHALLOW:
         player.depth = SHALLOW[player.name]
-    if config.growth.start:  # each stretch has a step of 8 images or two
+    if config.growth.start:  # each stretch has two steps of 8 images
       config.growth.update(
-        start=4, stable_images=8, fade_images=8, batch=(), lr=()
+        start=4, stable_images=8, fade_images=24, batch=(), lr=()
       )
     if config.teacher:
       config.teacher.workdir = 'random'  # an untrained one: teacher.py
@@ -225,7 +225,7 @@ def finish(config, test: bool = False):
     with config.train.unlocked():
       config.train.update(
         batch=8,
-        steps=8 if config.growth.start else 4,
+        steps=10 if config.growth.start else 4,
         images=0,
         log_every=2,
         image_every=4,

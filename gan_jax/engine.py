@@ -2,8 +2,9 @@
 
 A stage has one batch, one feed and one compiled step; a run that grows has
 several and enters the next when the count of steps says so (see
-schemes/growth.py). A thread compiles it while the one before is trained, so
-that growing costs no pause; programs are the same whoever compiles them.
+schemes/growth.py). Threads compile it while the one before is trained, so that
+growing costs no pause; programs are the same whoever compiles them. The largest
+stage is compiled at the start of a run, to know what memory it will take.
 """
 
 import concurrent.futures
@@ -21,6 +22,7 @@ from gan_jax.mesh import check_batch, of_state, replicated
 from gan_jax.restore import like, state_at
 from gan_jax.run.checkpoints import Checkpoints
 from gan_jax.run.memory import give_back_freed_memory
+from gan_jax.run.progress import device_memory_gb
 from gan_jax.state import Span, Stage, TrainState
 
 log = logging.getLogger('gan_jax')
@@ -77,8 +79,9 @@ class Engine:
       check_batch(mesh, stage.batch)
     self._batches = None  # of the feed, from the next step on
     self._before = None  # metrics of the step before
-    self._thread = concurrent.futures.ThreadPoolExecutor(1, 'compile')
-    self._ahead = None  # the next stage's Turn, once it is compiled
+    # Two threads: the next stage must not wait for the largest one.
+    self._threads = concurrent.futures.ThreadPoolExecutor(2, 'compile')
+    self._ahead = {}  # later stages' Turns, once they are compiled
 
   def images(self, step: int) -> int:
     """Real images that one pair has learned from after so many steps."""
@@ -95,11 +98,8 @@ class Engine:
     if self.turn and stage == self.turn.stage:
       return
     self._stop_reading()
-    ahead, self._ahead = self._ahead, None
-    turn = ahead.result() if ahead else None
-    if turn is None or turn.stage != stage:
-      turn = self.ready(step)
-    self.turn = turn
+    ahead = self._ahead.pop(stage, None)
+    self.turn = ahead.result() if ahead else self.ready(step)
     give_back_freed_memory()
     if stage.resolution:
       log.info(
@@ -187,17 +187,29 @@ class Engine:
     return state, metrics
 
   def _look_ahead(self) -> None:
-    """Has the next stage compiled, if the run will come to it."""
-    following = self._growth.next_stage(self.taken)
-    if self._ahead or following is None or following >= self.total:
+    """Has the stages compiled that are next and that will be the largest."""
+    begins = self._growth.first_steps(self.taken, self.total)[1:]
+    if not begins or self._growth.stage(begins[0]) in self._ahead:
       return
+    self._compile_ahead(begins[0])
+    pixels = lambda step: (
+      self._growth.stage(step).resolution ** 2 * self._growth.stage(step).batch
+    )
+    largest = max(begins, key=pixels)
+    if self._growth.stage(largest) not in self._ahead:
+      self._compile_ahead(largest)
+
+  def _compile_ahead(self, step: int) -> None:
+    """Has a thread get ready for a later stage."""
 
     def ready():
-      turn = self.ready(following)
+      turn = self.ready(step)
       self._renew  # noqa: B018  compiled here as well
+      tell_memory(turn)
       return turn
 
-    self._ahead = self._thread.submit(ready)
+    stage = self._growth.stage(step)
+    self._ahead[stage] = self._threads.submit(ready)
 
   @functools.cached_property
   def _renew(self) -> Callable:
@@ -220,9 +232,39 @@ class Engine:
   def close(self) -> None:
     """Ends all that works ahead: reading, compiling."""
     self._stop_reading()
-    self._thread.shutdown(cancel_futures=True)
+    self._threads.shutdown(cancel_futures=True)
 
 
 def _scalars(span: Span) -> Span:
   """A span as a compiled step takes it."""
   return jax.tree.map(np.int32, span)
+
+
+def peak_bytes(compiled) -> int:
+  """What a compiled step takes at its peak, as its compiler counts it; or 0."""
+  memory = compiled.memory_analysis()
+  if not memory:
+    return 0
+  # Donated arguments share their memory with the outputs.
+  return (
+    memory.argument_size_in_bytes
+    + memory.output_size_in_bytes
+    - memory.alias_size_in_bytes
+    + memory.temp_size_in_bytes
+  )
+
+
+def tell_memory(turn: Turn) -> None:
+  """Logs what memory a later stage will take; warns if there is not so much."""
+  need, there = peak_bytes(turn.compiled) / 1e9, device_memory_gb()
+  stage = turn.stage
+  log.info('Steps of %d px will take %.1f GB.', stage.resolution, need)
+  if there and need > there:
+    log.warning(
+      'A device has %.1f GB: the stage of %d px will not fit. Stop the run, and'
+      ' begin one with smaller minibatches there (config.growth.batch), with'
+      ' config.generator.bfloat16_from and config.discriminator.bfloat16_from,'
+      ' or with a smaller config.data.resolution.',
+      there,
+      stage.resolution,
+    )

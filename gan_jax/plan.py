@@ -7,7 +7,7 @@ from clu import parameter_overview
 
 from gan_jax import experiment as experiment_lib
 from gan_jax.data import open_source, tfds
-from gan_jax.engine import Engine
+from gan_jax.engine import Engine, peak_bytes
 from gan_jax.mesh import make_mesh
 from gan_jax.restore import like
 from gan_jax.schemes import ensemble
@@ -48,7 +48,7 @@ def plan(config) -> str:
   source, found = _open(config.data)
   experiment = experiment_lib.build(config, source.shape, len(source.classes))
   engine = Engine(config, experiment, source, mesh)
-  begins = first_steps(experiment.growth, engine.total)
+  begins = experiment.growth.first_steps(0, engine.total)
   turns = [engine.ready(step) for step in begins]
   engine.close()
   state = like(experiment, mesh)
@@ -59,17 +59,8 @@ def plan(config) -> str:
   ]
   if config.growth.start:
     parts.append(_stages(experiment.growth, engine, begins, turns))
-  largest = max((turn.compiled for turn in turns), key=peak)
+  largest = max((turn.compiled for turn in turns), key=peak_bytes)
   return '\n\n'.join([*parts, _cost(largest, state)])
-
-
-def first_steps(growth, total: int) -> list[int]:
-  """The first step of each stage that a run of so many steps comes to."""
-  begins, step = [], 0
-  while step is not None and step < total:
-    begins.append(step)
-    step = growth.next_stage(step)
-  return begins
 
 
 def _open(section):
@@ -137,23 +128,9 @@ def _stages(growth, engine, begins, turns) -> str:
     rows.append(
       f'{stage.resolution:5} px{images:15,}{end - begin:12,}{stage.batch:8}'
       f'{stage.lr or "as set":>10}{human(cost.get("flops", 0), ""):>18}'
-      f'{human(peak(turn.compiled), "B"):>9}'
+      f'{human(peak_bytes(turn.compiled), "B"):>9}'
     )
   return '\n'.join(rows)
-
-
-def peak(compiled) -> int:
-  """Bytes that a step takes at its peak, as its compiler counts them."""
-  memory = compiled.memory_analysis()
-  if not memory:
-    return 0
-  # Donated arguments share their memory with the outputs.
-  return (
-    memory.argument_size_in_bytes
-    + memory.output_size_in_bytes
-    - memory.alias_size_in_bytes
-    + memory.temp_size_in_bytes
-  )
 
 
 def _cost(compiled, state) -> str:
@@ -166,8 +143,8 @@ def _cost(compiled, state) -> str:
   memory = compiled.memory_analysis()
   if memory:
     lines.append(
-      f'Memory      {human(peak(compiled), "B")} at the peak of a step, of'
-      f' which {human(memory.temp_size_in_bytes, "B")} are intermediate values'
+      f'Memory      {human(peak_bytes(compiled), "B")} at the peak of a step,'
+      f' {human(memory.temp_size_in_bytes, "B")} of it intermediate values'
     )
   lines.append(f'Checkpoint  {human(size(state), "B")} each, uncompressed')
   return '\n'.join(lines)

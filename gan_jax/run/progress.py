@@ -1,6 +1,7 @@
 """The clock, the progress line and the signals of a run."""
 
 import contextlib
+import os
 import resource
 import signal
 import sys
@@ -66,6 +67,20 @@ def memory_gb() -> float:
     return stats['peak_bytes_in_use'] / 1e9
   peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
   return peak * (1 if sys.platform == 'darwin' else 1024) / 1e9
+
+
+def device_memory_gb() -> float:
+  """Memory of the first device in GB, or of the machine on a CPU; 0: unknown.
+
+  Of a machine that is shared out in parts (cgroup), its own part is not known.
+  """
+  stats = jax.local_devices()[0].memory_stats()
+  if stats and 'bytes_limit' in stats:
+    return stats['bytes_limit'] / 1e9
+  try:
+    return os.sysconf('SC_PHYS_PAGES') * os.sysconf('SC_PAGE_SIZE') / 1e9
+  except (AttributeError, OSError, ValueError):
+    return 0.0
 
 
 def short(count: float) -> str:

@@ -214,13 +214,13 @@ class Growth(NamedTuple):
     """The stage of the step after `step` steps."""
     return self.stages[self.index(step)]
 
-  def next_stage(self, step: int) -> int | None:
-    """The first step of the next other stage after `step`, or None."""
-    k = self.index(step)
-    for span, stage in zip(self.spans[k:], self.stages[k:], strict=True):
-      if stage != self.stages[k]:
-        return span.first_step
-    return None
+  def first_steps(self, step: int, total: int) -> list[int]:
+    """Where stages begin: `step` itself, then the later ones before `total`."""
+    found = [step]
+    for span, stage in zip(self.spans, self.stages, strict=True):
+      if span.first_step > step and stage != self.stage(found[-1]):
+        found.append(span.first_step)
+    return [k for k in found if k < total]
 
   def images(self, step: int) -> int:
     """Real images that one pair has learned from after `step` steps.
