@@ -10,7 +10,7 @@ import time
 from tests.campaign import disk, kills, pool
 
 INPUTS = ('pictures', 'weights', 'settings', 'runs')
-GAMES = {'kills': kills.run, 'disk': disk.run}
+GAMES = {'kills': kills.run, 'growth': kills.grow, 'disk': disk.run}
 
 
 def main() -> None:

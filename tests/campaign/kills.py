@@ -1,6 +1,7 @@
 """Games that are killed at any moment until they are done.
 
-Ten games of all kinds; the same command again and again, each time ended by
+Ten games of all kinds, and three that grow (`growth`, half of whose kills are
+aimed at the moments around a change of stage); the same command again and again, each time ended by
 SIGKILL, SIGTERM or SIGINT at a random moment: while it imports, compiles,
 steps, saves, evaluates, draws. At the end every bit of the state, every line of
 metrics.jsonl and evaluate.jsonl, the best state and all pictures must be those
@@ -52,6 +53,18 @@ GAMES = {
   'stream': ('dcgan_folder.py:test', '--config.data.device_budget_mb=0'),
   'lazy': ('quickstart.py:test', *SCORED),
 }
+# Three levels in 60 steps, each change in the middle of something.
+GROWTH = ('--config.growth.stable_images=64', '--config.growth.fade_images=96')
+GROWING = {
+  'growing': ('progan_cifar.py:test', *GROWTH, *SCORED),
+  'growing-stream': (
+    'progan_folder.py:test',
+    *GROWTH,
+    '--config.data.device_budget_mb=0',
+  ),
+  'growing-devices': ('progan_cifar.py:test,conditional', *GROWTH),
+}
+DEVICES = {'growing-devices': 8}  # fake ones of a CPU
 OWN = {
   'lazy': (
     '--config.penalties.r1.weight=1.0',
@@ -62,14 +75,20 @@ OWN = {
 }
 
 
-def run(count: int, seed: int, folder: pathlib.Path) -> dict:
+def grow(count: int, seed: int, folder: pathlib.Path) -> dict:
+  """`run` of the games that grow."""
+  return run(count, seed, folder, GROWING)
+
+
+def run(count: int, seed: int, folder: pathlib.Path, games=None) -> dict:
   """Kills each game in turn until there were `count` kills.
 
   Returns:
     'kills', by signal; 'games' that ended; 'bad': [(game, words)].
   """
   draw, kills, bad = random.Random(seed), {}, []
-  games = draw.sample(sorted(GAMES), min(len(GAMES), count))
+  games = sorted(games or GAMES)
+  games = draw.sample(games, min(len(games), count))
   pictures(folder / 'pictures')
   for k, game in enumerate(games):
     share = count * (k + 1) // len(games) - count * k // len(games)
@@ -98,7 +117,7 @@ def pictures(folder: pathlib.Path) -> None:
 
 def command(game: str, folder: pathlib.Path, workdir: pathlib.Path):
   """What starts a game, and goes on with it."""
-  config, *settings = GAMES[game]
+  config, *settings = (GAMES | GROWING)[game]
   if 'folder' in config:
     settings.append(f'--config.data.source=folder:{folder / "pictures"}')
   settings += OWN.get(game, ())
@@ -108,13 +127,15 @@ def command(game: str, folder: pathlib.Path, workdir: pathlib.Path):
   ]
 
 
-def start(argv, **how) -> subprocess.Popen:
+def start(argv, devices: int = 1, **how) -> subprocess.Popen:
   """A process of the program, its output together."""
+  fake = f'--xla_force_host_platform_device_count={devices}'
   return subprocess.Popen(
     argv,
     **how,
     cwd=ROOT,
-    env=os.environ | {'JAX_PLATFORMS': 'cpu', 'XLA_FLAGS': ''},
+    env=os.environ
+    | {'JAX_PLATFORMS': 'cpu', 'XLA_FLAGS': fake if devices > 1 else ''},
     stdout=subprocess.PIPE,
     stderr=subprocess.STDOUT,
     text=True,
@@ -124,16 +145,18 @@ def start(argv, **how) -> subprocess.Popen:
 
 def _game(game, folder, whole, killed, share, draw, kills):
   """Yields what went wrong with one game."""
-  begin = time.monotonic()
-  output, status = end(start(command(game, folder, whole)))
+  begin, devices = time.monotonic(), DEVICES.get(game, 1)
+  output, status = end(start(command(game, folder, whole), devices))
   took = time.monotonic() - begin
   if status:
     yield f'undisturbed it exits with {status}: {output[-400:]}'
     return
   argv, left_over = command(game, folder, killed), share
   while left_over:
-    process, name = start(argv), draw.choice(('KILL', 'KILL', 'TERM', 'INT'))
-    _wait(draw, process, killed, took)
+    process = start(argv, devices)
+    grows = game in GROWING
+    name = 'KILL' if grows else draw.choice(('KILL', 'KILL', 'TERM', 'INT'))
+    _wait(draw, process, killed, took, grows)
     if process.poll() is None:
       left_over -= 1
       kills[name] = kills.get(name, 0) + 1
@@ -143,14 +166,14 @@ def _game(game, folder, whole, killed, share, draw, kills):
       yield f'after SIG{name}: {status}: {output[-600:]}'
     if _is_done(killed) and left_over:
       # Sooner than its share of kills: from the start, in the same folder.
-      yield from _at_last(argv, whole, killed)
+      yield from _at_last(argv, whole, killed, devices)
       shutil.rmtree(killed)
-  yield from _at_last(argv, whole, killed)
+  yield from _at_last(argv, whole, killed, devices)
 
 
-def _at_last(argv, whole, killed):
+def _at_last(argv, whole, killed, devices: int):
   """What is wrong when the command, once more, has made up for all."""
-  output, status = end(start(argv))
+  output, status = end(start(argv, devices))
   if status or 'Traceback' in output:
     yield f'at last it exits with {status}: {output[-600:]}'
   yield from differences(whole, killed)
@@ -171,13 +194,17 @@ _SAYS = (
 )
 
 
-def _wait(draw, process, workdir, took) -> None:
+_CHANGES = (('From step', 3), ('Compiling', 3), ('will take', 2))
+
+
+def _wait(draw, process, workdir, took, grows: bool) -> None:
   """Returns at some moment of a process that was just started."""
   log = workdir / 'log.txt'
   size = log.stat().st_size if log.exists() else 0
   begin, seconds = time.monotonic(), draw.uniform(0.1, took)
-  pattern, often = draw.choice(_SAYS)
-  skip, by_time = draw.randrange(often), draw.random() < 0.3
+  aimed = grows and draw.random() < 0.5
+  pattern, often = draw.choice(_CHANGES if aimed else _SAYS)
+  skip, by_time = draw.randrange(often), not aimed and draw.random() < 0.3
   while process.poll() is None and time.monotonic() - begin < seconds:
     if not by_time and log.exists():
       with open(log, encoding='utf-8', errors='replace') as file:
