@@ -1,11 +1,11 @@
 """Games that are killed at any moment until they are done.
 
-Ten games of all kinds, and three that grow (`growth`, half of whose kills are
-aimed at the moments around a change of stage); the same command again and again, each time ended by
-SIGKILL, SIGTERM or SIGINT at a random moment: while it imports, compiles,
-steps, saves, evaluates, draws. At the end every bit of the state, every line of
-metrics.jsonl and evaluate.jsonl, the best state and all pictures must be those
-of a run that nobody disturbed.
+Ten games of all kinds, and three that grow (`growth`: half of their kills are
+aimed at the moments around a change of stage); the same command again and
+again, each time ended by SIGKILL, SIGTERM or SIGINT at a random moment: while
+it imports, compiles, steps, saves, evaluates, draws. At the end every bit of
+the state, every line of metrics.jsonl and evaluate.jsonl, the best state and
+all pictures must be those of a run that nobody disturbed.
 """
 
 import hashlib
