@@ -90,7 +90,7 @@ def config_of(args, row, d, seed):
   with c.unlocked():
     c.data.source = f'stacked:{args.data}'
     shown = c.train.batch * c.scheme.d_steps
-    whole = c.train.steps * shown
+    whole = c.train.images
     for key in ('fade_images', 'stable_images'):
       if row == 'progression':
         c.growth[key] = round(c.growth[key] * args.images / whole)
@@ -98,8 +98,8 @@ def config_of(args, row, d, seed):
       player.lr *= args.rate
     # An average as long, beside the run, as it is in the paper's.
     c.ema.decay **= whole / args.images
-    steps = max(args.images // shown, 1)
-    c.train.update(steps=steps, seed=seed, keep=1, tensorboard=False)
+    steps = -(-args.images // shown)
+    c.train.update(images=args.images, seed=seed, keep=1, tensorboard=False)
     c.train.update(
       log_every=max(steps // 20, 1), image_every=max(steps // 4, 1)
     )

@@ -62,11 +62,10 @@ def get_config(arg=''):
       player.update(rates, lr=1e-4, b2=0.9)
   c.ema.update(name='decay', decay=0.999)
   c.metrics.samples = 25_600
-  images = IMAGES
+  c.train.images = IMAGES
   if args.row == 'progression':
     c.growth.update(GROWTH)
-    images = IMAGES_GROWING
-  c.train.steps = images // (c.train.batch * c.scheme.d_steps)
+    c.train.images = IMAGES_GROWING
   config = finish(c, args.test)
   if args.test:
     with config.unlocked():
