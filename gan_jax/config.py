@@ -272,6 +272,9 @@ def _require(config, path: str, spec: str) -> None:
 def override(config, path: str, text: str) -> None:
   """Sets one value by its dotted path; it keeps its type.
 
+  A network's section takes all of its settings, those too that the config
+  leaves to their defaults.
+
   Raises:
     UserError: for an unknown path or a value of another type.
   """
@@ -279,15 +282,18 @@ def override(config, path: str, text: str) -> None:
   section, entry, seen = config, table(config), 'config'
   for key in [*parents, leaf]:
     is_section = isinstance(section, ml_collections.ConfigDict)
-    known = sorted(section) if is_section else []
+    known = sorted({*section, *entry}) if is_section else []
     if key not in known:
       raise UserError(
         f'--config.{path}: {seen} has no {key!r}'
         + did_you_mean(key, known)
         + (f' It has: {", ".join(known)}.' if known else '')
       )
-    section, parent, seen = section[key], section, f'{seen}.{key}'
-    entry = entry.get(key, {})
+    entry, seen = entry.get(key, {}), f'{seen}.{key}'
+    if key not in section:
+      with section.unlocked():
+        section[key] = entry.default
+    section, parent = section[key], section
   if isinstance(section, ml_collections.ConfigDict):
     raise UserError(
       f'--config.{path}={text}: {seen} is a section; set one of'

@@ -233,3 +233,16 @@ def test_help_names_every_flag_and_mode():
 def test_json_of_a_config_is_plain():
   json.loads(config_lib.to_json(small.config()))
   assert jax.device_count() == 8  # the suite's fake devices are on
+
+
+def test_a_network_s_settings_need_not_stand_in_the_config():
+  """configs/progan_*.py name the network and leave the rest as it is."""
+  c = config_lib.load(
+    'configs/progan_folder.py', [('generator.fmap_base', '64')]
+  )
+  assert c.generator.fmap_base == 64 and 'fmap_max' not in c.generator
+  validate(c)
+  text = message(
+    config_lib.load, 'configs/progan_folder.py', [('generator.fmap_bas', '1')]
+  )
+  assert "did you mean 'fmap_base'?" in text
