@@ -96,6 +96,28 @@ def drawn(seed: int):
   return config.lock()
 
 
+def growing(seed: int):
+  """The same with networks that grow, on pictures of 4 and of 8 px."""
+  draw, config = random.Random(f'growth {seed}'), drawn(seed).unlock()
+  config.data.update(source='digits', resolution=8, channels=1)
+  widths = dict(name='progan', fmap_base=32, fmap_max=8)
+  norms = [draw.choice(x) for x in (('pixel', 'batch'), ('none', 'layer'))]
+  config.generator = dict(widths, norm=norms[0])
+  config.discriminator = dict(
+    widths, norm=norms[1], group_size=draw.choice((0, 1, 1, 4))
+  )
+  config.ensemble.weight_sharing = 0.0
+  config.growth.update(
+    start=4,
+    stable_images=8,
+    fade_images=1000,
+    renew=draw.random() < 0.7,
+    batch=draw.choice(((), ('4:16',), ('8:4',))),
+    lr=draw.choice(((), ('8:0.01',))),
+  )
+  return config.lock()
+
+
 def judged(config) -> str:
   """What validation says against a config; '' if nothing."""
   try:
@@ -108,22 +130,27 @@ def judged(config) -> str:
 
 
 def step_of(config):
-  """(state, metrics) after one step, as the program takes it."""
+  """(state, metrics) after one step, as the program takes it.
+
+  Of a run that grows it is the second one of a fade.
+  """
   mesh, source = one_device(), open_source(config.data)
   made = experiment.build(config, source.shape, len(source.classes))
-  (span,), (stage,), _ = made.growth
+  k = 1 if config.growth.start else 0
+  span, stage = made.growth.spans[k], made.growth.stages[k]
   feed = experiment.make_feed(config, stage, source, mesh)
   state = experiment.initial_state(made, 0, mesh)
+  state = state.replace(step=jax.numpy.int32(span.first_step + k))
   step = experiment.compile_step(made, stage, feed.decode, mesh)
   batch = next(feed.batches(0))
   return step(state, {}, feed.table, batch, jax.tree.map(np.int32, span))
 
 
 @functools.cache
-def seed_of(k: int, refused: bool) -> int:
+def seed_of(k: int, refused: bool, draw=drawn) -> int:
   """The k-th seed whose config is refused, or accepted."""
-  seed = seed_of(k - 1, refused) + 1 if k else 0
-  while bool(judged(drawn(seed))) != refused:
+  seed = seed_of(k - 1, refused, draw) + 1 if k else 0
+  while bool(judged(draw(seed))) != refused:
     seed += 1
   return seed
 
@@ -143,6 +170,34 @@ def test_what_is_accepted_takes_a_step(k):
   state, metrics = step_of(drawn(seed_of(k, refused=False)))
   assert int(state.step) == 1 and metrics
   assert not_finite(state, metrics) == []
+
+
+@pytest.mark.parametrize(
+  'k',
+  [pytest.param(k, marks=[pytest.mark.slow] * (k > 2)) for k in range(12)],
+)
+def test_what_grows_takes_a_step_in_a_fade(k):
+  """Growth goes around any scheme, loss, term, ensemble and rule."""
+  config = growing(seed_of(k, False, growing))
+  state, metrics = step_of(config)
+  assert int(state.step) > 2 and metrics
+  assert not_finite(state, metrics) == []
+  if config.generator.norm == 'pixel':  # 4 px have learned, 8 px begin to
+    first = experiment.build(config, (8, 8, 1), 10).init(jax.random.key(0))
+    moved = lambda name: (
+      not np.array_equal(
+        first.pair.g.params[name]['kernel'],
+        state.pair.g.params[name]['kernel'],
+      )
+    )
+    assert moved('conv_4_0') and moved('to_rgb_8')
+
+
+@pytest.mark.parametrize('k', range(20))
+def test_what_does_not_grow_is_refused_for_what_it_says(k):
+  config = growing(seed_of(k, True, growing))
+  sentence = judged(config)
+  assert sentence and judged(reset(config, sentence)) != sentence
 
 
 @pytest.mark.slow
