@@ -105,8 +105,8 @@ def check_batch(mesh: Mesh, batch: int) -> None:
   parts = mesh.shape['data']
   if batch % parts:
     raise UserError(
-      f'config.train.batch = {batch} (or an entry of config.growth.batch) does'
-      f' not divide over {parts} devices: take a multiple of {parts}, or set'
+      f'config.train.batch = {batch} does not divide over {parts} devices: take'
+      f' a multiple of {parts}, in config.growth.batch as well, or set'
       ' config.mesh.data to a divisor.'
     )
 

@@ -68,10 +68,14 @@ def _stand_ins():
   def distances(variables, x):
     return {'distances': abs(x[0::2] - x[1::2]).mean((1, 2, 3))}
 
+  def classes(variables, x):
+    return {'classes': (100 * x.mean((1, 2, 3))).astype('int32') % 1000}
+
   functions = dict.fromkeys(
     ('inception', 'vgg16', 'classifier', 'random'), features
   )
   functions |= dict.fromkeys(('lpips_vgg', 'lpips_alex'), distances)
+  functions['stacked'] = classes
   made = {
     name: Space(name, 'r', 'w', name, {}, function)
     for name, function in functions.items()
