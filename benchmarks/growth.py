@@ -12,9 +12,10 @@ step of each stage takes, times its steps, against all images at full size.
   images: until the last level has faded in. Stages up to --largest are run; of
   those above, the compiler's count of operations is taken at the rate of the
   largest one that was run (`--largest=1024` runs them all, on a GPU).
-- `pause_steps`: a small run grows from 4 to 32 px with its next stage compiled
+- `pause_steps`: a small run grows from 4 to 16 px with its next stage compiled
   in the background; the longest step at a change, in median steps of that
-  stage, less one. `pause_steps_without`: the same with nothing ahead of time.
+  stage, less one; `pause_seconds` is how much longer it took than these.
+  `..._without`: the same with nothing compiled ahead of time.
 
 --quick runs 4 and 8 px of the first two. The last line is JSON.
 """
@@ -152,15 +153,15 @@ def speedup(side, largest, rounds, top=1024):
 
 
 def pause(ahead):
-  """The longest step at a change of stage, in median steps, less one."""
+  """The longest pause at a change of stage: in median steps, in seconds."""
   from gan_jax import experiment
   from gan_jax.data import open_source
   from gan_jax.engine import Engine
   from gan_jax.mesh import one_device
 
-  c = config(32, dict(fmap_base=1024, fmap_max=64), phase=16 * 400)
-  c.data.update(source='digits', resolution=32)
-  c.train.steps = 2400
+  c = config(16, dict(fmap_base=1024, fmap_max=64), phase=16 * 900)
+  c.data.update(source='digits', resolution=16)
+  c.train.steps = 2850
   source = open_source(c.data)
   made = experiment.build(c, source.shape, 0)
   engine = Engine(c, made, source, one_device())
@@ -184,8 +185,8 @@ def pause(ahead):
       f'  to {made.growth.stage(step).resolution} px: {1e3 * longest:.0f} ms,'
       f' a step {1e3 * usual:.1f} ms'
     )
-    changes.append(longest / usual - 1)
-  return max(changes)
+    changes.append((longest / usual - 1, longest - usual))
+  return [max(values) for values in zip(*changes, strict=True)]
 
 
 def device():
@@ -204,21 +205,22 @@ def main():
   parser.add_argument('--quick', action='store_true')
   parser.add_argument('--largest', type=int, default=64)
   parser.add_argument('--rounds', type=int, default=3)
-  parser.add_argument('--side', type=int, choices=CASES, help='only this one')
+  parser.add_argument('--side', type=int, help='128 or 1024 only; 0: neither')
   args = parser.parse_args()
   print(f'{device()}; load average {os.getloadavg()}')
   figures = {}
   if args.quick:
     speedup(128, 8, 1, top=8)
   else:
-    for side in [args.side] if args.side else CASES:
+    for side in CASES if args.side is None else filter(None, [args.side]):
       print(f'to {side} px')
       largest = max(args.largest, 128 if side == 128 else 0)
       figures[f'speedup_{side}'] = speedup(side, largest, args.rounds)
     print('pauses with the next stage compiled ahead')
-    figures['pause_steps'] = pause(True)
+    figures['pause_steps'], figures['pause_seconds'] = pause(True)
     print('pauses without')
-    figures['pause_steps_without'] = pause(False)
+    steps, seconds = pause(False)
+    figures |= dict(pause_steps_without=steps, pause_seconds_without=seconds)
   print(f'load average {os.getloadavg()}')
   print(json.dumps({k: round(v, 3) for k, v in figures.items()}))
 

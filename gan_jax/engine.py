@@ -100,7 +100,6 @@ class Engine:
     self._stop_reading()
     ahead = self._ahead.pop(stage, None)
     self.turn = ahead.result() if ahead else self.ready(step)
-    give_back_freed_memory()
     if stage.resolution:
       log.info(
         'From step %d on: %d px, minibatches of %d.',
@@ -134,7 +133,9 @@ class Engine:
       feed.like(),
       jax.tree.map(abstract, _scalars(self._growth.span(step))),
     )
-    return Turn(stage, feed, lowered.compile())
+    compiled = lowered.compile()
+    give_back_freed_memory()
+    return Turn(stage, feed, compiled)
 
   def restore(self, checkpoints: Checkpoints) -> TrainState | None:
     """The state of the newest whole checkpoint; None if there is none.
@@ -189,15 +190,16 @@ class Engine:
   def _look_ahead(self) -> None:
     """Has the stages compiled that are next and that will be the largest."""
     begins = self._growth.first_steps(self.taken, self.total)[1:]
-    if not begins or self._growth.stage(begins[0]) in self._ahead:
+    if not begins:
       return
-    self._compile_ahead(begins[0])
-    pixels = lambda step: (
-      self._growth.stage(step).resolution ** 2 * self._growth.stage(step).batch
-    )
-    largest = max(begins, key=pixels)
-    if self._growth.stage(largest) not in self._ahead:
-      self._compile_ahead(largest)
+    soon = self._ahead.get(self._growth.stage(begins[0]))
+    if soon is None:
+      self._compile_ahead(begins[0])
+    elif soon.done():  # one after the other: the first one is needed first
+      pixels = lambda s: s.resolution**2 * s.batch
+      largest = max(begins, key=lambda step: pixels(self._growth.stage(step)))
+      if self._growth.stage(largest) not in self._ahead:
+        self._compile_ahead(largest)
 
   def _compile_ahead(self, step: int) -> None:
     """Has a thread get ready for a later stage."""
