@@ -24,6 +24,20 @@ from gan_jax.nn import latent
 from gan_jax.state import TrainState
 
 
+def at_once(shape, most: int) -> int:
+  """How many samples are made or judged at a time: of 1024 px no more than 4.
+
+  A network's maps of 64 pictures of 1024 px take 38 GB.
+
+  Args:
+    shape: of one sample of the data.
+    most: of small ones.
+  """
+  if len(shape) != 3:  # points and text
+    return most
+  return max(1, min(most, 2**22 // (shape[0] * shape[1])))
+
+
 class Sampler:
   """A run's generator, asked by seed.
 
@@ -124,14 +138,21 @@ class Sampler:
     return self._compiled(self.resolution, self._alpha, variables, z, labels)
 
   def __call__(self, variables, seeds, label: int | None = None) -> jax.Array:
-    """Samples of some seeds [N, ...], all in one batch.
+    """Samples of some seeds [N, ...], as many at a time as fit: `at_once`.
 
     Args:
       variables: as for `generate`.
       seeds: whole numbers below 2^32.
       label: see `labels`.
     """
-    return self.apply(variables, self.latents(seeds), self.labels(seeds, label))
+    seeds = list(seeds)
+    size = at_once(getattr(self._generator, 'shape', ()), len(seeds))
+    parts = [seeds[i : i + size] for i in range(0, len(seeds), size)]
+    made = [
+      self.apply(variables, self.latents(part), self.labels(part, label))
+      for part in parts
+    ]
+    return made[0] if len(made) == 1 else jnp.concatenate(made)
 
   def local(self, state: TrainState, seeds) -> jax.Array:
     """Samples [pairs, N, ...] of each local generator, on every host."""

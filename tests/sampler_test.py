@@ -11,7 +11,7 @@ import pytest
 from gan_jax.config import defaults
 from gan_jax.mesh import one_device, replicated
 from gan_jax.nn import latent
-from gan_jax.sampler import Chunks, Sampler
+from gan_jax.sampler import Chunks, Sampler, at_once
 
 SEEDS = [5, 0, 13]
 
@@ -52,6 +52,32 @@ def test_samples_are_the_generators_own(noisy, label):
   assert np.abs(noise).max() > 0.01
   # The noise is the same again: a seed is one sample.
   assert (sampler(variables, SEEDS, label) == samples).all()
+
+
+def test_large_pictures_are_made_few_at_a_time(noisy, monkeypatch):
+  """64 of 1024 px at once took 38 GB, and a run's grid ended it."""
+  sampler, variables = noisy
+  together, sizes, apply = sampler(variables, range(10)), [], Sampler.apply
+
+  def spy(self, variables, z, labels):
+    sizes.append(len(z))
+    return apply(self, variables, z, labels)
+
+  monkeypatch.setattr(Sampler, 'apply', spy)
+  monkeypatch.setattr(Noisy, 'shape', (1024, 1024, 1), raising=False)
+  apart = sampler(variables, range(10))
+  assert sizes == [4, 4, 2]
+  np.testing.assert_allclose(apart, together, rtol=1e-6)
+
+
+@pytest.mark.parametrize('side', [4, 32, 256, 512, 1024, 4096])
+@pytest.mark.parametrize('most', [1, 8, 64])
+def test_how_many_are_made_at_a_time(side, most):
+  size = at_once((side, side, 3), most)
+  assert 1 <= size <= most
+  assert size == 1 or size * side**2 <= 2**22
+  assert size == most or (size + 1) * side**2 > 2**22
+  assert at_once((2,), most) == at_once((12, 30), most) == most
 
 
 def test_the_average_is_asked_where_there_is_one():

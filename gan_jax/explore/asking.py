@@ -10,14 +10,19 @@ import numpy as np
 from gan_jax.data.source import KINDS
 from gan_jax.errors import UserError
 from gan_jax.restore import Restored
-from gan_jax.sampler import Chunks, Sampler, class_of, parse_seeds
+from gan_jax.sampler import (
+  Chunks,
+  Sampler,
+  at_once,
+  class_of,
+  parse_seeds,
+)
 from gan_jax.settings import Setting
 
 log = logging.getLogger('gan_jax')
 
 _TELL = 10.0  # seconds between two words on how far it is
-# Pixels of the pictures that are made at a time: 64 of 128 px.
-_PIXELS = 64 * 128 * 128
+CHUNK = 64  # pictures made at a time, at most
 
 SEEDS = Setting('0-8', 'whose samples: 0-8, or 1,5,7-9')
 LABEL = Setting('', "class of all samples, a name or number; '': in turn")
@@ -53,8 +58,7 @@ class Asked:
         settings.label, facts['classes'], sampler.classes, option('label')
       )
     self.labels = np.asarray(sampler.labels(self.seeds, kind))
-    height, width, _ = facts['shape']
-    self._chunks = Chunks(max(1, _PIXELS // (height * width)))
+    self._chunks = Chunks(at_once(facts['shape'], CHUNK))
     self._variables = self._chunks.place(sampler.variables(restored.state))
 
   def pictures(self, z, labels) -> Iterator[np.ndarray]:

@@ -17,7 +17,7 @@ from gan_jax.networks.judgement import per_sample
 from gan_jax.networks.made import has_levels
 from gan_jax.nn.levels import faded, reduce_to
 from gan_jax.restore import restore
-from gan_jax.sampler import Chunks, Sampler
+from gan_jax.sampler import Chunks, Sampler, at_once
 from gan_jax.state import TrainState
 
 CHUNK = 64  # samples made or judged at a time, all devices together
@@ -70,7 +70,7 @@ class Evaluator:
     self._walks = registry.PATHS in columns
     self._columns = [c for c in columns if c != registry.PATHS]
     # LPIPS's pairs of samples are the same on all numbers of devices.
-    self._chunks = Chunks(CHUNK, devices)
+    self._chunks = Chunks(at_once(source.shape, CHUNK), devices)
     wanted, given = registry.spaces_of(self._names), dict(section)
     if set(spaces.JUDGED) & set(wanted) and section.classifier:
       given['classifier'] = restore(

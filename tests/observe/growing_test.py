@@ -59,9 +59,7 @@ def _growing():
   """Every experiment that is built grows as above."""
   with pytest.MonkeyPatch.context() as patch:
     grown = Growth(SPANS, STAGES)
-    patch.setattr(
-      experiment_lib.growth, 'after', lambda *past: grown
-    )
+    patch.setattr(experiment_lib.growth, 'after', lambda *past: grown)
     yield grown
 
 
