@@ -174,7 +174,7 @@ def test_what_is_accepted_takes_a_step(k):
 
 @pytest.mark.parametrize(
   'k',
-  [pytest.param(k, marks=[pytest.mark.slow] * (k > 2)) for k in range(12)],
+  [pytest.param(k, marks=[pytest.mark.slow] * (k > 0)) for k in range(12)],
 )
 def test_what_grows_takes_a_step_in_a_fade(k):
   """Growth goes around any scheme, loss, term, ensemble and rule."""

@@ -61,7 +61,9 @@ def test_a_run_ends_by_images_and_has_a_grid_a_stretch(whole):
   ]
 
 
-@pytest.mark.parametrize('images', [24, 32, 56])
+@pytest.mark.parametrize(
+  'images', [24, *(pytest.param(n, marks=pytest.mark.slow) for n in (32, 56))]
+)
 def test_going_on_from_a_fade_and_a_change_is_exact(whole, tmp_path, images):
   """Ended in the middle of a fade, at a change of stage, before one."""
   for end in (images, 80):
