@@ -182,15 +182,10 @@ def test_what_grows_takes_a_step_in_a_fade(k):
   state, metrics = step_of(config)
   assert int(state.step) > 2 and metrics
   assert not_finite(state, metrics) == []
-  if config.generator.norm == 'pixel':  # 4 px have learned, 8 px begin to
-    first = experiment.build(config, (8, 8, 1), 10).init(jax.random.key(0))
-    moved = lambda name: (
-      not np.array_equal(
-        first.pair.g.params[name]['kernel'],
-        state.pair.g.params[name]['kernel'],
-      )
-    )
-    assert moved('conv_4_0') and moved('to_rgb_8')
+  if config.generator.norm == 'pixel':  # 4 px learn on, 8 px begin to
+    # Biases begin at zero, so that the smallest update shows.
+    biases = {k: v['bias'] for k, v in state.pair.g.params.items()}
+    assert all(np.any(biases[name]) for name in ('conv_4_0', 'to_rgb_8'))
 
 
 @pytest.mark.parametrize('k', range(20))
