@@ -17,6 +17,7 @@ import jax
 import numpy as np
 
 from gan_jax import experiment as experiment_lib
+from gan_jax.data.levels import open_level
 from gan_jax.data.pipeline import Feed
 from gan_jax.mesh import check_batch, of_state, replicated
 from gan_jax.restore import like, state_at
@@ -54,6 +55,7 @@ class Engine:
     experiment: what it means.
     source: its data.
     mesh: its devices.
+    level: see `experiment.make_feed`.
 
   Attributes:
     taken: steps so far: `state.step` without asking the devices.
@@ -67,11 +69,16 @@ class Engine:
   turn: Turn | None = None
 
   def __init__(
-    self, config, experiment: experiment_lib.Experiment, source, mesh
+    self,
+    config,
+    experiment: experiment_lib.Experiment,
+    source,
+    mesh,
+    level: Callable = open_level,
   ):
     self._config, self._experiment = config, experiment
     self._growth = experiment.growth
-    self._source, self._mesh = source, mesh
+    self._source, self._mesh, self._level = source, mesh, level
     self._constants = {}
     self.taken = 0
     self.total = self._growth.total(config.train)
@@ -118,6 +125,7 @@ class Engine:
       self._mesh,
       self._growth.offset(step),
       self.turn and self.turn.feed,
+      self._level,
     )
     at = f' of {stage.resolution} px' if stage.resolution else ''
     log.info('Compiling the training step%s.', at)

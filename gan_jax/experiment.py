@@ -244,12 +244,19 @@ def constants_like(experiment: Experiment):
 
 
 def make_feed(
-  config, stage: Stage, source, on, offset: int = 0, before: Feed | None = None
+  config,
+  stage: Stage,
+  source,
+  on,
+  offset: int = 0,
+  before: Feed | None = None,
+  level: Callable = open_level,
 ) -> Feed:
   """The batches of a stage, at its resolution: see `data.pipeline.Feed`.
 
   A set that lies on the devices is reduced inside the step; one that streams is
-  read from the cache of its levels, made here if it is not there.
+  read from the cache of its levels, made here if it is not there. `level` gives
+  (source, side) -> that source; a plan's stores nothing.
 
   Raises:
     UserError: if that cannot be made, see `data.levels.open_level`.
@@ -258,7 +265,7 @@ def make_feed(
   if not 0 < side < source.shape[0]:
     side = 0
   elif not fits(source, config.data.device_budget_mb):
-    source, side = open_level(source, side), 0
+    source, side = level(source, side), 0
   return Feed(
     source,
     draws=stage.draws,

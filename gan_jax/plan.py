@@ -7,6 +7,7 @@ from clu import parameter_overview
 
 from gan_jax import experiment as experiment_lib
 from gan_jax.data import open_source, tfds
+from gan_jax.data.levels import PlannedLevel
 from gan_jax.engine import Engine, peak_bytes
 from gan_jax.mesh import make_mesh
 from gan_jax.restore import like
@@ -47,7 +48,7 @@ def plan(config) -> str:
   mesh = make_mesh(config.mesh, ensemble.parts(config.ensemble))
   source, found = _open(config.data)
   experiment = experiment_lib.build(config, source.shape, len(source.classes))
-  engine = Engine(config, experiment, source, mesh)
+  engine = Engine(config, experiment, source, mesh, PlannedLevel)
   begins = experiment.growth.first_steps(0, engine.total)
   turns = [engine.ready(step) for step in begins]
   engine.close()

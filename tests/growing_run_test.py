@@ -181,3 +181,12 @@ def test_the_configs_grow_as_their_presets_say():
   assert all(int(x.partition(':')[0]) <= 32 for x in small_.batch)
   with pytest.raises(UserError, match='devices=2 has no preset=paper'):
     load('celebahq.py:preset=paper,devices=2')
+
+
+def test_a_plan_of_a_set_that_streams_stores_no_level(tmp_path, monkeypatch):
+  """It would go through all pictures and write gigabytes."""
+  monkeypatch.setenv('GAN_JAX_LEVELS', str(tmp_path / 'levels'))
+  growth = dict(start=8, stable_images=8, fade_images=24)
+  text = plan(config(growth=growth, data=dict(device_budget_mb=0)))
+  assert 'streamed from the host' in text and ' 8 px' in text
+  assert not (tmp_path / 'levels').exists()

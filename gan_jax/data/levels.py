@@ -145,6 +145,22 @@ class LevelSource(Source):
     return np.array(self._sums), self._labels
 
 
+class PlannedLevel(LevelSource):
+  """A level as `open_level` would give it, all black: nothing is stored."""
+
+  def __init__(self, whole: Source, side: int):
+    self.name, self.classes = whole.name, whole.classes
+    self.shape = (side, side, whole.shape[-1])
+    self._cells = (whole.shape[0] // side) ** 2
+    self.dtype = _dtype(self._cells)
+    self._labels = np.zeros(len(whole), np.int32)
+
+  @property
+  def _sums(self):
+    black = np.zeros((), self.dtype)  # one number, seen as many
+    return np.broadcast_to(black, (len(self), *self.shape))
+
+
 def cache_bytes(shape: tuple[int, ...], count: int) -> int:
   """What the files of all levels of a set take, in bytes.
 
