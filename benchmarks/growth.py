@@ -28,6 +28,8 @@ import os
 import statistics
 import time
 
+from _measure import device
+
 from gan_jax.run.memory import restart_with_huge_pages
 
 PHASE = 800_000
@@ -187,17 +189,6 @@ def pause(ahead):
     )
     changes.append((longest / usual - 1, longest - usual))
   return [max(values) for values in zip(*changes, strict=True)]
-
-
-def device():
-  """The name of what all of this runs on."""
-  import jax
-
-  if jax.default_backend() != 'cpu':
-    return jax.devices()[0].device_kind
-  with open('/proc/cpuinfo') as info:
-    names = [row for row in info if row.startswith('model name')]
-  return f'{names[0].partition(": ")[2].strip()}, {os.cpu_count()} cores'
 
 
 def main():

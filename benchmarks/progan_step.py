@@ -22,7 +22,8 @@ import json
 import os
 import subprocess
 import sys
-import time
+
+from _measure import device, interleaved, peak_mb
 
 from gan_jax.run.memory import restart_with_huge_pages
 
@@ -33,13 +34,6 @@ LATENT = 512
 def width(side):
   """Channels of Table 2 at a side; of D's last vector at 2."""
   return min(8192 // (side // 2), 512)
-
-
-def peak_mb():
-  """Peak resident memory; ru_maxrss would count the parent's, before exec."""
-  with open('/proc/self/status') as status:
-    line = next(row for row in status if row.startswith('VmHWM'))
-  return int(line.split()[1]) / 1024
 
 
 def ours(side, bfloat16=False):
@@ -207,23 +201,6 @@ def torchs(side, bfloat16=False):
   return step
 
 
-def interleaved(steps, rounds, inner):
-  """Median seconds of a step of each function, called in turns."""
-  import statistics
-
-  times = [[] for _ in steps]
-  for step in steps:
-    step()
-  for _ in range(rounds):
-    for step, seconds in zip(steps, times, strict=True):
-      start = time.perf_counter()
-      for _ in range(inner):
-        step()
-      seconds.append((time.perf_counter() - start) / inner)
-      time.sleep(0.2)  # PyTorch's threads spin for a while
-  return [statistics.median(seconds) for seconds in times]
-
-
 def memory(who, side, bfloat16):
   """Peak MB that three steps add to a fresh process."""
   command = [sys.executable, __file__, f'--memory={who}', f'--sides={side}']
@@ -254,18 +231,9 @@ def print_memory(who, side, bfloat16):
     print(jax.devices()[0].memory_stats()['peak_bytes_in_use'] / 2**20)
 
 
-def device():
-  """The name of what all of this runs on."""
+def main():
   import jax
 
-  if jax.default_backend() != 'cpu':
-    return jax.devices()[0].device_kind
-  with open('/proc/cpuinfo') as info:
-    names = [row for row in info if row.startswith('model name')]
-  return f'{names[0].partition(": ")[2].strip()}, {os.cpu_count()} cores'
-
-
-def main():
   parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
   parser.add_argument('--quick', action='store_true')
   parser.add_argument('--sides', default='64,128')
@@ -281,8 +249,9 @@ def main():
   for side in sides[:1] if args.quick else sides:
     mine, theirs = ours(side, args.bfloat16), torchs(side, args.bfloat16)
     steps = [mine] + ([theirs] if theirs else [])
-    fast = 'cpu' not in device() and 'core' not in device()
-    rounds, inner = (1, 1) if args.quick else (3, 20 if fast else 1)
+    rounds, inner = (
+      (1, 1) if args.quick else (3, 20 if jax.default_backend() == 'gpu' else 1)
+    )
     medians = interleaved(steps, rounds, inner)
     rates = [BATCH / t for t in medians]
     words = f'ours {1e3 * medians[0]:.1f} ms, {rates[0]:.1f} img/s; '

@@ -16,24 +16,18 @@ DCGAN-32 pairs over that of one), `compile_s` and `warm_compile_s` (DCGAN-64).
 import argparse
 import json
 import os
-import statistics
 import subprocess
 import sys
 import tempfile
 import time
+
+from _measure import interleaved, peak_mb
 
 from gan_jax.run.memory import restart_with_huge_pages
 
 WIDTH = {64: 128, 32: 64}  # OSGAN's networks and SGAN's
 BATCH = {64: 16, 32: 64}
 LATENT = 100
-
-
-def peak_mb():
-  """Peak resident memory; ru_maxrss would count the parent's, before exec."""
-  with open('/proc/self/status') as status:
-    line = next(row for row in status if row.startswith('VmHWM'))
-  return int(line.split()[1]) / 1024
 
 
 def ours(size, cache=None):
@@ -182,21 +176,6 @@ def torchs(size):
     adam[0].step()
 
   return step
-
-
-def interleaved(steps, rounds, inner):
-  """Median seconds of a step of each function, called in turns."""
-  times = [[] for _ in steps]
-  for step in steps:
-    step()
-  for _ in range(rounds):
-    for step, seconds in zip(steps, times, strict=True):
-      start = time.perf_counter()
-      for _ in range(inner):
-        step()
-      seconds.append((time.perf_counter() - start) / inner)
-      time.sleep(0.2)  # PyTorch's threads spin for a while
-  return [statistics.median(seconds) for seconds in times]
 
 
 def memory(who):
