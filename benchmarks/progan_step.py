@@ -249,9 +249,9 @@ def main():
   for side in sides[:1] if args.quick else sides:
     mine, theirs = ours(side, args.bfloat16), torchs(side, args.bfloat16)
     steps = [mine] + ([theirs] if theirs else [])
-    rounds, inner = (
-      (1, 1) if args.quick else (3, 20 if jax.default_backend() == 'gpu' else 1)
-    )
+    rounds = 1 if args.quick else 3
+    on_gpu = jax.default_backend() == 'gpu'
+    inner = 20 if on_gpu and not args.quick else 1
     medians = interleaved(steps, rounds, inner)
     rates = [BATCH / t for t in medians]
     words = f'ours {1e3 * medians[0]:.1f} ms, {rates[0]:.1f} img/s; '
