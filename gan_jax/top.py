@@ -15,6 +15,7 @@ import signal
 import sys
 import threading
 import traceback
+import warnings
 from collections.abc import Callable
 
 from gan_jax import paths
@@ -114,6 +115,10 @@ def run(job: Callable[[], None], debug: bool = False) -> None:
     if came:  # an interrupted import, say, fails in ways of its own
       _leave()
     _drop_unwritten()
+    if not debug:
+      # A library's coroutine behind a full disk, say, that nobody waits for
+      # any more: the sentence is the last thing that is said.
+      warnings.simplefilter('ignore')
     if isinstance(error, BrokenPipeError):
       sys.exit(1)  # whoever read us has had enough (`| head`)
     words = sentence(error)

@@ -189,6 +189,21 @@ def test_a_signal_ends_it_within_seconds_and_in_one_sentence(busy, times):
   assert said == 'gan_jax: interrupted; what was saved before is as it was.\n'
 
 
+@pytest.mark.parametrize('debug', [False, True])
+def test_nothing_is_said_after_the_sentence(debug):
+  """As by a coroutine of Orbax that a full disk leaves behind."""
+  process = start(f"""
+async def write(): pass
+def job():
+  job.left = write()
+  raise OSError(28, 'No space', 'x')
+top.run(job, debug={debug})""")
+  _, said = process.communicate(timeout=60)
+  assert process.returncode == 1 and 'gan_jax: x: the disk is full' in said
+  assert ('never awaited' in said) is debug
+  assert said.splitlines()[-1].startswith('gan_jax: ') is not debug
+
+
 def test_handlers_are_as_before_where_nothing_came():
   before = [signal.getsignal(n) for n in (signal.SIGINT, signal.SIGTERM)]
   top.run(lambda: None)
