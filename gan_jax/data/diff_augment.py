@@ -54,9 +54,7 @@ def color(pictures, draws: Draws):
     pictures: [N, H, W, C] in [-1, 1]; what comes out may lie outside.
     draws: for N pictures.
   """
-  brightness, saturation, contrast = (
-    u[:, None, None, None] for u in draws[:3]
-  )
+  brightness, saturation, contrast = (u[:, None, None, None] for u in draws[:3])
   pictures = pictures + (brightness - 0.5)
   mean = jnp.mean(pictures, axis=-1, keepdims=True)
   pictures = mean + 2.0 * saturation * (pictures - mean)
