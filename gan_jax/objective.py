@@ -154,7 +154,8 @@ class Objective(NamedTuple):
       now: the round.
 
     Returns:
-      The loss, and (D's new stats, metrics).
+      The loss, and (D's new stats, metrics); 'd_real' and 'd_fake' are means
+      over all scores, patches included.
     """
     judged, new = self.judge_both(params, stats, made, now)
     return self.d_total(params, stats, new, opponent, made, judged, now)

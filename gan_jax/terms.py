@@ -94,16 +94,24 @@ class View(NamedTuple):
 
   @property
   def scores_real(self) -> jax.Array:
-    """D's scores of the real samples, patches averaged, [N]."""
+    """D's scores of the real samples, [N].
+
+    One a sample: of a D with patches [N, P] the mean over a sample's patches,
+    so that a term of scores (drift) acts on that mean, not on each patch. Those
+    of the adversarial loss are all in `on_real.logits`.
+    """
     return per_sample(self.on_real.logits)
 
   @property
   def scores_fake(self) -> jax.Array:
-    """D's scores of the fakes, patches averaged, [N]."""
+    """D's scores of the fakes, [N]; see `scores_real`."""
     return per_sample(self.on_fake.logits)
 
   def score(self, samples) -> jax.Array:
-    """Of a term of D: a pass of D over other samples, its scores [N]."""
+    """Of a term of D: a pass of D over other samples, its scores [N].
+
+    Of a D with patches their means, as in `scores_real`.
+    """
     return per_sample(self.play(samples).logits)
 
 

@@ -3,6 +3,10 @@
 r is a real sample's logit, s a fake one's. Most losses are means of terms of
 one score each (`Separable`); in some the scores of a batch meet, and
 FisherGAN's carries a multiplier from step to step.
+
+Scores of patches [N, P] count like those of N P samples: means, FisherGAN's
+second moment among them, are over all of them, and where a real score meets a
+fake one it is that of the same patch.
 """
 
 import dataclasses

@@ -108,8 +108,10 @@ def asymmetric_gradients(objective, pair, g_stats, made, now):
   Where D gives several scores a sample (patches [N, P]), each has a gamma of
   its own, and what reaches the sample is their sum: no factor makes G's
   gradient of it. D is then pulled back once more, for G (`pulled_twice`, as in
-  `simultaneous`), and no floor is needed. Both gradients are those of the
-  losses that two_stage has, means over all N P scores.
+  `simultaneous`), which costs a sixth more of D's operations and needs no
+  floor. Both gradients are those of the losses that two_stage has, means over
+  all N P scores, whatever the loss. The metrics are then of the patches' own
+  gammas, which scale nothing.
   """
   found = joint.cotangents(objective, pair, g_stats, made, now)
   on_real, on_fake = found.of_d

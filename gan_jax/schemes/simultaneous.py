@@ -2,9 +2,10 @@
 
 G and D pass forward once; D is pulled back twice, with its own cotangent for
 its parameters and with G's for the fake samples. Exact for any discriminator,
-those that mix the samples of a batch included, for a backward pass of D more
-than one_stage needs. Mescheder et al. 2017 call the update simultaneous
-gradient descent; ProGAN's CIFAR-10 run uses it.
+those that mix the samples of a batch included, for a second backward pass of D,
+over the fakes and without gradients of its parameters, which one_stage does
+without where D gives a score a sample. Mescheder et al. 2017 call the update
+simultaneous gradient descent; ProGAN's CIFAR-10 run uses it.
 """
 
 from gan_jax.schemes import joint

@@ -256,6 +256,18 @@ def test_gamma_is_its_closed_form(name, patches):
     assert metrics['gamma_max'] == pytest.approx(-1)
 
 
+@pytest.mark.parametrize('patches', [0, 1, 7])
+def test_the_log_says_what_is_minimised_with_patches(patches, caplog):
+  caplog.set_level('INFO', 'gan_jax')
+  for name in ('hinge', 'wasserstein'):
+    critic = Critic(patches=patches)
+    d, real, fake = draw(critic, ALL[name], seed=8)
+    way = one_stage.gradients_of(ALL[name], {})
+    both(way, game(ALL[name], critic), d, real, fake)
+  words = 'D gives 7 scores a sample. Both players minimise the mean over all'
+  assert caplog.text.count(words) == (patches == 7)  # hinge's
+
+
 @pytest.mark.parametrize('scheme', ['one_stage', 'simultaneous'])
 @pytest.mark.parametrize('loss', ['non_saturating', 'wasserstein'])
 def test_penalties_reach_d_only(scheme, loss):
