@@ -96,9 +96,8 @@ class View(NamedTuple):
   def scores_real(self) -> jax.Array:
     """D's scores of the real samples, [N].
 
-    One a sample: of a D with patches [N, P] the mean over a sample's patches,
-    so that a term of scores (drift) acts on that mean, not on each patch. Those
-    of the adversarial loss are all in `on_real.logits`.
+    Of a D with patches the mean over a sample's, so that a term of scores acts
+    on that mean, not on each patch; all are in `on_real.logits`.
     """
     return per_sample(self.on_real.logits)
 
@@ -108,10 +107,7 @@ class View(NamedTuple):
     return per_sample(self.on_fake.logits)
 
   def score(self, samples) -> jax.Array:
-    """Of a term of D: a pass of D over other samples, its scores [N].
-
-    Of a D with patches their means, as in `scores_real`.
-    """
+    """Of a term of D: a pass of D over other samples, its scores [N]."""
     return per_sample(self.play(samples).logits)
 
 

@@ -152,8 +152,8 @@ class DiffAugment(Augmentation):
   """The changes that a config names, drawn anew for each picture and pass.
 
   A sample of several pictures (FastGAN's `Scales`) is changed picture by
-  picture. `Cutout` and `translation` are a mask and a window of each picture by
-  itself: on a mesh nothing of a batch passes between devices.
+  picture, and each by itself: on a mesh nothing of a batch passes between
+  devices.
 
   Attributes:
     changes: names of `CHANGES`.
