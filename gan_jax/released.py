@@ -12,7 +12,7 @@ import numpy as np
 from gan_jax import config as config_lib
 from gan_jax import convert, ema, paths
 from gan_jax import experiment as experiment_lib
-from gan_jax.convert import files
+from gan_jax.convert import fastgan, files
 from gan_jax.data.source import Source
 from gan_jax.errors import UserError
 from gan_jax.mesh import one_device, replicated
@@ -26,7 +26,7 @@ log = logging.getLogger('gan_jax')
 
 REGISTRIES = {'generator': GENERATORS, 'discriminator': DISCRIMINATORS}
 # The average of a G, by the prefixes under which a file holds both.
-AVERAGE, AVERAGED = 'average', {'Gs.': 'G.'}
+AVERAGE, AVERAGED = 'average', {'Gs.': 'G.', **fastgan.AVERAGES}
 
 
 class Network(NamedTuple):
@@ -155,7 +155,7 @@ def open_networks(
   wanted = _wanted(kinds)
   chosen, held, idle = [], [], []
   for path in paths:
-    arrays, before = files.read(path), len(chosen)
+    arrays, before = _arrays(path), len(chosen)
     found = convert.find(arrays)
     held += [f'{name}:{prefix}'.rstrip('.:') for name, prefix in found]
     if wanted and not found and len(wanted) == len(paths) == 1:
@@ -193,6 +193,15 @@ def open_networks(
       + '; name files of one run.'
     )
   return networks
+
+
+def _arrays(path: str):
+  """The arrays of a file by name."""
+  try:
+    return convert.named(files.read(path))
+  except UserError as error:
+    text = str(error)
+    raise UserError(text if path in text else f'{path} {text}') from None
 
 
 def _wanted(kinds: str | None) -> dict[str, str]:
