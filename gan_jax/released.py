@@ -12,7 +12,7 @@ import numpy as np
 from gan_jax import config as config_lib
 from gan_jax import convert, ema, paths
 from gan_jax import experiment as experiment_lib
-from gan_jax.convert import fastgan, files
+from gan_jax.convert import files
 from gan_jax.data.source import Source
 from gan_jax.errors import UserError
 from gan_jax.mesh import one_device, replicated
@@ -25,8 +25,7 @@ from gan_jax.validate import validate
 log = logging.getLogger('gan_jax')
 
 REGISTRIES = {'generator': GENERATORS, 'discriminator': DISCRIMINATORS}
-# The average of a G, by the prefixes under which a file holds both.
-AVERAGE, AVERAGED = 'average', {'Gs.': 'G.', **fastgan.AVERAGES}
+AVERAGE = 'average'  # of the generator
 
 
 class Network(NamedTuple):
@@ -230,7 +229,7 @@ def _read(chosen: Sequence[Found]) -> dict[str, Network]:
   # A D first: of its G's labels it may know what nothing else tells.
   for found in sorted(chosen, key=lambda f: f.kind.role == 'generator'):
     path, name, prefix, _ = found
-    beside = (path, name, AVERAGED.get(prefix))
+    beside = (path, name, found.kind.averages.get(prefix))
     role = AVERAGE if beside in places else found.kind.role
     if role in networks:
       raise UserError(

@@ -1,15 +1,16 @@
 """FastGAN's released networks: names such as feat_8.1.weight_orig.
 
-Its runs write ITER.pth, {'g': G's average, 'd': D}, and all_ITER.pth, {'g', 'd',
-'g_ema', 'opt_g', 'opt_d'}, where the average is a list of G's parameters in
-their order, without statistics; some files hold the state of G or D alone. Runs
-on several GPUs have `module.` before all names. Spectral norm keeps
+Its runs write ITER.pth, {'g': G's average, 'd': D}, and all_ITER.pth, {'g',
+'d', 'g_ema', 'opt_g', 'opt_d'}, where the average is a list of G's parameters
+in their order, without statistics; some files hold the state of G or D alone.
+Runs on several GPUs have `module.` before all names. Spectral norm keeps
 `weight_orig` and the vectors `weight_u`, `weight_v` of [out, in * kh * kw].
 
 D's decoders are not D's but its task's here; they are left out.
 """
 
-from collections.abc import Iterator, Mapping
+import re
+from collections.abc import Mapping
 
 import jax.numpy as jnp
 import numpy as np
@@ -216,10 +217,21 @@ def read_discriminator(arrays):
   return _filled(module, parts, arrays, (1, *module.shape))
 
 
+def _names(variables) -> set[str]:
+  """Of a network's layers, as its parameters or else its statistics have."""
+  first = variables.get('params', next(iter(variables.values())))
+  return set(first) - {TERMS}
+
+
+def _highest(variables) -> int:
+  """The highest side of a layer conv_SIDE_0 or norm_SIDE_0."""
+  found = re.findall(r'\b(?:conv|norm)_(\d+)_0\b', ' '.join(_names(variables)))
+  return max(map(int, found))
+
+
 def _write(parts: _Parts, variables):
   own = {ours[0] for _, ours in (*parts.convs, *parts.norms, *parts.noises)}
-  first = next(iter(variables.values()))
-  given = set(first) - {TERMS}
+  given = _names(variables)
   if given - own or ('params' in variables and own - given):
     raise UserError(
       f'{", ".join(sorted(given ^ own))}: the released networks differ in these'
@@ -228,27 +240,19 @@ def _write(parts: _Parts, variables):
   return _theirs(parts, layout.write(parts.rows(), variables))
 
 
-def _sides(variables, prefix: str) -> Iterator[int]:
-  first = next(iter(variables.values()))
-  for name in first:
-    side, _, k = name.removeprefix(prefix).partition('_')
-    if name.startswith(prefix) and side.isdigit() and k == '0':
-      yield int(side)
-
-
 def write_generator(variables):
-  """Our variables -> arrays by released name."""
-  return _write(_generator(max(_sides(variables, 'conv_'))), variables)
+  """Our variables -> arrays by released name; vectors want kernels beside."""
+  return _write(_generator(_highest(variables)), variables)
 
 
 def write_discriminator(variables):
-  """Our variables -> arrays by released name."""
-  top = 2 * max(_sides(variables, 'conv_'))
-  first = next(iter(variables.values()))
-  if 'conv_stem_256' in first:
+  """Our variables -> arrays by released name; vectors want kernels beside."""
+  top = 2 * _highest(variables)
+  if 'conv_stem_256' in _names(variables):
     top = 1024
-  elif len(first.get('conv_stem', {}).get('kernel', ())) == 4:
-    top = 512
+  elif 'params' in variables:
+    if len(variables['params']['conv_stem']['kernel']) == 4:
+      top = 512
   return _write(_discriminator(top), variables)
 
 
@@ -312,6 +316,7 @@ GENERATOR = Kind(
   write=write_generator,
   facts=_generator_facts,
   hints=_generator_hints,
+  averages=AVERAGES,
 )
 DISCRIMINATOR = Kind(
   role='discriminator',

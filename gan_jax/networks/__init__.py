@@ -12,14 +12,15 @@
 | resnet | pictures of any shape; a classifier | resnet.py |
 
 A generator takes (z [N, Z], labels [N], train) to samples [N, *shape], or to
-`Scales` of them, its `averages` being the collections of statistics that an
-average of it takes over as they are; a discriminator takes (samples, labels, train) to a `Judgement`, and says by
-`per_sample` whether a logit depends on its own sample only. A classifier is a
-discriminator with a logit a class, [N, classes]. All are used through `init`
-and `apply`. A network's `kinds` are the samples it is for, 'pictures', 'points'
-or 'text'; without it, pictures. The fields of a module other than `shape`,
-`classes` and `resolution` are the keys of the config's section; see
-`settings.field`. One that grows: see made.py.
+`Scales` of them; a discriminator takes (samples, labels, train) to a
+`Judgement`, and says by `per_sample` whether a logit depends on its own sample
+only. A classifier is a discriminator with a logit a class, [N, classes]. All
+are used through `init` and `apply`. A network's `kinds` are the samples it is
+for, 'pictures', 'points' or 'text'; without it, pictures. The fields of a
+module other than `shape`, `classes` and `resolution` are the keys of the
+config's section; see `settings.field`. One that grows: see made.py. The names
+in `averages` of a generator are the collections of statistics that an average
+of it takes over as they are.
 
 A discriminator may offer
 

@@ -16,10 +16,10 @@ def spectral_norm(layer, wanted: bool, *, train: bool):
   """A layer whose kernel is divided by its largest singular value, if wanted.
 
   One power iteration a pass, if `train`, on two vectors u and v of the layer in
-  `COLLECTION`; the singular value is u . (W v) with W the kernel as [out, rest],
-  of a transposed convolution too. Gradients take u and v as given. Where not
-  `train`, the vectors of the last training pass are used, as PyTorch's do;
-  Flax's own layer iterates there as well.
+  `COLLECTION`; the singular value is u . (W v) with W the kernel as [out,
+  rest], of a transposed convolution too. Gradients take u and v as given.
+  Where not `train`, the vectors of the last training pass are used, as
+  PyTorch's layer does; Flax's own iterates there as well.
 
   Args:
     layer: a `nn.conv.Conv`, or one of its kind.
