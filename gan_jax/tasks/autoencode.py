@@ -218,7 +218,7 @@ class Autoencode:
       return {}
     picture = jnp.zeros((1, _LEAST, _LEAST, 3))
     first = lambda key: _PERCEPTUAL.init(key, picture, picture)
-    without = "--config.tasks.autoencode.loss=l1"
+    without = '--config.tasks.autoencode.loss=l1'
     return {
       LPIPS: Frozen(first, self.weights, 'tasks.autoencode.weights', without)
     }

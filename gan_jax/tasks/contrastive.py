@@ -35,9 +35,7 @@ def nt_xent(a: Array, b: Array, temperature: float) -> Array:
   x = jnp.concatenate([a, b])
   square = jnp.sum(x**2, 1, keepdims=True)
   x = x * jax.lax.rsqrt(square + 1e-12)
-  cosines = jnp.einsum(
-    'nd,md->nm', x, x, precision=jax.lax.Precision.HIGHEST
-  )
+  cosines = jnp.einsum('nd,md->nm', x, x, precision=jax.lax.Precision.HIGHEST)
   count = len(x)
   itself = jnp.eye(count, dtype=bool)
   logits = jnp.where(itself, -jnp.inf, cosines / temperature)

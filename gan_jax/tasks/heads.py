@@ -121,5 +121,3 @@ def windows(pictures: Array, corner: Array, size: Array) -> Array:
 def anywhere(key: Array, size: Array) -> Array:
   """Corners [N, 2] at which rectangles of a size [N, 2] lie inside."""
   return jax.random.uniform(key, size.shape) * (1.0 - size)
-
-
