@@ -3,7 +3,7 @@
 | file | what D learns of |
 |---|---|
 | ac_gan.py | classes, with G |
-| autoencode.py, decoder.py | the pictures that it saw, drawn by decoders (FastGAN) |
+| autoencode.py, decoder.py | what it saw, drawn by decoders (FastGAN) |
 | contrastive.py | which of two views are of one picture |
 | aspect_ratio.py | how a picture was stretched |
 | rotation.py | how it was turned |

@@ -24,7 +24,7 @@ def normal(*shape):
   return np.float32(RNG.normal(size=shape))
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 @given(h=st.integers(1, 21), w=st.integers(1, 21), side=st.sampled_from([4, 8]))
 def test_adaptive_means_are_pytorchs(h, w, side):
   x = normal(2, h, w, 3)
@@ -42,7 +42,7 @@ def resized(x, side):
   return x[:, rows][:, :, columns]
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 @given(
   grid=st.integers(2, 16),
   times=st.integers(1, 8),
@@ -62,7 +62,7 @@ def test_a_quadrant_of_the_picture_is_that_of_the_map(grid, times, side, index):
   np.testing.assert_array_equal(window.picture(picture, side), wanted)
 
 
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=15)
 @given(
   grid=st.integers(1, 40), times=st.integers(1, 4), seed=st.integers(0, 99)
 )
