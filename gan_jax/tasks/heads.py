@@ -74,6 +74,7 @@ def check_maps(path: str, names: Iterable[str], shape, features: Mapping):
       f' shape {"x".join(map(str, shape))}: set {weight}.'
     )
   maps = [name for name, size in features.items() if len(size) == 4]
+  maps.sort(key=lambda name: -features[name][1])
   missing = [name for name in names if name not in maps]
   if missing:
     have = (
