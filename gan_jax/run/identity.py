@@ -19,7 +19,6 @@ FREE = (
   'data.max_bad',  # which are skipped shows in their number
   'data.workers',
   'mesh.*',
-  'tasks.autoencode.weights',  # where: the folder keeps what they were
   'train.batch',  # what the devices hold; images are counted on
   'metrics.*',  # what is measured changes nothing that is learned
   'train.*_every',  # how often
