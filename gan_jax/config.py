@@ -217,6 +217,8 @@ def finish(config, test: bool = False):
       )
     if config.teacher:
       config.teacher.workdir = 'random'  # an untrained one: teacher.py
+    if config.tasks.autoencode.weight:
+      config.tasks.autoencode.weights = 'random'  # nothing is downloaded
     if config.data.test_split:
       config.data.split = 'train[:90%]'
       config.data.test_split = 'train[90%:]'

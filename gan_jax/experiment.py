@@ -74,6 +74,7 @@ def build(config, shape, classes: int, past=(), step: int = 0) -> Experiment:
   )
   for stage in grown.stages:
     validate_batch(game.discriminator, stage.batch)
+  game.check_terms(shape, [stage.resolution for stage in grown.stages])
   return assemble(config, game, shape, grown)
 
 
@@ -229,9 +230,13 @@ def prepare(section, stage: Stage, batch, at, key):
 
 def constants_of(game, sample) -> dict[str, Callable]:
   """The frozen networks of a game; see `Experiment`."""
-  if not getattr(game, 'teacher', None):
-    return {}
-  return {distill_game.TEACHER: lambda key: game.first_teacher(sample, key)}
+  found = {
+    name: network.first
+    for name, network in objective.frozen_networks(game.terms).items()
+  }
+  if getattr(game, 'teacher', None):
+    found[distill_game.TEACHER] = lambda key: game.first_teacher(sample, key)
+  return found
 
 
 def constants_like(experiment: Experiment):

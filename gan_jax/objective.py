@@ -6,7 +6,7 @@ passes.py has the passes of the two networks.
 """
 
 import functools
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, NamedTuple
 
 import flax
@@ -98,7 +98,8 @@ class Objective(NamedTuple):
 
   def _with_terms(self, g: Player, d: Player, z, sample, keys):
     """The players with what their terms add at first."""
-    rounds = [Round(sample, jnp.zeros(1, jnp.int32), START, k) for k in keys]
+    labels, constants = jnp.zeros(1, jnp.int32), _untrained(self.terms)
+    rounds = [Round(sample, labels, START, key, constants) for key in keys]
     made, _ = self.generate(g.params, g.stats, z, rounds[0])
     judged, _ = self.judge_both(d.params, d.stats, made, rounds[1])
     views = (
@@ -116,6 +117,23 @@ class Objective(NamedTuple):
         )
       )
     return players
+
+  def check_terms(self, shape, sides: Iterable[int]) -> None:
+    """Refuses terms that cannot work on what D offers at a stage.
+
+    Args:
+      shape: of one sample of the data.
+      sides: of the stages; 0: as they are.
+
+    Raises:
+      UserError: see `Term.check`.
+    """
+    asking = [term for term in self.terms.values() if term.check]
+    for side in sides if asking else ():
+      here = (side, side, *shape[2:]) if side else tuple(shape)
+      maps = _features_of(self.at_resolution(side), shape, here)
+      for term in asking:
+        term.check(term.path, here, maps)
 
   def d_view(self, params, stats, g: Player, made, judged, now) -> View:
     """What terms of D see; `judged` is None after the main update."""
@@ -248,6 +266,38 @@ def initial_player(network: nn.Module, sample, key) -> Player:
   variables = network.init(keys, sample, labels, train=True)
   stats, params = flax.core.pop(variables, 'params')
   return Player(params, stats, ())
+
+
+def frozen_networks(terms: Mapping[str, Term]) -> dict[str, terms_lib.Frozen]:
+  """The networks that terms use and nobody trains, by name."""
+  return {
+    name: network
+    for term in terms.values()
+    for name, network in term.frozen.items()
+  }
+
+
+def _untrained(terms: Mapping[str, Term]) -> dict:
+  """Zeros in the place of frozen networks, for the shapes of what they give."""
+  key = jax.random.key(0)
+  zeros = lambda x: jnp.zeros(x.shape, x.dtype)
+  return {
+    name: jax.tree.map(zeros, jax.eval_shape(network.first, key))
+    for name, network in frozen_networks(terms).items()
+  }
+
+
+def _features_of(game: Objective, shape, here) -> dict[str, tuple]:
+  """Shapes of D's features by name, of samples of a shape at a stage."""
+
+  def judged(key):
+    d = initial_player(game.discriminator, jnp.zeros((1, *shape)), key)
+    now = Round(jnp.zeros((1, *here)), jnp.zeros(1, jnp.int32), START, key)
+    plain = game._replace(augment=None)
+    return plain.judge(d.params, d.stats, now.real, now, 'real')[0].features
+
+  found = jax.eval_shape(judged, jax.random.key(0))
+  return {name: x.shape for name, x in found.items()}
 
 
 def build(config, shape, classes: int) -> Objective:

@@ -8,11 +8,13 @@ from typing import Any, NamedTuple
 import jax
 
 from gan_jax import config as config_lib
-from gan_jax import ema
+from gan_jax import ema, terms
 from gan_jax import experiment as experiment_lib
+from gan_jax.convert import weights
 from gan_jax.distill import teacher
 from gan_jax.errors import UserError
 from gan_jax.mesh import of_state, one_device
+from gan_jax.objective import frozen_networks
 from gan_jax.run import constants, identity
 from gan_jax.run.checkpoints import Checkpoints
 from gan_jax.run.facts import facts_of
@@ -291,13 +293,42 @@ def frozen(
         f' {constants.TABLE} from a copy, or choose another --workdir.'
       )
     if kept is None:
-      facts = facts_of(source)
-      kept, origin = teacher.find(config.teacher, facts, shapes, restore) or (
+      kept, origin = _named(name, config, experiment, source, shapes) or (
         _random(experiment.constants[name], config.train.seed),
         'random weights',
       )
     found[name] = Frozen(kept, origin)
   return found
+
+
+def _named(name: str, config, experiment, source, shapes):
+  """A frozen network that a config names, and its origin; None: untrained."""
+  network = frozen_networks(experiment.objective.terms).get(name)
+  if network is None:
+    return teacher.find(config.teacher, facts_of(source), shapes, restore)
+  return _published(name, network)
+
+
+def _published(name: str, network: terms.Frozen):
+  """A term's frozen network from the user's files, likewise."""
+  if network.weights == terms.RANDOM:
+    return None
+  setting = f'--config.{network.setting}'
+  loaded = weights.load(name, network.weights, setting, network.without)
+  return loaded.variables, loaded.about
+
+
+def check_weights(run: RunDir, experiment) -> None:
+  """Refuses a run whose terms lack weights, before anything compiles.
+
+  Those that the folder keeps are not asked for again.
+
+  Raises:
+    UserError: see `convert.weights.load`.
+  """
+  for name, network in frozen_networks(experiment.objective.terms).items():
+    if not constants.keeps(run.path, name):
+      _published(name, network)
 
 
 def _random(first, seed: int):

@@ -111,6 +111,26 @@ class View(NamedTuple):
     return per_sample(self.play(samples).logits)
 
 
+class Frozen(NamedTuple):
+  """A network that a term uses and nobody trains; see `run/constants.py`.
+
+  Attributes:
+    first: key -> untrained variables, for their shapes.
+    weights: files of it that the user names, as `convert.weights.load` takes
+      them; `RANDOM` for the untrained ones.
+    setting: which one names them, such as 'tasks.autoencode.weights'.
+    without: flags with which a run does not need it.
+  """
+
+  first: Callable
+  weights: str
+  setting: str
+  without: str
+
+
+RANDOM = 'random'  # in place of files of weights, for tests
+
+
 class Term(NamedTuple):
   """A term of one player's loss.
 
@@ -126,6 +146,10 @@ class Term(NamedTuple):
     phase: 'with' the main loss, or 'after' the player's last update of a step,
       in an update of its own, as StyleGAN2 has it.
     path: its section of a config, such as 'penalties.r1', for messages.
+    check: (path, shape of D's samples, shapes of D's features by name) -> None,
+      which raises a UserError for what it cannot work on; None if it takes all.
+      Asked for each stage of a run, before anything compiles.
+    frozen: networks that it finds among the view's constants, by name.
   """
 
   player: str
@@ -136,6 +160,8 @@ class Term(NamedTuple):
   every: int = 1
   phase: str = 'with'
   path: str = ''
+  check: Callable | None = None
+  frozen: Mapping[str, Frozen] = {}
 
   @property
   def alone(self) -> bool:

@@ -17,7 +17,7 @@ from gan_jax.data import Source, open_source
 from gan_jax.engine import Engine
 from gan_jax.errors import UserError
 from gan_jax.mesh import check_batch, make_mesh
-from gan_jax.restore import check_identity, frozen, keep, past_of
+from gan_jax.restore import check_identity, check_weights, frozen, keep, past_of
 from gan_jax.run.checkpoints import Checkpoints
 from gan_jax.run.folder import RunDir
 from gan_jax.run.memory import give_back_freed_memory
@@ -167,6 +167,7 @@ def prepare(config, run: RunDir, checkpoints: Checkpoints) -> Job:
     past_of(run),
     max(checkpoints.steps(), default=0),
   )
+  check_weights(run, experiment)
   observers = observe.build(config, run, experiment, source, mesh)
   engine = Engine(config, experiment, source, mesh)
   return Job(source, experiment, engine, observers)

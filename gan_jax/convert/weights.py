@@ -127,11 +127,14 @@ def folder() -> pathlib.Path:
   return paths.cache('weights')
 
 
-def find(named: str = '') -> dict[str, pathlib.Path]:
+def find(
+  named: str = '', setting: str = 'config.metrics.weights (--weights)'
+) -> dict[str, pathlib.Path]:
   """The files there are: keys of `FILES` to paths.
 
   Args:
     named: files, separated by commas; they come before the cache folder's.
+    setting: which one names them, for sentences.
 
   Raises:
     UserError: a named file cannot be read, or is of no network that is known.
@@ -144,7 +147,7 @@ def find(named: str = '') -> dict[str, pathlib.Path]:
         if fnmatch.fnmatch(path.name.lower(), pattern):
           found.setdefault(part, path)
   for text in filter(None, named.split(',')):
-    path = paths.local(text, 'config.metrics.weights (--weights)')
+    path = paths.local(text, setting)
     found[_part(path)] = path
   return found
 
@@ -167,17 +170,24 @@ def _part(path: pathlib.Path) -> str:
   )
 
 
-def load(name: str, named: str = '') -> Loaded:
+def load(
+  name: str,
+  named: str = '',
+  setting: str = 'config.metrics.weights (--weights)',
+  without: str = 'frechet_random, frechet_pixels',
+) -> Loaded:
   """A feature network with its weights.
 
   Args:
     name: a key of `NETWORKS`.
     named: see `find`.
+    setting: see `find`.
+    without: what needs no weights, for sentences.
 
   Raises:
     UserError: if a file is missing or is not that network.
   """
-  network, found = NETWORKS[name], find(named)
+  network, found = NETWORKS[name], find(named, setting)
   parts = [part for part in network.parts if part in found]
   missing = [part for part in network.parts if part not in found]
   heads = network.parts[-1]
@@ -187,9 +197,8 @@ def load(name: str, named: str = '') -> Loaded:
   if missing:
     raise UserError(
       f'The weights of {missing[0]} are missing: get {FILES[missing[0]].url}'
-      f' and put it into {folder()}, or name the file by'
-      ' --config.metrics.weights=FILE (--weights=FILE); --mode=weights lists'
-      ' all. What needs no weights: frechet_random, frechet_pixels.'
+      f' and put it into {folder()}, or name the file by {setting};'
+      f' --mode=weights lists all. What needs no weights: {without}.'
     )
   paths = [found[part] for part in parts]
   return _load(name, tuple(paths), tuple(p.stat().st_mtime_ns for p in paths))

@@ -63,6 +63,9 @@ class Distillation(NamedTuple):
     del resolution
     return self
 
+  def check_terms(self, shape, sides) -> None:
+    """No terms."""
+
   def first_pair(self, z, sample, optimizers, key) -> Pair:
     """A pair before its first update; `g` is None without a generator."""
     g = None

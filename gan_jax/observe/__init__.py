@@ -4,6 +4,7 @@
 |---|---|
 | reals.py | images/reals.png, the data as they come, before the first step |
 | preview.py | images/fakes_<step>, and locals_<step> of an ensemble |
+| reconstructions.py | images/reconstructions_<step>, of D's decoders |
 | landscape.py | images/landscape_<step>.png of runs on points, and their film |
 | accuracy.py | how often a classifier or a student is right, on a test set |
 | scores.py | the metrics of a generator's samples against the data |
@@ -21,6 +22,7 @@ from gan_jax.observe.evaluation import Evaluation
 from gan_jax.observe.landscape import Landscape
 from gan_jax.observe.preview import Preview
 from gan_jax.observe.reals import Reals
+from gan_jax.observe.reconstructions import Reconstructions
 from gan_jax.state import TrainState
 
 
@@ -67,6 +69,7 @@ class Observer(Protocol):
 OBSERVERS: dict[str, type[Observer]] = {
   'reals': Reals,
   'preview': Preview,
+  'reconstructions': Reconstructions,
   'landscape': Landscape,
   'accuracy': AccuracyObserver,
   'evaluation': Evaluation,

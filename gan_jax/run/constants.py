@@ -41,6 +41,11 @@ def save(folder, name: str, tree, origin: str) -> None:
     scratch.write_text(table, encoding='utf-8')
 
 
+def keeps(folder, name: str) -> bool:
+  """Whether a run's folder has a network of this name."""
+  return name in _table(pathlib.Path(folder))
+
+
 def load(folder, name: str, like):
   """A network's variables, or None if the run keeps none of that name.
 

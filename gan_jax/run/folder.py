@@ -7,6 +7,7 @@ log.txt         what the console showed
 metrics.jsonl   one line a log point: step, images, losses, speed
 curves.png      those lines as curves
 images/         reals.png, fakes_<step>.png, of ensembles locals_<step>.png;
+                with D's decoders reconstructions_<step>.png;
                 of points landscape_<step>.png, and landscape.gif of them all;
                 of text reals.txt and so on, with a line a sample
 checkpoints/    <step>/ in Orbax's format

@@ -1,11 +1,29 @@
 """Tasks: what players learn beside their game, by the names that configs use.
 
-Most bring heads of their own (FastGAN's decoders and GLeaD's reconstruction
-become files here). Each has a `terms.Kind` and a row in `TASKS`; `config.tasks`
-has a section for each.
+| file | what D learns of |
+|---|---|
+| ac_gan.py | classes, with G |
+| autoencode.py, decoder.py | what it saw, drawn by decoders (FastGAN) |
+| contrastive.py | which of two views are of one picture |
+| aspect_ratio.py | how a picture was stretched |
+| rotation.py | how it was turned |
+| heads.py | what the last three have in common |
+
+Most bring heads of their own (GLeaD's reconstruction becomes a file here). Each
+has a `terms.Kind` and a row in `TASKS`; `config.tasks` has a section for each.
 """
 
 from gan_jax.tasks.ac_gan import AC_GAN
+from gan_jax.tasks.aspect_ratio import ASPECT_RATIO
+from gan_jax.tasks.autoencode import AUTOENCODE
+from gan_jax.tasks.contrastive import CONTRASTIVE
+from gan_jax.tasks.rotation import ROTATION
 from gan_jax.terms import Kind
 
-TASKS: dict[str, Kind] = {'ac_gan': AC_GAN}
+TASKS: dict[str, Kind] = {
+  'ac_gan': AC_GAN,
+  'autoencode': AUTOENCODE,
+  'contrastive': CONTRASTIVE,
+  'aspect_ratio': ASPECT_RATIO,
+  'rotation': ROTATION,
+}

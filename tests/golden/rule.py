@@ -11,9 +11,10 @@ FOLDER = pathlib.Path(__file__).parent
 
 
 def load(name):
-  """The JSON and the arrays of one reference file."""
+  """The JSON and the arrays of one reference file, which may have none."""
   about = json.loads((FOLDER / f'{name}.json').read_text())
-  return about, np.load(FOLDER / f'{name}.npz')
+  arrays = FOLDER / f'{name}.npz'
+  return about, np.load(arrays) if arrays.exists() else {}
 
 
 def rule(name, shape, seed, scale=1.0, shift=0.0, positive=False):

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy.spatial import KDTree
 from scipy.spatial.distance import cdist
 
 from gan_jax.errors import UserError
@@ -110,6 +111,19 @@ def test_float32_alone_is_not_enough():
   d = (a * a).sum(1)[:, None] + (b * b).sum(1) - 2 * a @ b.T
   index, _ = neighbours.nearest(real, fake)
   assert (np.argmin(d, 1) != index[:, 0]).sum() > 3
+
+
+def test_the_points_of_ring8_have_their_own_neighbours():
+  """5,000 of each: products in float32 find 7 % others, and 12 % at 0."""
+  rng = np.random.default_rng(0)
+  angles = rng.integers(0, 8, (2, 5000)) * np.pi / 4
+  centres = 2 * np.stack([np.cos(angles), np.sin(angles)], -1)
+  queries, points = np.float32(centres + rng.normal(0, 0.02, centres.shape))
+  index, distance = neighbours.nearest(queries, points)
+  tree = KDTree(np.float64(points))
+  wanted, nearest = tree.query(np.float64(queries))
+  np.testing.assert_array_equal(index[:, 0], nearest)
+  np.testing.assert_allclose(distance[:, 0], wanted, rtol=1e-12)
 
 
 def test_what_is_not_finite_is_refused():

@@ -203,7 +203,7 @@ def test_where_d_tells_no_classes_it_is_refused(made, words):
 
 
 def test_one_weight_turns_on_both():
-  assert set(TASKS) == {'ac_gan'}
+  assert 'ac_gan' in TASKS
   found = objective.build_terms(labelled())
   assert {name: term.player for name, term in found.items()} == {
     'd_ac_gan': 'd',
