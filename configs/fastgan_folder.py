@@ -1,17 +1,22 @@
 """FastGAN on a folder (or .zip) of your own pictures, 60 to 5,000 of them.
 
 Liu et al. 2021: a light generator with skip-layer excitation, for pictures of
-64 to 1024 px, trained for 50,000 steps with the hinge loss.
+64 to 1024 px; a discriminator that learns to draw what it sees; all that it
+sees is changed at random (DiffAugment). 50,000 steps with the hinge loss.
 
   python -m gan_jax.main --config=configs/fastgan_folder.py \
       --config.data.source=folder:PATH --workdir=runs/mine
 
 Options:
-  row         of Table 2: full, baseline, skip or decode; default full
-  preset      official: the networks as released, but that all pictures end in
-              tanh (--config.generator.final_tanh=official: as released, those
-              of 1024 px only); paper: as the paper has them, which has one
-              layer a level, no noise and no companions; default official
+  row         of Table 2: full; baseline, without skip layers and decoders;
+              skip, decode: with one of them; default full
+  preset      official: as released, but that all pictures end in tanh
+              (--config.generator.final_tanh=official: as released, those of
+              1024 px only) and that decoders learn by L1, which needs no
+              weights (--config.tasks.autoencode.loss=lpips and
+              --config.tasks.autoencode.reduction=sum: as released); paper: one
+              layer a level, no noise, no companions, the hinge's margin 1,
+              decoded parts of an eighth; default official
   resolution  64, 128, 256, 512 or 1024; default 256
   width       of the networks; default 64, as released. 16 is for a CPU
 Data: pictures of any size and kind are resized and cropped; the report at the
@@ -45,8 +50,14 @@ def get_config(arg=''):
   if args.row in ('baseline', 'decode'):
     c.generator.sle_from = ()
     c.discriminator.gates = False
+  if args.row in ('full', 'decode'):
+    c.tasks.autoencode.weight = 1.0
+  if args.preset == 'paper':
+    c.tasks.autoencode.update(whole=('8',), crop='eighth')
+  c.augment.diff = ('color', 'translation')
   c.scheme.fakes = 'shared'  # as released
   c.loss.name = 'hinge'
+  c.loss.margin_jitter = 0.0 if args.preset == 'paper' else 0.2
   for player in (c.optimizer.generator, c.optimizer.discriminator):
     player.update(lr=2e-4, b1=0.5, b2=0.999)
   c.ema.update(name='decay', decay=0.999)
