@@ -35,8 +35,10 @@ def spectral_norm(layer, wanted: bool, *, train: bool):
   return lambda x: layer(x, divide)
 
 
-def _unit(x):
-  return x / jnp.maximum(jnp.linalg.norm(x), EPSILON)
+def unit(x):
+  """Vectors [..., K] of length 1, or 0 where they are."""
+  length = jnp.linalg.norm(x, axis=-1, keepdims=True)
+  return x / jnp.maximum(length, EPSILON)
 
 
 def _divided(layer: nn.Module, kernel, *, train: bool):
@@ -49,11 +51,11 @@ def _divided(layer: nn.Module, kernel, *, train: bool):
 
   def first_u():
     key = layer.make_rng('params')
-    return _unit(jax.random.normal(key, matrix.shape[1:], matrix.dtype))
+    return unit(jax.random.normal(key, matrix.shape[1:], matrix.dtype))
 
   u = layer.variable(COLLECTION, 'u', first_u)
-  v = layer.variable(COLLECTION, 'v', lambda: _unit(dot(fixed, u.value)))
+  v = layer.variable(COLLECTION, 'v', lambda: unit(dot(fixed, u.value)))
   if train and not layer.is_initializing():
-    v.value = _unit(dot(fixed, u.value))
-    u.value = _unit(dot(v.value, fixed))
+    v.value = unit(dot(fixed, u.value))
+    u.value = unit(dot(v.value, fixed))
   return kernel / dot(dot(v.value, matrix), u.value)

@@ -19,6 +19,7 @@ import jax.numpy as jnp
 import orbax.checkpoint as ocp
 
 from gan_jax.errors import UserError, is_passing
+from gan_jax.run import older
 
 log = logging.getLogger(__name__)
 
@@ -27,10 +28,13 @@ log = logging.getLogger(__name__)
 OLDER = (
   r'(.*\.)?opt(\.\d+)+\.count',  # updates so far, of a learning rate's schedule
   r'pair\.d\.stats\.teacher\..*',  # a constant since: constants.py
+  r'(.*\.)?stats\.spectral\.SpectralNorm_.*',  # vectors: older.py
 )
 # Arrays that a run can go on without: where its rules, terms, average or
-# ensemble have changed they begin anew.
+# ensemble have changed they begin anew; vectors of spectral norm come from an
+# older version's.
 ANEW = (
+  r'(pair|local_pairs)\.[gd]\.stats\.spectral\..*',
   r'(pair|local_pairs)\.[gd]\.opt\..*',
   r'(pair|local_pairs)\.[gd]\.(params|stats)\.terms\..*',
   r'(pair|local_pairs)\.d\.stats\.(loss|augment)\..*',
@@ -215,8 +219,10 @@ class Checkpoints:
         named = jax.tree_util.tree_map_with_path(lambda p, _: _name(p), like)
         used = set(jax.tree.leaves(named)) - anew
         self.dropped = {k: x for k, x in arrays.items() if k not in used}
-        self.anew = sorted(anew)
-        return jax.tree.map(take, named)
+        state = {name: take(name) for name in jax.tree.leaves(named)}
+        kept = older.with_vectors(state, self.dropped)
+        self.anew = sorted(anew - kept.keys())
+        return jax.tree.map((state | kept).get, named)
       reason = 'its bits are not those that were saved'
     log.warning('The checkpoint of step %d is damaged: %s.', step, reason)
     return None

@@ -24,7 +24,7 @@ from gan_jax.mesh import one_device
 from gan_jax.restore import restore
 from gan_jax.run.checkpoints import Checkpoints
 from gan_jax.sample import sample
-from gan_jax.state import Pair, Player, TrainState
+from gan_jax.state import Average, Pair, Player, TrainState
 from gan_jax.train import train
 from tests import small
 
@@ -128,6 +128,34 @@ def test_what_there_is_no_place_for_now_is_dropped(
   if teacher:
     w = checkpoints.dropped['pair.d.stats.teacher.params.w']
     np.testing.assert_array_equal(w, jnp.arange(4.0))
+
+
+@pytest.mark.parametrize('stack', [(), (3,)])
+def test_vectors_of_spectral_norm_are_taken_over(tmp_path, stack):
+  """As Flax's layer stored them; v follows from u and the kernel."""
+  sgd = optax.sgd(0.1)
+  kernel = jax.random.normal(jax.random.key(0), (*stack, 4, 4, 3, 5))
+  u = jax.random.normal(jax.random.key(1), (*stack, 1, 5))
+
+  def with_stats(spectral):
+    params = {'Conv_0': {'kernel': kernel}}
+    one = Player(params, {'spectral': spectral}, sgd.init(params))
+    average = Average(params, {'spectral': spectral})
+    return TrainState(jnp.int32(7), jax.random.key(3), Pair(one, one), average)
+
+  flax_ = {'Conv_0/kernel/u': u, 'Conv_0/kernel/sigma': jnp.ones(stack)}
+  save(tmp_path, with_stats({'SpectralNorm_0': flax_}))
+  ours = {'u': jnp.zeros((*stack, 5)), 'v': jnp.zeros((*stack, 48))}
+  now, checkpoints = with_stats({'Conv_0': ours}), Checkpoints(tmp_path)
+  _, found = checkpoints.restore(like(now), fresh=lambda: now)
+  assert not checkpoints.anew
+  for kept in (found.pair.g, found.pair.d, found.ema):
+    vectors = kept.stats['spectral']['Conv_0']
+    np.testing.assert_array_equal(vectors['u'], u[..., 0, :])
+    matrix = np.float64(kernel).reshape(*stack, 48, 5)
+    v = np.einsum('...ro,...o->...r', matrix, u[..., 0, :])
+    v /= np.linalg.norm(v, axis=-1, keepdims=True)
+    np.testing.assert_allclose(vectors['v'], v, atol=1e-6)
 
 
 def test_what_is_dropped_is_checked_too(tmp_path):
