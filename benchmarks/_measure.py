@@ -2,6 +2,8 @@
 
 import os
 import statistics
+import subprocess
+import sys
 import time
 
 
@@ -36,3 +38,113 @@ def device():
   with open('/proc/cpuinfo') as info:
     names = [row for row in info if row.startswith('model name')]
   return f'{names[0].partition(": ")[2].strip()}, {os.cpu_count()} cores'
+
+
+def against_torch(ours, torchs, batch, quick):
+  """Times a step of ours and one of PyTorch's in turns, and prints both.
+
+  Args:
+    ours: takes one step and waits for it.
+    torchs: likewise; None where PyTorch is not installed.
+    batch: images a step.
+    quick: one round instead of three.
+
+  Returns:
+    The ratio of images a second, ours over theirs; None without PyTorch.
+  """
+  import jax
+
+  on_gpu = jax.default_backend() == 'gpu'
+  inner = 20 if on_gpu and not quick else 1
+  steps = [ours] + ([torchs] if torchs else [])
+  medians = interleaved(steps, 1 if quick else 3, inner)
+  rates = [batch / t for t in medians]
+  words = f'ours {1e3 * medians[0]:.1f} ms, {rates[0]:.1f} img/s; '
+  if not torchs:
+    print(words + 'PyTorch is not installed', flush=True)
+    return None
+  print(
+    words + f'PyTorch {1e3 * medians[1]:.1f} ms, {rates[1]:.1f} img/s',
+    flush=True,
+  )
+  return rates[0] / rates[1]
+
+
+def added_memory(script, argv):
+  """Peak MB that three steps add to fresh processes: (ours, PyTorch's).
+
+  Args:
+    script: the benchmark, which calls `print_added_memory` when it is given
+      --memory=ours or --memory=torch.
+    argv: its other arguments.
+  """
+  found = []
+  for who in ('ours', 'torch'):
+    command = [sys.executable, script, f'--memory={who}', *argv]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    found.append(float(done.stdout.splitlines()[-1]))
+  print(f'  peak memory: ours {found[0]:.0f} MB, PyTorch {found[1]:.0f} MB')
+  return found
+
+
+def print_added_memory(who, make):
+  """See `added_memory`; `make` gives the step of whom the flag names."""
+  import jax
+
+  gpu = jax.default_backend() == 'gpu'
+  if who == 'torch':
+    import torch
+  else:
+    import gan_jax.restore  # noqa: F401
+
+    jax.block_until_ready(jax.jit(lambda: 1)())
+  before = peak_mb()
+  step = make()
+  for _ in range(3):
+    step()
+  if not gpu:
+    print(peak_mb() - before)
+  elif who == 'torch':
+    print(torch.cuda.max_memory_allocated() / 2**20)
+  else:
+    print(jax.devices()[0].memory_stats()['peak_bytes_in_use'] / 2**20)
+
+
+def our_step(config, side, batch, images):
+  """A function that takes one step of a run and waits for it.
+
+  As train.py does it: the compiler's memory, then the state's, then steps'.
+
+  Args:
+    config: of the run.
+    side: of the pictures.
+    batch: images a step.
+    images: [1, batch, side, side, 3].
+  """
+  import jax
+  import jax.numpy as jnp
+
+  from gan_jax import experiment as experiment_lib
+  from gan_jax.data.pipeline import Batch
+  from gan_jax.mesh import one_device
+  from gan_jax.restore import like
+  from gan_jax.run.memory import give_back_freed_memory
+
+  made = experiment_lib.build(config, (side, side, 3), 0)
+  data = jax.block_until_ready(Batch(images, jnp.zeros((1, batch), jnp.int32)))
+  (span,), (stage,), _ = made.growth
+  one = made.make_step(stage)
+  jitted = jax.jit(
+    lambda state, data: one(state, {}, data, span), donate_argnums=0
+  )
+  compiled = jitted.lower(like(made, one_device()), data).compile()
+  give_back_freed_memory()
+  state = [experiment_lib.initial_state(made, 0, one_device())]
+  jax.block_until_ready(state[0].pair)
+  give_back_freed_memory()
+
+  def step():
+    state[0], metrics = compiled(state[0], data)
+    jax.block_until_ready(metrics)
+
+  return step

@@ -20,10 +20,14 @@ allocators count it).
 import argparse
 import json
 import os
-import subprocess
-import sys
 
-from _measure import device, interleaved, peak_mb
+from _measure import (
+  added_memory,
+  against_torch,
+  device,
+  our_step,
+  print_added_memory,
+)
 
 from gan_jax.run.memory import restart_with_huge_pages
 
@@ -42,11 +46,6 @@ def ours(side, bfloat16=False):
   import jax.numpy as jnp
 
   from gan_jax import config as config_lib
-  from gan_jax import experiment as experiment_lib
-  from gan_jax.data.pipeline import Batch
-  from gan_jax.mesh import one_device
-  from gan_jax.restore import like
-  from gan_jax.run.memory import give_back_freed_memory
 
   c = config_lib.defaults()
   c.generator = c.discriminator = dict(
@@ -61,28 +60,8 @@ def ours(side, bfloat16=False):
     player.update(lr=1e-3, b1=0.0, b2=0.99)
   c.ema.name = 'none'
   c.train.batch = BATCH
-  made = experiment_lib.build(c, (side, side, 3), 0)
   image = jax.random.normal(jax.random.key(1), (1, BATCH, side, side, 3))
-  batch = jax.block_until_ready(
-    Batch(jnp.clip(image, -1, 1), jnp.zeros((1, BATCH), jnp.int32))
-  )
-  # As train.py does it: the compiler's memory, then the state's, then steps'.
-  (span,), (stage,), _ = made.growth
-  one = made.make_step(stage)
-  jitted = jax.jit(
-    lambda state, batch: one(state, {}, batch, span), donate_argnums=0
-  )
-  compiled = jitted.lower(like(made, one_device()), batch).compile()
-  give_back_freed_memory()
-  state = [experiment_lib.initial_state(made, 0, one_device())]
-  jax.block_until_ready(state[0].pair)
-  give_back_freed_memory()
-
-  def step():
-    state[0], metrics = compiled(state[0], batch)
-    jax.block_until_ready(metrics)
-
-  return step
+  return our_step(c, side, BATCH, jnp.clip(image, -1, 1))
 
 
 def torchs(side, bfloat16=False):
@@ -201,39 +180,7 @@ def torchs(side, bfloat16=False):
   return step
 
 
-def memory(who, side, bfloat16):
-  """Peak MB that three steps add to a fresh process."""
-  command = [sys.executable, __file__, f'--memory={who}', f'--sides={side}']
-  command += ['--bfloat16'] if bfloat16 else []
-  done = subprocess.run(command, capture_output=True, text=True, check=True)
-  return float(done.stdout.splitlines()[-1])
-
-
-def print_memory(who, side, bfloat16):
-  import jax
-
-  gpu = jax.default_backend() == 'gpu'
-  if who == 'torch':
-    import torch
-  else:
-    import gan_jax.restore  # noqa: F401
-
-    jax.block_until_ready(jax.jit(lambda: 1)())
-  before = peak_mb()
-  step = (torchs if who == 'torch' else ours)(side, bfloat16)
-  for _ in range(3):
-    step()
-  if not gpu:
-    print(peak_mb() - before)
-  elif who == 'torch':
-    print(torch.cuda.max_memory_allocated() / 2**20)
-  else:
-    print(jax.devices()[0].memory_stats()['peak_bytes_in_use'] / 2**20)
-
-
 def main():
-  import jax
-
   parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
   parser.add_argument('--quick', action='store_true')
   parser.add_argument('--sides', default='64,128')
@@ -241,30 +188,22 @@ def main():
   parser.add_argument('--memory', choices=['ours', 'torch'])
   args = parser.parse_args()
   sides = [int(side) for side in args.sides.split(',')]
+  more = ['--bfloat16'] if args.bfloat16 else []
   if args.memory:
-    print_memory(args.memory, sides[0], args.bfloat16)
+    make = ours if args.memory == 'ours' else torchs
+    print_added_memory(args.memory, lambda: make(sides[0], args.bfloat16))
     return
   print(f'{device()}; load average {os.getloadavg()}')
   figures = {}
   for side in sides[:1] if args.quick else sides:
     mine, theirs = ours(side, args.bfloat16), torchs(side, args.bfloat16)
-    steps = [mine] + ([theirs] if theirs else [])
-    rounds = 1 if args.quick else 3
-    on_gpu = jax.default_backend() == 'gpu'
-    inner = 20 if on_gpu and not args.quick else 1
-    medians = interleaved(steps, rounds, inner)
-    rates = [BATCH / t for t in medians]
-    words = f'ours {1e3 * medians[0]:.1f} ms, {rates[0]:.1f} img/s; '
+    print(f'ProGAN at {side} px, batch {BATCH}: ', end='')
+    ratio = against_torch(mine, theirs, BATCH, args.quick)
     if theirs:
-      words += f'PyTorch {1e3 * medians[1]:.1f} ms, {rates[1]:.1f} img/s'
-      figures[f'step_vs_torch_{side}'] = rates[0] / rates[1]
-    else:
-      words += 'PyTorch is not installed'
-    print(f'ProGAN at {side} px, batch {BATCH}: {words}', flush=True)
-    if theirs and not args.quick:
-      own = memory('ours', side, args.bfloat16)
-      other = memory('torch', side, args.bfloat16)
-      print(f'  peak memory: ours {own:.0f} MB, PyTorch {other:.0f} MB')
+      figures[f'step_vs_torch_{side}'] = ratio
+    del mine, theirs  # their memory is the other processes'
+    if ratio and not args.quick:
+      own, other = added_memory(__file__, [f'--sides={side}', *more])
       figures[f'memory_vs_torch_{side}'] = own / other
   print(f'load average {os.getloadavg()}')
   print(json.dumps({k: round(v, 3) for k, v in figures.items()}))

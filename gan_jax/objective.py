@@ -16,6 +16,7 @@ import jax.numpy as jnp
 
 from gan_jax import losses, networks, passes, tasks
 from gan_jax import terms as terms_lib
+from gan_jax.data import diff_augment
 from gan_jax.errors import UserError
 from gan_jax.losses import AdversarialLoss
 from gan_jax.networks.judgement import tells_classes
@@ -171,7 +172,8 @@ class Objective(NamedTuple):
       now: the round.
 
     Returns:
-      The loss, and (D's new stats, metrics).
+      The loss, and (D's new stats, metrics); 'd_real' and 'd_fake' are means
+      over all scores, patches included.
     """
     judged, new = self.judge_both(params, stats, made, now)
     return self.d_total(params, stats, new, opponent, made, judged, now)
@@ -316,6 +318,7 @@ def build(config, shape, classes: int) -> Objective:
     loss=losses.build_loss(config.loss),
     terms=build_terms(config),
     latents=latents_of(config.latent),
+    augment=diff_augment.build(config.augment),
   )
 
 

@@ -94,12 +94,16 @@ class View(NamedTuple):
 
   @property
   def scores_real(self) -> jax.Array:
-    """D's scores of the real samples, patches averaged, [N]."""
+    """D's scores of the real samples, [N].
+
+    Of a D with patches the mean over a sample's, so that a term of scores acts
+    on that mean, not on each patch; all are in `on_real.logits`.
+    """
     return per_sample(self.on_real.logits)
 
   @property
   def scores_fake(self) -> jax.Array:
-    """D's scores of the fakes, patches averaged, [N]."""
+    """D's scores of the fakes, [N]; see `scores_real`."""
     return per_sample(self.on_fake.logits)
 
   def score(self, samples) -> jax.Array:

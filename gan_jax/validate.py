@@ -2,6 +2,7 @@
 
 from gan_jax import config as config_lib
 from gan_jax import distill, losses, objective, settings
+from gan_jax.data import diff_augment
 from gan_jax.data.source import KINDS
 from gan_jax.errors import UserError
 from gan_jax.metrics import registry as metrics
@@ -162,6 +163,12 @@ def _validate_classifier(config) -> None:
       ' config.teacher to its network and the folder of its run, as'
       ' configs/distill_cifar.py does.'
     )
+  if config.augment.diff:
+    raise UserError(
+      "config.augment.diff stands in front of a GAN's discriminator, and"
+      f' config.loss.name = {name!r} trains a classifier: set'
+      ' config.augment.diff = ().'
+    )
   if not config.data.test_split:
     raise UserError(
       'A classifier is measured on a test set: set config.data.test_split to'
@@ -210,8 +217,27 @@ def validate_shape(config, shape) -> None:
         f' {", ".join(map(str, resolutions))} pixels, not on samples of shape'
         f' {what}: set config.data.resolution, or take another network.'
       )
+  if config.augment.diff:
+    _validate_diff(config, shape)
   if config.loss.name not in distill.LOSSES:
     metrics.check_data(config.metrics.names, shape, config.data.source)
+
+
+def _validate_diff(config, shape) -> None:
+  """Checks that DiffAugment can change samples of this shape."""
+  kind, channels = KINDS[len(shape)], shape[-1]
+  if kind != 'pictures':
+    raise UserError(
+      'config.augment.diff changes pictures, and config.data.source ='
+      f' {config.data.source!r} gives {kind}: set config.augment.diff = ().'
+    )
+  if 'color' in config.augment.diff and channels not in diff_augment.CHANNELS:
+    raise UserError(
+      "config.augment.diff has 'color', which is for pictures of"
+      f' {" or ".join(map(str, diff_augment.CHANNELS))} channels, and those of'
+      f' config.data.source = {config.data.source!r} have {channels}: leave it'
+      ' out.'
+    )
 
 
 def validate_batch(discriminator, batch: int) -> None:

@@ -1,9 +1,9 @@
 """Points of the space that nobody has tried: drawn at random, they train.
 
-networks x norm x loss x penalties x scheme x ensemble x rules x average, on
-pictures, points and text. What validation accepts takes a step with finite
-numbers; what it refuses it refuses for what it says: with the settings that the
-sentence names at their defaults, that sentence does not come again.
+networks x norm x loss x penalties x augmentation x scheme x ensemble x rules x
+average, on pictures, points and text. What validation accepts takes a step with
+finite numbers; what it refuses it refuses for what it says: with the settings
+that the sentence names at their defaults, that sentence does not come again.
 """
 
 import functools
@@ -17,6 +17,7 @@ import pytest
 from gan_jax import config as config_lib
 from gan_jax import experiment, losses, settings
 from gan_jax.data import open_source
+from gan_jax.data.diff_augment import CHANGES
 from gan_jax.errors import UserError
 from gan_jax.mesh import one_device
 from gan_jax.networks import DISCRIMINATORS, GENERATORS
@@ -91,6 +92,12 @@ def drawn(seed: int):
     player.lr = 1e-3
     player.decay_at = draw.choice(((), (8,)))
   config.ema.name = draw.choice(('none', 'half_life', 'decay'))
+  draw = random.Random(f'augment {seed}')  # later: the rest stays as it was
+  if draw.random() < 0.4:
+    config.augment.diff = tuple(
+      draw.sample(sorted(CHANGES), draw.randint(1, 3))
+    )
+  config.loss.margin_jitter = draw.choice((0.0, 0.2))
   config.train.update(batch=8, steps=4)
   config.metrics.names = ('scores',)  # what all kinds of samples have
   return config.lock()

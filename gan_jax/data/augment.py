@@ -3,7 +3,7 @@
 Mirroring and crops make more of the data: they concern real pictures only, and
 whether and where is drawn by a sample's position in the run, or by the step's
 key. An `Augmentation` stands in front of D instead, in each of its passes, over
-real samples and over fakes.
+real samples and over fakes: DiffAugment in diff_augment.py.
 """
 
 from typing import Any
@@ -72,11 +72,25 @@ def random_crop(images, key, pad: int):
     The same shape.
   """
   pictures = images.reshape(-1, *images.shape[-3:])
-  count, height, width, channels = pictures.shape
   border = ((0, 0), (pad, pad), (pad, pad), (0, 0))
-  pictures = jnp.pad(pictures, border, constant_values=BLACK)
-  corner = jax.random.randint(key, (count, 2), 0, 2 * pad + 1)
+  wide = jnp.pad(pictures, border, constant_values=BLACK)
+  corner = jax.random.randint(key, (len(pictures), 2), 0, 2 * pad + 1)
+  return windows(wide, corner, pictures.shape[1:3]).reshape(images.shape)
+
+
+def windows(pictures, corner, size):
+  """A window of each picture.
+
+  Args:
+    pictures: [N, H, W, C].
+    corner: int32 [N, 2], row and column of each window's first pixel; the
+      window lies in the picture.
+    size: (h, w) of the windows.
+
+  Returns:
+    [N, h, w, C].
+  """
   cut = lambda picture, at: jax.lax.dynamic_slice(
-    picture, (at[0], at[1], 0), (height, width, channels)
+    picture, (at[0], at[1], 0), (*size, picture.shape[-1])
   )
-  return jax.vmap(cut)(pictures, corner).reshape(images.shape)
+  return jax.vmap(cut)(pictures, corner)

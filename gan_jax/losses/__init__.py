@@ -24,7 +24,7 @@ LOSSES = {
   'non_saturating': adversarial.NON_SATURATING,
   'least_squares': adversarial.LEAST_SQUARES,
   'inverted_least_squares': adversarial.INVERTED_LEAST_SQUARES,
-  'hinge': adversarial.HINGE,
+  'hinge': adversarial.Hinge(),
   'wasserstein': adversarial.WASSERSTEIN,
   'boundary_seeking': adversarial.BOUNDARY_SEEKING,
   'relativistic_paired': adversarial.RelativisticPaired(),

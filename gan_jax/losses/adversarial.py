@@ -3,6 +3,10 @@
 r is a real sample's logit, s a fake one's. Most losses are means of terms of
 one score each (`Separable`); in some the scores of a batch meet, and
 FisherGAN's carries a multiplier from step to step.
+
+Scores of patches [N, P] count like those of N P samples: means, FisherGAN's
+second moment among them, are over all of them, and where a real score meets a
+fake one it is that of the same patch.
 """
 
 import dataclasses
@@ -94,19 +98,59 @@ INVERTED_LEAST_SQUARES = Separable(
   g=lambda s: s**2,
 )
 
-# Lim and Ye 2017 (geometric GAN).
-HINGE = Separable(
-  d_real=lambda r: jax.nn.relu(1.0 - r),
-  d_fake=lambda s: jax.nn.relu(1.0 + s),
-  g=lambda s: -s,
-)
-
 # Arjovsky et al. 2017; wants a penalty or clipping to keep D Lipschitz.
 WASSERSTEIN = Separable(d_real=lambda r: -r, d_fake=lambda s: s)
 
 # Hjelm et al. 2018, section 3.3 (continuous data): the generator seeks the
 # boundary D = 1/2, half the squared log-odds of D, which are the logit.
 BOUNDARY_SEEKING = dataclasses.replace(MINIMAX, g=lambda s: 0.5 * s**2)
+
+
+def hinge(real: Scores, fake: Scores, margins=(1.0, 1.0)) -> jax.Array:
+  """D's hinge loss (Lim and Ye 2017, geometric GAN), a scalar.
+
+  Args:
+    real: scores.
+    fake: scores.
+    margins: beyond which a real score, and a fake one, costs nothing; numbers,
+      or arrays of the scores' shapes.
+  """
+  of_real, of_fake = margins
+  return jnp.mean(jax.nn.relu(of_real - real)) + jnp.mean(
+    jax.nn.relu(of_fake + fake)
+  )
+
+
+@dataclasses.dataclass(frozen=True)
+class Hinge(AdversarialLoss):
+  """`hinge` for D; G minimises the negative of the mean score.
+
+  The released FastGAN draws a margin for each score, U(0.8, 1); its paper, as
+  Lim and Ye, has 1. G's loss has no margin and draws nothing.
+  """
+
+  margin_jitter: float = field(
+    Setting(
+      0.0,
+      "D's margin is drawn for each score from 1 - this to 1; 0.0: it is 1"
+      ' (FastGAN: 0.2)',
+      low=0.0,
+      high=1.0,
+    )
+  )
+
+  def d_loss(self, real, fake, carried, key=None):
+    if not self.margin_jitter:
+      return hinge(real, fake)
+    keys = jax.random.split(key)
+    margins = [
+      jax.random.uniform(k, x.shape, x.dtype, 1.0 - self.margin_jitter, 1.0)
+      for k, x in zip(keys, (real, fake), strict=True)
+    ]
+    return hinge(real, fake, margins)
+
+  def g_loss(self, real, fake, carried, key=None):
+    return jnp.mean(-fake)
 
 
 class RelativisticPaired(AdversarialLoss):

@@ -1,9 +1,13 @@
 """What the schemes that update G and D from one pass of each share."""
 
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple
+
 import jax
 import jax.numpy as jnp
 
 from gan_jax.errors import UserError
+from gan_jax.networks import Judgement
 from gan_jax.objective import Objective
 from gan_jax.optimizer import Optimizers
 from gan_jax.passes import Round
@@ -81,6 +85,94 @@ def add(gradient, direct):
   if direct is None:
     return gradient
   return jax.tree.map(jnp.add, gradient, direct)
+
+
+class Cotangents(NamedTuple):
+  """Both losses of a step, differentiated with respect to D's two passes.
+
+  Attributes:
+    pull_back: cotangents of the Judgements of the real samples and of the fakes
+      -> gradients of D's parameters and at what G made.
+    of_d: D's loss's, of both Judgements.
+    of_g: G's loss's, of the Judgement of the fakes.
+    direct: gradients that do not go through the passes, of terms that make
+      their own: of D's parameters, of G's, at what it made; None of G's without
+      terms.
+    stats: D's new stats, G's.
+    metrics: of both losses.
+  """
+
+  pull_back: Callable
+  of_d: tuple[Judgement, Judgement]
+  of_g: Judgement
+  direct: tuple[Any, Any, Any]
+  stats: tuple[Any, Any]
+  metrics: Mapping[str, jax.Array]
+
+  def gradients(self, d_gradient, made_gradient, more=None):
+    """What `make_step` wants of a step.
+
+    Args:
+      d_gradient: of D's parameters, through the passes.
+      made_gradient: at what G made, through the passes.
+      more: metrics.
+    """
+    of_d, of_g, at_made = self.direct
+    d_stats, g_stats = self.stats
+    return (
+      (add(d_gradient, of_d), d_stats),
+      (add(made_gradient, at_made), of_g, g_stats),
+      self.metrics | (more or {}),
+    )
+
+  def pulled_twice(self):
+    """Each player's gradient by a pull-back of its own.
+
+    G's goes through D's pass over the fakes alone, to what G made: about half
+    the operations of D's own.
+
+    Returns:
+      The gradients of D's parameters, and at what G made.
+    """
+    d_gradient, _ = self.pull_back(self.of_d)
+    nothing = jax.tree.map(jnp.zeros_like, self.of_d[0])
+    _, made_gradient = self.pull_back((nothing, self.of_g))
+    return d_gradient, made_gradient
+
+
+def cotangents(objective, pair: Pair, g_stats, made, now: Round) -> Cotangents:
+  """One pass of D over both batches, and what both players learn from it.
+
+  Args:
+    objective: the game.
+    pair: before the step.
+    g_stats: G's stats after its pass.
+    made: what it made.
+    now: the round.
+  """
+  d = pair.d
+
+  def passes(params, made):
+    judged, stats = objective.judge_both(params, d.stats, made, now)
+    seen = judged._replace(on_real=None, on_fake=None)
+    return (judged.on_real, judged.on_fake), (seen, stats)
+
+  both, pull_back, (seen, stats) = jax.vjp(passes, d.params, made, has_aux=True)
+  judged = seen._replace(on_real=both[0], on_fake=both[1])
+  d_direct, of_d, (d_stats, metrics) = d_cotangents(
+    objective, pair, stats, made, judged, now
+  )
+  of_g, g_direct, (g_stats, more) = g_cotangents(
+    objective, pair, g_stats, made, judged, now
+  )
+  return Cotangents(
+    pull_back,
+    of_d,
+    of_g,
+    (d_direct, *g_direct),
+    (d_stats, g_stats),
+    metrics | more,
+  )
 
 
 def d_cotangents(objective, pair: Pair, new_stats, made, judged, now: Round):

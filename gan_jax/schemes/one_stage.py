@@ -6,8 +6,8 @@ gradient and G's gradient at that sample are the same but for a factor,
   gamma_i = (dL_G / ds_i) / (dL_D / ds_i),                             (eq. 7)
 
 so that G learns from D's backward pass, each image's gradient scaled by its
-gamma. That holds where a score depends on its own sample only; where gamma is
--1 for every sample (symmetric losses) it holds for any D.
+gamma. That holds where a sample has one score, which depends on that sample
+only; where gamma is -1 for every score (symmetric losses) it holds for any D.
 """
 
 import logging
@@ -16,7 +16,6 @@ import jax
 import jax.numpy as jnp
 
 from gan_jax.errors import UserError
-from gan_jax.networks.judgement import per_sample
 from gan_jax.schemes import joint
 from gan_jax.schemes.joint import d_steps, draws
 
@@ -24,8 +23,9 @@ __all__ = ['FLOOR', 'check', 'd_steps', 'draws', 'gradients_of', 'make_step']
 
 log = logging.getLogger('gan_jax')
 
-# Where |dL_D / ds_i| is smaller than this share of 1 / N, it is taken to be
-# this large: hinge gives exact zeros, the non-saturating loss underflows.
+# Where |dL_D / ds_i| is smaller than this share of 1 / N (N P with patches), it
+# is taken to be this large: hinge gives exact zeros, the non-saturating loss
+# underflows.
 FLOOR = 1e-8
 
 
@@ -103,45 +103,53 @@ def asymmetric_gradients(objective, pair, g_stats, made, now):
   The paper divides D's loss by 1 - gamma (eq. 9), which is zero for BGAN at a
   score of 0.659, and takes gamma to be negative, which it is not for LSGAN
   and BGAN. Here D is pulled back once with its own cotangent dL_D / ds, never
-  smaller than the floor, and nothing is divided by 1 - gamma. Scores of
-  patches [N, P] count by their mean: gamma is one number a sample.
+  smaller than the floor, and nothing is divided by 1 - gamma.
+
+  Where D gives several scores a sample (patches [N, P]), each has a gamma of
+  its own, and what reaches the sample is their sum: no factor makes G's
+  gradient of it. D is then pulled back once more, for G (`pulled_twice`, as in
+  `simultaneous`), which costs a sixth more of D's operations and needs no
+  floor. Both gradients are those of the losses that two_stage has, means over
+  all N P scores, whatever the loss. The metrics are then of the patches' own
+  gammas, which scale nothing.
   """
-  d = pair.d
-
-  def passes(params, made):
-    judged, stats = objective.judge_both(params, d.stats, made, now)
-    both = tuple(
-      on._replace(logits=per_sample(on.logits))
-      for on in (judged.on_real, judged.on_fake)
+  found = joint.cotangents(objective, pair, g_stats, made, now)
+  on_real, on_fake = found.of_d
+  gamma, low, d_to_s = gammas(on_fake.logits, found.of_g.logits)
+  if gamma.size > len(gamma):
+    log.info(
+      'D gives %d scores a sample. Both players minimise the mean over all of'
+      ' them, as with two_stage; each has a gamma of its own, so that one_stage'
+      ' pulls D back twice, as simultaneous does.',
+      gamma.size // len(gamma),
     )
-    return both, (judged._replace(on_real=None, on_fake=None), stats)
-
-  both, pull_back, (seen, stats) = jax.vjp(passes, d.params, made, has_aux=True)
-  judged = seen._replace(on_real=both[0], on_fake=both[1])
-  d_direct, (on_real, on_fake), (d_stats, metrics) = joint.d_cotangents(
-    objective, pair, stats, made, judged, now
-  )
-  to_g, (g_direct, at_made), (g_stats, more) = joint.g_cotangents(
-    objective, pair, g_stats, made, judged, now
-  )
-  d_to_s, g_to_s = on_fake.logits, to_g.logits
-  low = jnp.abs(d_to_s) < FLOOR / len(d_to_s)
-  d_to_s = jnp.where(low, jnp.copysign(FLOOR / len(d_to_s), d_to_s), d_to_s)
-  gamma = g_to_s / d_to_s  # eq. 7
-
-  d_gradient, made_gradient = pull_back(
-    (on_real, on_fake._replace(logits=d_to_s))
-  )
-  scale = lambda x: x * gamma.reshape((-1,) + (1,) * (x.ndim - 1))
-  made_gradient = jax.tree.map(scale, made_gradient)
-  metrics |= more | {
+    d_gradient, made_gradient = found.pulled_twice()
+  else:
+    d_gradient, made_gradient = found.pull_back(
+      (on_real, on_fake._replace(logits=d_to_s))
+    )
+    scale = lambda x: x * gamma.reshape((-1,) + (1,) * (x.ndim - 1))
+    made_gradient = jax.tree.map(scale, made_gradient)
+  more = {
     'gamma': jnp.mean(gamma),
     'gamma_min': jnp.min(gamma),
     'gamma_max': jnp.max(gamma),
     'gamma_floored': jnp.mean(low),
   }
-  return (
-    (joint.add(d_gradient, d_direct), d_stats),
-    (joint.add(made_gradient, at_made), g_direct, g_stats),
-    metrics,
-  )
+  return found.gradients(d_gradient, made_gradient, more)
+
+
+def gammas(d_to_s, g_to_s):
+  """Eq. 7 for each score, whatever D's derivative is.
+
+  Args:
+    d_to_s: dL_D / ds, [N] or [N, P].
+    g_to_s: dL_G / ds.
+
+  Returns:
+    gamma, finite; where dL_D / ds was below the floor; dL_D / ds, not below it.
+  """
+  floor = FLOOR / d_to_s.size
+  low = jnp.abs(d_to_s) < floor
+  d_to_s = jnp.where(low, jnp.copysign(floor, d_to_s), d_to_s)
+  return g_to_s / d_to_s, low, d_to_s

@@ -10,7 +10,10 @@ from hypothesis import strategies as st
 from gan_jax import losses
 from gan_jax.config import defaults
 from gan_jax.losses import LOSSES
-from gan_jax.losses.adversarial import Fisher, Separable
+from gan_jax.losses.adversarial import Fisher, Hinge, hinge
+from tests.golden import rule
+
+ABOUT, ARRAYS = rule.load('hinge')
 
 
 def sigmoid(x):
@@ -173,4 +176,50 @@ def test_a_config_sets_the_loss_and_its_setting():
   assert losses.build_loss(section) is LOSSES['non_saturating']
   section.update(name='fisher', rho=0.25)
   assert losses.build_loss(section) == Fisher(rho=0.25)
-  assert isinstance(LOSSES['hinge'], Separable)
+  section.update(name='hinge', margin_jitter=0.2)
+  assert losses.build_loss(section) == Hinge(margin_jitter=0.2)
+
+
+@pytest.mark.parametrize('case', ABOUT['cases'])
+def test_hinge_is_the_released_one_on_given_margins(case):
+  """The released FastGAN's, on its own logits, 50 a picture."""
+  row = ABOUT['cases'][case]
+  out = {name: x['value'] for name, x in row['out'].items() if 'value' in x}
+  real, fake = (ARRAYS[f'out/{case}/logits_{x}'] for x in ('real', 'fake'))
+  drawn = [ARRAYS[f'in/{row["in"][f"jitter_{x}"]}'] for x in ('real', 'fake')]
+  patches = lambda x: jnp.asarray(x).reshape(-1, 50)
+  got = hinge(patches(real), patches(fake), [patches(x) for x in drawn])
+  wanted = out['hinge_real_jitter'] + out['hinge_fake_jitter']
+  assert float(got) == pytest.approx(wanted, rel=1e-6)
+  loss = LOSSES['hinge']
+  plain = loss.d_loss(patches(real), patches(fake), {})
+  wanted = out['hinge_real_m1'] + out['hinge_fake_m1']
+  assert float(plain) == pytest.approx(wanted, rel=1e-6)
+  if case.endswith('eval'):  # in training mode G's are those of another pass
+    of_g = loss.g_loss(patches(real), patches(fake), {})
+    assert float(of_g) == pytest.approx(out['loss_g'], rel=1e-6)
+
+
+@settings(max_examples=20, deadline=None)
+@given(jitter=st.floats(2**-6, 1, width=32), seed=st.integers(0, 2**31 - 1))
+def test_a_margin_is_drawn_for_each_score(jitter, seed):
+  """At scores of 0 what a score costs is its margin."""
+  loss, key = Hinge(margin_jitter=jitter), jax.random.key(seed)
+  zero = jnp.zeros((40, 5))
+  of = lambda real, fake: loss.d_loss(real, fake, {}, key)
+  # A score costs its margin up to the margin, and nothing beyond.
+  nothing = jnp.full((40, 5), 2.0)
+  real, fake = of(zero, -nothing), of(nothing, zero)
+  sd = jitter / np.sqrt(12 * 200)
+  for mean in (real, fake):
+    assert abs(float(mean) - (1 - jitter / 2)) < 5 * sd + 1e-6
+  assert real != fake  # each batch draws by itself
+  assert of(zero, zero) == pytest.approx(float(real + fake), rel=1e-6)
+  assert of(zero, zero) != loss.d_loss(zero, zero, {}, jax.random.key(seed + 1))
+  # All within bounds, and not all one.
+  edge = of(jnp.full((40, 5), 1 - jitter), -nothing)
+  assert edge > 0
+  assert of(jnp.full((40, 5), 1.0), -nothing) == 0
+  below = of(jnp.full((40, 5), -jitter), -nothing)  # no kink was passed
+  assert below == pytest.approx(float(real) + jitter, rel=1e-5)
+  assert edge == pytest.approx(float(real) - (1 - jitter), abs=1e-5)

@@ -13,9 +13,8 @@ from hypothesis import strategies as st
 from gan_jax import experiment, losses, optimizer
 from gan_jax.errors import UserError
 from gan_jax.losses import LOSSES, PENALTIES
-from gan_jax.losses.adversarial import Fisher
+from gan_jax.losses.adversarial import Fisher, Hinge
 from gan_jax.networks import Judgement, Made
-from gan_jax.networks.judgement import per_sample
 from gan_jax.nn.norm import normalise
 from gan_jax.objective import LOSS, Objective
 from gan_jax.schemes import SCHEMES, one_stage, simultaneous
@@ -28,15 +27,19 @@ LABELS = jnp.zeros(N, jnp.int32)
 KEY = jax.random.key(3)
 RHO = 0.1
 
-ALL = {**LOSSES, 'fisher': Fisher(rho=RHO)}
+ALL = {
+  **LOSSES,
+  'fisher': Fisher(rho=RHO),
+  'jittered hinge': Hinge(margin_jitter=0.2),
+}
 
 
 class Critic(nn.Module):
-  """Two layers with a norm between them; [N] or [N, patches] logits."""
+  """Two layers with a norm between them; [N, patches] logits, or [N] of 0."""
 
   norm: str = 'group'
   spectral: bool = False
-  patches: int = 1
+  patches: int = 0
   dtype: type = jnp.float32
 
   @nn.compact
@@ -50,8 +53,8 @@ class Critic(nn.Module):
       x = first(x)
     x = normalise(x, self.norm, train=train)
     x = nn.leaky_relu(x, 0.2).reshape(len(x), -1)
-    x = nn.Dense(self.patches, dtype=self.dtype)(x).astype(jnp.float32)
-    return Judgement(x[:, 0] if self.patches == 1 else x, {})
+    x = nn.Dense(self.patches or 1, dtype=self.dtype)(x).astype(jnp.float32)
+    return Judgement(x if self.patches else x[:, 0], {})
 
 
 def game(loss, critic=None, terms=None):
@@ -84,40 +87,32 @@ def draw(critic, loss, seed, scale=1.0, shift=0.0):
 
 
 def separate(objective, d, real, fake):
-  """Two passes: D's loss in its parameters, then G's loss in the fakes.
+  """two_stage's: D's loss in its parameters, then G's loss in the fakes.
 
   The passes are those of one step: D's statistics move from the real batch to
   the fake one, and G's answer is judged where D judged its fakes.
   """
-  reduced = objective._replace(discriminator=Mean(objective.discriminator))
-
   now, g = small.now(real, KEY), Player({}, {}, None)
 
   def g_loss(fake):
-    judged, _ = reduced.judge_both(d.params, d.stats, Made(fake, {}), now)
+    judged, _ = objective.judge_both(d.params, d.stats, Made(fake, {}), now)
     on_real, on_fake, *_ = judged
     carried = d.stats.get(LOSS, {})
     return objective.loss.g_loss(on_real.logits, on_fake.logits, carried)
 
-  d_gradient, (stats, _) = jax.grad(reduced.d_loss, has_aux=True)(
+  d_gradient, (stats, _) = jax.grad(objective.d_loss, has_aux=True)(
     d.params, d.stats, g, Made(fake, {}), now
   )
   return d_gradient, jax.grad(g_loss)(fake), stats
 
 
-class Mean:
-  """A discriminator whose patches are averaged: one score a sample."""
-
-  def __init__(self, network):
-    self.network = network
-
-  def apply(self, *args, **kwargs):
-    judgement, stats = self.network.apply(*args, **kwargs)
-    return judgement._replace(logits=per_sample(judgement.logits)), stats
-
-
 def floor_error(critic, d, fake):
-  """The most that the floor can add to D's gradient: FLOOR mean |ds / dp|."""
+  """The most that the floor can add to D's gradient: FLOOR mean |ds / dp|.
+
+  Nothing where D is pulled back with what its loss gives: with patches.
+  """
+  if critic.patches > 1:
+    return 0.0
 
   def score(params, x):
     variables = {'params': params, **d.stats}
@@ -144,7 +139,8 @@ CRITICS = {
   'instance': Critic('instance'),
   'spectral': Critic('none', spectral=True),
   'none': Critic('none'),
-  'patches': Critic('group', patches=5),
+  'one patch': Critic('group', patches=1),
+  'patches': Critic('group', patches=7),
 }
 
 
@@ -159,7 +155,7 @@ def compiled(critic):
   def gradients(seed, scale, shift):
     out = {}
     # What a norm changes does not depend on the loss: all of them with one.
-    for name in ALL if critic == 'group' else SOME:
+    for name in ALL if critic in ('group', 'patches') else SOME:
       loss = ALL[name]
       net = CRITICS[critic]
       d, real, fake = draw(net, loss, seed, scale, shift)
@@ -236,11 +232,12 @@ GAMMAS = {
 }
 
 
+@pytest.mark.parametrize('patches', [0, 7])
 @pytest.mark.parametrize('name', GAMMAS)
-def test_gamma_is_its_closed_form(name):
-  """What scales the fakes' gradient, against the spec's table."""
+def test_gamma_is_its_closed_form(name, patches):
+  """What scales a score's share in the fakes' gradient: the spec's table."""
   loss = ALL[name]
-  objective = game(loss)
+  objective = game(loss, Critic(patches=patches))
   d, real, fake = draw(objective.discriminator, loss, seed=2, scale=3.0)
   judged, _ = objective.judge_both(
     d.params, d.stats, Made(fake, {}), small.now(real, KEY)
@@ -257,6 +254,18 @@ def test_gamma_is_its_closed_form(name):
   else:
     assert 0 < defined.mean() < 1  # this draw has scores on both sides of -1
     assert metrics['gamma_max'] == pytest.approx(-1)
+
+
+@pytest.mark.parametrize('patches', [0, 1, 7])
+def test_the_log_says_what_is_minimised_with_patches(patches, caplog):
+  caplog.set_level('INFO', 'gan_jax')
+  for name in ('hinge', 'wasserstein'):
+    critic = Critic(patches=patches)
+    d, real, fake = draw(critic, ALL[name], seed=8)
+    way = one_stage.gradients_of(ALL[name], {})
+    both(way, game(ALL[name], critic), d, real, fake)
+  words = 'D gives 7 scores a sample. Both players minimise the mean over all'
+  assert caplog.text.count(words) == (patches == 7)  # hinge's
 
 
 @pytest.mark.parametrize('scheme', ['one_stage', 'simultaneous'])
