@@ -217,7 +217,7 @@ def finish(config, test: bool = False):
       )
     if config.teacher:
       config.teacher.workdir = 'random'  # an untrained one: teacher.py
-    if config.tasks.autoencode.weight:
+    if config.tasks.autoencode.loss == 'lpips':
       config.tasks.autoencode.weights = 'random'  # nothing is downloaded
     if config.data.test_split:
       config.data.split = 'train[:90%]'

@@ -49,7 +49,8 @@ class Network(NamedTuple):
   Attributes:
     kind: in `convert.KINDS`.
     parts: in `FILES`.
-    purpose: what it is for, in the words of `config.metrics.names`.
+    purpose: what it is for, in the words of `config.metrics.names`; else the
+      setting that asks for it.
   """
 
   kind: str
@@ -113,7 +114,7 @@ NETWORKS = {
   'lpips_vgg': Network(
     'lpips',
     ('vgg16', 'lpips_vgg'),
-    'lpips_vgg, path_length',
+    'lpips_vgg, path_length; config.tasks.autoencode.loss',
   ),
   'lpips_alex': Network('lpips', ('alexnet', 'lpips_alex'), 'lpips_alex'),
 }

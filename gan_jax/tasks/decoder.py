@@ -11,9 +11,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from gan_jax.networks.fastgan import Norm
 from gan_jax.nn.conv import Conv
 from gan_jax.nn.levels import double
-from gan_jax.nn.norm import BatchNorm
 from gan_jax.nn.spectral import spectral_norm
 
 Array = jax.Array
@@ -48,7 +48,7 @@ class Decoder(nn.Module):
     x = adaptive_mean(x, SMALLEST)
     for k, width in enumerate(WIDTHS[: self.doublings]):
       x = conv(double(x), 2 * width, f'conv{k}')
-      x = nn.glu(BatchNorm(name=f'norm{k}')(x, train=train))
+      x = nn.glu(Norm('batch', name=f'norm{k}')(x, train=train))
     return jnp.tanh(conv(x, self.channels, 'rgb'))
 
 

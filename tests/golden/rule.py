@@ -11,10 +11,9 @@ FOLDER = pathlib.Path(__file__).parent
 
 
 def load(name):
-  """The JSON and the arrays of one reference file, which may have none."""
+  """The JSON and the arrays of one reference file."""
   about = json.loads((FOLDER / f'{name}.json').read_text())
-  arrays = FOLDER / f'{name}.npz'
-  return about, np.load(arrays) if arrays.exists() else {}
+  return about, np.load(FOLDER / f'{name}.npz')
 
 
 def rule(name, shape, seed, scale=1.0, shift=0.0, positive=False):

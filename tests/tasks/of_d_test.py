@@ -287,8 +287,8 @@ def config(network, **sections):
   c.data.update(source='digits', resolution=32, channels=1)
   for player in ('generator', 'discriminator'):
     c[player] = dict(name=network)
-    small_one = dict(fmap_base=16, fmap_max=8)
-    c[player].update(dict(width=4) if network == 'dcgan' else small_one)
+    of_progan = dict(fmap_base=16, fmap_max=8)
+    c[player].update(of_progan if network == 'progan' else dict(width=4))
   for name in WEIGHTS:
     c.tasks[name].weight = 1.0
     if 'features' in c.tasks[name]:
@@ -301,15 +301,24 @@ def config(network, **sections):
   return config_lib.finish(c)
 
 
-@pytest.mark.parametrize('network', ['dcgan', 'progan'])
+@pytest.mark.parametrize('network', ['dcgan', 'progan', 'fastgan'])
 def test_they_serve_every_discriminator_with_maps(network):
-  """Traced, at each stage, not compiled: the shapes are what can differ."""
+  """Traced, at each stage, not compiled: the shapes are what can differ.
+
+  FastGAN has the maps of the defaults.
+  """
   growth = dict(start=16, stable_images=8, fade_images=8)
-  c = config(network, growth=growth if network == 'progan' else {})
-  made = experiment.build(c, (32, 32, 1), 0)
+  c = config(network, growth=growth if network == 'progan' else {}).unlock()
+  side = 32
+  if network == 'fastgan':
+    c.tasks, side = config_lib.defaults().tasks, 64
+    for name in WEIGHTS:
+      c.tasks[name].weight = 1.0
+    c.data.resolution = side
+  made = experiment.build(c.lock(), (side, side, 1), 0)
   state = jax.eval_shape(made.init, KEY)
   for stage in made.growth.stages:
-    image = jax.ShapeDtypeStruct((1, 4, 32, 32, 1), jnp.float32)
+    image = jax.ShapeDtypeStruct((1, 4, side, side, 1), jnp.float32)
     batch = Batch(image, jax.ShapeDtypeStruct((1, 4), jnp.int32))
     new, metrics = jax.eval_shape(
       made.make_step(stage), state, {}, batch, Span()
