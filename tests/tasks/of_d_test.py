@@ -200,7 +200,9 @@ def moved(before, after):
   return small.flat(own(after.params)) - small.flat(own(before.params))
 
 
-@pytest.mark.parametrize('scheme', ['one_stage', 'simultaneous'])
+@pytest.mark.parametrize(
+  'scheme', [pytest.param('one_stage', marks=pytest.mark.slow), 'simultaneous']
+)
 def test_d_learns_the_weighted_sum_and_g_nothing_of_it(scheme):
   before, after, batch, metrics, game = stepped(scheme)
   _, plain, *_ = stepped(scheme, False)
@@ -255,6 +257,7 @@ def test_one_stage_is_exact_with_them():
     )
 
 
+@pytest.mark.slow
 def test_an_ensemble_has_heads_for_every_pair():
   """Its local pairs train in two stages."""
   names = ('autoencode', 'rotation')

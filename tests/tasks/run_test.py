@@ -199,6 +199,7 @@ def test_a_run_draws_what_its_decoders_make(tmp_path):
   )
 
 
+@pytest.mark.slow
 def test_reconstructions_of_a_growing_run(tmp_path):
   """At the stage of their step, with the same decoders."""
   c = config(
