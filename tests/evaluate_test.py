@@ -241,13 +241,13 @@ def test_fakes_have_the_classes_of_the_data(tmp_path, monkeypatch):
   source = open_source(config.data)
   made = experiment_lib.build(config, source.shape, len(source.classes))
   asked = []
-  apply = Sampler.apply
+  apply = Sampler.made
 
   def watch(self, variables, z, labels):
     asked.append((np.asarray(z), np.asarray(labels)))
     return apply(self, variables, z, labels)
 
-  monkeypatch.setattr(Sampler, 'apply', watch)
+  monkeypatch.setattr(Sampler, 'made', watch)
   train(config, tmp_path / 'run')
   state = restore(tmp_path / 'run', one_device()).state
   asked.clear()

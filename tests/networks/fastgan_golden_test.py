@@ -9,6 +9,7 @@ import pytest
 
 from gan_jax import convert
 from gan_jax.networks import Scales, fastgan
+from gan_jax.nn.levels import nearest
 from tests.golden import inputs, rule
 
 ABOUT, ARRAYS = rule.load('fastgan')
@@ -89,9 +90,9 @@ def with_noise(monkeypatch):
 NOISE = {'noise': jax.random.key(0)}
 
 
-def released_logits(judgement):
+def released_logits(logits):
   """All of the first map, then all of the second."""
-  return np.concatenate(np.split(np.asarray(judgement.logits), 2, 1)).ravel()
+  return np.concatenate(np.split(np.asarray(logits), 2, 1)).ravel()
 
 
 @pytest.mark.parametrize('name', ABOUT['nets'])
@@ -159,9 +160,11 @@ def test_discriminator(case):
   real, big, small = (
     value(row['in'][k]) for k in ('real', 'fake_big', 'fake_small')
   )
-  assert error(released_logits(judge(real)), case, 'logits_real') < FORWARD
+  assert (
+    error(released_logits(judge(real).logits), case, 'logits_real') < FORWARD
+  )
   pair = judge(Scales(big, small))
-  assert error(released_logits(pair), case, 'logits_pair') < FORWARD
+  assert error(released_logits(pair.logits), case, 'logits_pair') < FORWARD
   alone = judge(big)  # the second branch sees the companion
   first, second = np.split(np.asarray(alone.logits - pair.logits), 2, 1)
   assert (first == 0).all() and (second != 0).all()
@@ -180,39 +183,51 @@ def test_losses_and_their_gradients(case, with_noise):
   with_noise(case)
   train = row['args']['mode'] == 'train'
   (g, g_own), (d, d_own) = (network(row['nets'][k]) for k in 'GD')
-  real, z = value(row['in']['real']), value(row['in']['z'])
-  stats = lambda own: {k: own[k] for k in COLLECTIONS}
+  z, real = value(row['in']['z']), value(row['in']['real'])
+  real = Scales(real, nearest(real, 128))  # as D has it: one shape, one program
+  own = lambda params, stats: (
+    {'params': params} | {k: stats[k] for k in COLLECTIONS}
+  )
 
-  def make(params):
-    own = {'params': params, **stats(g_own)}
+  @functools.partial(jax.jit, compiler_options=QUICK)
+  def make(params, at):
+    """What G makes, and the gradient for a gradient `at` it."""
     more = dict(train=train, rngs=NOISE, mutable=COLLECTIONS)
-    return g.apply(own, z, **more)[0]
-
-  def judge(params, stats, x):
-    own = {'params': params, **stats}
-    return d.apply(own, x, train=train, mutable=COLLECTIONS)
-
-  def d_loss(params, made):
-    on_real, after = judge(params, stats(d_own), real)
-    on_fake, after = judge(params, after, made)
-    loss = hinge(on_real.logits, 1.0, 1) + hinge(on_fake.logits, 1.0, -1)
-    return loss, (on_real, on_fake, after)
-
-  def everything(g_params, d_params):
-    made, pull_back = jax.vjp(make, g_params)
-    on_d, (on_real, on_fake, after) = jax.grad(d_loss, has_aux=True)(
-      d_params, made
+    made, back = jax.vjp(
+      lambda params: g.apply(own(params, g_own), z, **more)[0], params
     )
-    loss, back = jax.value_and_grad(
-      lambda made: -jnp.mean(judge(d_params, after, made)[0].logits)
-    )(made)
-    gradients = {'D/hinge_m1': on_d, 'G/loss_g': pull_back(back)[0]}
-    return on_real, on_fake, loss, gradients
+    return made, back(at)[0]
 
-  on_real, on_fake, g_loss, gradients = jax.jit(
-    everything, compiler_options=QUICK
-  )(g_own['params'], d_own['params'])
-  real, fake = released_logits(on_real), released_logits(on_fake)
+  @functools.partial(jax.jit, compiler_options=QUICK)
+  def judge(params, stats, x, at):
+    """D's logits and statistics, and the gradients for one `at` the logits."""
+
+    def logits(params, x):
+      found, after = d.apply(
+        own(params, stats), x, train=train, mutable=COLLECTIONS
+      )
+      return found.logits, after
+
+    found, back, after = jax.vjp(logits, params, x, has_aux=True)
+    return found, after, *back(at)
+
+  g_params, d_params = g_own['params'], d_own['params']
+  none = jax.tree.map(jnp.zeros_like, real)
+  made, _ = make(g_params, none)
+  stats, on_d, on = d_own, None, []
+  for x, sign in ((real, 1), (made, -1)):
+    logits, after, *_ = judge(d_params, stats, x, jnp.zeros((len(z), 50)))
+    at = jax.grad(hinge)(logits, 1.0, sign)
+    gradient = judge(d_params, stats, x, at)[2]
+    on_d = jax.tree.map(jnp.add, on_d, gradient) if on else gradient
+    on.append(logits)
+    stats = after
+  at = jnp.full_like(on[1], -1 / on[1].size)
+  for_g, _, _, at_made = judge(d_params, stats, made, at)
+  g_loss = -jnp.mean(for_g)
+  gradients = {'D/hinge_m1': on_d, 'G/loss_g': make(g_params, at_made)[1]}
+
+  real, fake = map(released_logits, on)
   assert error(real, case, 'logits_real') < FORWARD
   assert error(fake, case, 'logits_fake') < FORWARD
   jitter = [value(row['in'][f'jitter_{k}']) for k in ('real', 'fake')]
@@ -230,8 +245,8 @@ def test_losses_and_their_gradients(case, with_noise):
     # Decoders have no part in these losses.
     wanted = {k: v for k, v in row['grads'][role].items() if k in arrays}
     assert len(wanted) == len(arrays)
-    # The reference README, section 3: kinks of LeakyReLU, within 1 %. In
-    # float64 all of these gradients agree to 6e-7.
-    tolerance = max(3e-3, 5 * row['grad_noise'][role])
+    # The reference README, section 3: kinks of LeakyReLU move a gradient by up
+    # to 1 %. In float64 all of these agree to 6e-7.
+    tolerance = max(1e-2, row['grad_noise'][role])
     for name, off in rule.gradient_errors(arrays, wanted):
       assert off < tolerance, (role, name, off)
