@@ -17,6 +17,7 @@ from gan_jax import (
   data,
   distill,
   ema,
+  few_shot,
   losses,
   mesh,
   networks,
@@ -65,6 +66,12 @@ TRAIN = {
   ),
   'tensorboard': Setting(
     True, 'write files for TensorBoard, if the tf extra is installed'
+  ),
+  'choose': Setting(
+    (),
+    'what is chosen by the number and size of the pictures of a folder when a'
+    ' run begins',
+    choices=tuple(few_shot.PATHS),
   ),
   'change': Setting(
     (),
@@ -201,6 +208,7 @@ def finish(config, test: bool = False):
       config.data.source = 'text:builtin'
     elif kind != 'toy':
       config.data.update(source='digits', label='')
+    config.train.choose = ()
     for player in (config.generator, config.discriminator, config.teacher):
       if 'width' in player:
         player.width = 8
@@ -306,6 +314,7 @@ def override(config, path: str, text: str) -> None:
   if not isinstance(entry, Setting):  # `validate` says that there is none
     entry = Setting(section, '')
   parent[leaf] = entry.parse(path, text)
+  few_shot.given(config, path)
 
 
 def to_json(config) -> str:

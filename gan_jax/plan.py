@@ -6,6 +6,7 @@ import jax
 from clu import parameter_overview
 
 from gan_jax import experiment as experiment_lib
+from gan_jax import few_shot
 from gan_jax.data import open_source, tfds
 from gan_jax.data.levels import PlannedLevel
 from gan_jax.engine import Engine, peak_bytes
@@ -45,6 +46,7 @@ def plan(config) -> str:
     UserError: for whatever the user can put right.
   """
   validate(config)
+  config = few_shot.settled(config)
   mesh = make_mesh(config.mesh, ensemble.parts(config.ensemble))
   source, found = _open(config.data)
   experiment = experiment_lib.build(config, source.shape, len(source.classes))

@@ -12,12 +12,19 @@ from jax.experimental import multihost_utils
 
 from gan_jax import config as config_lib
 from gan_jax import experiment as experiment_lib
-from gan_jax import observe
+from gan_jax import few_shot, observe
 from gan_jax.data import Source, open_source
 from gan_jax.engine import Engine
 from gan_jax.errors import UserError
 from gan_jax.mesh import check_batch, make_mesh
-from gan_jax.restore import check_identity, check_weights, frozen, keep, past_of
+from gan_jax.restore import (
+  check_identity,
+  check_weights,
+  frozen,
+  keep,
+  past_of,
+  stored_config,
+)
 from gan_jax.run.checkpoints import Checkpoints
 from gan_jax.run.folder import RunDir
 from gan_jax.run.memory import give_back_freed_memory
@@ -50,6 +57,7 @@ def train(config, workdir) -> None:
   """
   validate(config)
   with RunDir(workdir) as run:
+    config = few_shot.settled(config, stored_config(run))
     for sentence in config_lib.unused(config):
       log.warning(sentence)
     checkpoints = Checkpoints(

@@ -1,7 +1,7 @@
 """Every mistake in a config that can be found before anything compiles."""
 
 from gan_jax import config as config_lib
-from gan_jax import distill, losses, objective, settings
+from gan_jax import distill, few_shot, losses, objective, settings
 from gan_jax.data import diff_augment
 from gan_jax.data.source import KINDS
 from gan_jax.errors import UserError
@@ -54,6 +54,7 @@ def validate(config) -> None:
   if not isinstance(names, str) and all(isinstance(n, str) for n in names):
     metrics.check_names(names)  # it knows the names of numbers as well
   settings.check(config_lib.table(config), config)
+  few_shot.check(config)
   _validate_metrics(config)
   if config.loss.name in distill.LOSSES:
     _validate_classifier(config)

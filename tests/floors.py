@@ -26,7 +26,7 @@ FLOORS = (
   ('run',),
   ('convert', 'data.celeba'),
   ('metrics',),
-  ('config_files', 'config', 'validate'),
+  ('config_files', 'few_shot', 'config', 'validate'),
   ('experiment',),
   ('restore', 'sampler', 'engine'),
   ('observe', 'explore'),

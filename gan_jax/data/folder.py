@@ -128,13 +128,7 @@ def open_folder(name: str, where: str, config, form: picture.Form) -> Source:
   """
   files = open_files(name, where)
   listed, folders = files.listing()
-  names, others = [], collections.Counter()
-  for file in listed:
-    suffix = os.path.splitext(file)[1].lower()
-    if suffix in picture.SUFFIXES:
-      names.append(file)
-    else:
-      others[suffix or 'no suffix'] += 1
+  names, others = _sorted_out(listed)
   other = ', '.join(f'{printable(s)} {k:,}' for s, k in others.most_common(10))
   if not names:
     raise UserError(
@@ -164,6 +158,52 @@ def open_folder(name: str, where: str, config, form: picture.Form) -> Source:
     rows.append(('skipped', first_few(found.skipped, len(found.skipped))))
   source.report = report_text(source, rows)
   return source
+
+
+def glance(
+  name: str, where: str, split: str, most: int
+) -> tuple[int, list[int]]:
+  """What the headers of picture files tell before the files are scanned.
+
+  Args:
+    name: see `open_folder`.
+    where: the same.
+    split: the same.
+    most: files that are looked at, evenly spaced among more.
+
+  Returns:
+    The number of picture files, readable or not, and the shorter sides, in
+    pixels, of those looked at that can be read.
+
+  Raises:
+    UserError: nothing there, or no such split.
+  """
+  files = open_files(name, where)
+  names, _ = _sorted_out(files.listing()[0])
+  if not names:
+    return 0, []
+  names, _ = layout.in_split(names, split, name)
+  chosen = np.linspace(0, len(names) - 1, min(most, len(names))).astype(int)
+  sides = []
+  for i in chosen:
+    try:
+      with files.reading(names[i]) as data:
+        sides.append(min(picture.size(data)))
+    except picture.BadPictureError:
+      continue  # the scan will name it
+  return len(names), sides
+
+
+def _sorted_out(listed: list[str]) -> tuple[list[str], collections.Counter]:
+  """The picture files, and how many others there are by suffix."""
+  names, others = [], collections.Counter()
+  for file in listed:
+    suffix = os.path.splitext(file)[1].lower()
+    if suffix in picture.SUFFIXES:
+      names.append(file)
+    else:
+      others[suffix or 'no suffix'] += 1
+  return names, others
 
 
 def _found(found, max_bad, other):

@@ -164,6 +164,15 @@ def read(data: bytes) -> Picture:
   return _load(_open(data))
 
 
+def size(data: bytes) -> tuple[int, int]:
+  """(width, height) by a file's header, as stored: not yet turned upright.
+
+  Raises:
+    BadPictureError: as in `read`, of what the header tells.
+  """
+  return _open(data).size
+
+
 def _open(data):
   """A file's picture before its pixels are read, within the limits."""
   if not data:

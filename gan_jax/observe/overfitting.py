@@ -55,6 +55,7 @@ SAMPLES = 256
 SCORED = 256  # pictures of T, and of H
 COMPARED = 5000  # pictures of T, and of H: beyond that a part stands for all
 CELLS = 16  # a side, of the features
+SAID = 'overfitting.jsonl'
 
 D_NUMBERS = ('d_train', 'd_held_out', 'd_samples', 'r_v', 'r_v_low')
 G_NUMBERS = ('near_samples', 'near_held_out', 'near_ratio', 'near_chance')
@@ -148,8 +149,9 @@ def tip(looks: list[dict]) -> int | None:
 class Overfitting(Occasional):
   """Watches for it whenever grids of samples are drawn.
 
-  What it remembers is in metrics.jsonl alone, so that a run that goes on from
-  anywhere says what one does that was never stopped. Scores are the live D's in
+  Whether it tips is told by metrics.jsonl alone, and what was said is kept in
+  overfitting.jsonl: a run that goes on, from before that too, says it once, as
+  one does that was never stopped. Scores are the live D's in
   inference mode, without augmentation. Args: as of `observe.build`.
   """
 
@@ -188,8 +190,16 @@ class Overfitting(Occasional):
     }
     looks = [looks[k] for k in sorted(looks)] + [{'step': step, **numbers}]
     if tip(looks) == len(looks) - 1:
-      log.warning(self._sentence(looks[-LOOKS:]))
+      self._say(looks[-LOOKS:])
     return numbers
+
+  def _say(self, looks: list[dict]) -> None:
+    """Says what the looks that tip show, unless an earlier life of it has."""
+    step = looks[-1]['step']
+    if all(line['step'] != step for line in self._run.lines(SAID)):
+      sentence = self._sentence(looks)
+      log.warning(sentence)
+      self._run.append(SAID, {'step': step, 'sentence': sentence})
 
   def _sentence(self, looks: list[dict]) -> str:
     """What is said of the looks that tip."""
@@ -268,9 +278,9 @@ class Overfitting(Occasional):
 
     def work(run):
       for k in run:
-        x = source.unpack(source[int(rows[k])][0])[None]
-        both = [x, x[:, :, ::-1]][: self._views]
-        found[k] = pixel_features(np.concatenate(both), CELLS)
+        x = source.unpack(source[int(rows[k])][0])
+        both = [x, x[:, ::-1]] if self._views == 2 else [x]
+        found[k] = pixel_features(np.stack(both), CELLS)
 
     in_threads(work, len(rows), f'looking at {source.name}')
     views = np.stack(found, 1).astype(np.float32)  # [views, N, D]

@@ -14,6 +14,7 @@ checkpoints/    <step>/ in Orbax's format
 constants/      networks that are used and not trained; constants.json: hashes
 samples/        of --mode=sample; explore/: of --mode=explore
 evaluate.jsonl  one line an evaluation; evaluate.png: the scores as curves
+overfitting.jsonl  what the overfitting watch has said, and when
 best/           the state with the best score, in Orbax's format, if the config
                 has metrics.best; best.json: its step and score
 aside/          checkpoints that could not be read, and that the run went on
