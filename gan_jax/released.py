@@ -25,8 +25,7 @@ from gan_jax.validate import validate
 log = logging.getLogger('gan_jax')
 
 REGISTRIES = {'generator': GENERATORS, 'discriminator': DISCRIMINATORS}
-# The average of a G, by the prefixes under which a file holds both.
-AVERAGE, AVERAGED = 'average', {'Gs.': 'G.'}
+AVERAGE = 'average'  # of the generator
 
 
 class Network(NamedTuple):
@@ -155,7 +154,7 @@ def open_networks(
   wanted = _wanted(kinds)
   chosen, held, idle = [], [], []
   for path in paths:
-    arrays, before = files.read(path), len(chosen)
+    arrays, before = _arrays(path), len(chosen)
     found = convert.find(arrays)
     held += [f'{name}:{prefix}'.rstrip('.:') for name, prefix in found]
     if wanted and not found and len(wanted) == len(paths) == 1:
@@ -195,6 +194,15 @@ def open_networks(
   return networks
 
 
+def _arrays(path: str):
+  """The arrays of a file by name."""
+  try:
+    return convert.named(files.read(path))
+  except UserError as error:
+    text = str(error)
+    raise UserError(text if path in text else f'{path} {text}') from None
+
+
 def _wanted(kinds: str | None) -> dict[str, str]:
   """The networks that --as names, each with the prefix of its arrays or ''."""
   wanted = {}
@@ -221,7 +229,7 @@ def _read(chosen: Sequence[Found]) -> dict[str, Network]:
   # A D first: of its G's labels it may know what nothing else tells.
   for found in sorted(chosen, key=lambda f: f.kind.role == 'generator'):
     path, name, prefix, _ = found
-    beside = (path, name, AVERAGED.get(prefix))
+    beside = (path, name, found.kind.averages.get(prefix))
     role = AVERAGE if beside in places else found.kind.role
     if role in networks:
       raise UserError(

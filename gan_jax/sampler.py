@@ -19,7 +19,7 @@ from gan_jax import limits
 from gan_jax import mesh as mesh_lib
 from gan_jax.errors import UserError, did_you_mean
 from gan_jax.experiment import Experiment
-from gan_jax.networks.made import has_levels
+from gan_jax.networks.made import has_levels, picture
 from gan_jax.nn import latent
 from gan_jax.state import TrainState
 
@@ -103,15 +103,16 @@ class Sampler:
   def generate(self, variables, z, labels) -> jax.Array:
     """Samples [N, ...] in inference mode: a pure function, to be traced.
 
-    Every sample of every job comes through here, and all products in it are of
-    float32's precision on every device.
+    Every sample of every job comes from here, and all products in it are of
+    float32's precision on every device. Of `networks.Scales` it is the picture.
 
     Args:
       variables: of one generator, as `variables` gives them.
       z: latent vectors [N, Z].
       labels: int32 [N].
     """
-    return self._generate(self.resolution, self._alpha, variables, z, labels)
+    level = self.resolution, self._alpha
+    return picture(self._generate(*level, variables, z, labels))
 
   def _generate(self, resolution: int, alpha, variables, z, labels):
     generator, level = self._generator, {}
@@ -133,9 +134,13 @@ class Sampler:
     one = lambda own: self._generate(resolution, alpha, own, z, labels)
     return jax.vmap(one)(variables)
 
+  def made(self, variables, z, labels):
+    """What the generator makes, as D takes it: [N, ...], or a tree of such."""
+    return self._compiled(self.resolution, self._alpha, variables, z, labels)
+
   def apply(self, variables, z, labels) -> jax.Array:
     """`generate`, compiled."""
-    return self._compiled(self.resolution, self._alpha, variables, z, labels)
+    return picture(self.made(variables, z, labels))
 
   def __call__(self, variables, seeds, label: int | None = None) -> jax.Array:
     """Samples of some seeds [N, ...], as many at a time as fit: `at_once`.
@@ -164,7 +169,8 @@ class Sampler:
       out_shardings=mesh_lib.replicated(on),
     )
     level = self.resolution, self._alpha
-    return sample(*level, variables, self.latents(seeds), self.labels(seeds))
+    z, labels = self.latents(seeds), self.labels(seeds)
+    return picture(sample(*level, variables, z, labels))
 
 
 class Chunks:
@@ -202,24 +208,26 @@ class Chunks:
     local = lambda x: x.addressable_data(0) if isinstance(x, jax.Array) else x
     return jax.device_put(jax.tree.map(local, variables), self._whole)
 
-  def __call__(self, function: Callable, variables, *arrays) -> np.ndarray:
+  def __call__(self, function: Callable, variables, *arrays):
     """What a compiled function of rows gives for one chunk.
 
     Args:
       function: (variables, arrays) -> [size, ...], each row from its own.
       variables: as `place` gives them.
-      *arrays: [n, ...] with n <= size.
+      *arrays: [n, ...] with n <= size, or trees of such, as what it gives.
 
     Returns:
-      [n, ...].
+      [n, ...], of NumPy.
     """
-    count = len(arrays[0])
-    filled = []
-    for array in map(np.asarray, arrays):
-      fill = array[:1].repeat(self.size - count, 0)
-      filled.append(np.concatenate([array, fill]))
-    placed = jax.device_put(filled, self._apart)
-    return np.asarray(function(variables, *placed))[:count]
+    count = len(jax.tree.leaves(arrays)[0])
+
+    def filled(array):
+      array = np.asarray(array)
+      return np.concatenate([array, array[:1].repeat(self.size - count, 0)])
+
+    placed = jax.device_put(jax.tree.map(filled, arrays), self._apart)
+    found = function(variables, *placed)
+    return jax.tree.map(lambda x: np.asarray(x)[:count], found)
 
 
 def parse_seeds(text: str, what: str = '--seeds') -> list[int]:

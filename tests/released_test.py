@@ -198,13 +198,15 @@ MISTAKES = {
   'no format': (['--from={}/page.pth'], 'web page'),
   'no network': (
     ['--from={}/other.npz'],
-    'known are osgan.generator, progan.generator; held are fc.weight.',
+    'known are osgan.generator, progan.generator, fastgan.generator; held are'
+    ' fc.weight.',
   ),
   'no generator': ([f'--from={D}'], 'held are osgan.discriminator.'),
   'no prefix': (
     [f'--from={G}', '--as=osgan.generator:g_ema'],
     'no generator that --as=osgan.generator:g_ema names: known are'
-    ' osgan.generator, progan.generator; held are osgan.generator.',
+    ' osgan.generator, progan.generator, fastgan.generator; held are'
+    ' osgan.generator.',
   ),
   'two': ([f'--from={G},{G}'], 'two networks for the generator'),
   'missing': (['--from={}/short.npz'], 'deconv4.bias is missing'),

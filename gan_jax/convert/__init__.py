@@ -6,6 +6,8 @@
 | osgan.discriminator | its discriminator, batch or group norm | osgan.py |
 | progan.generator | ProGAN's generator | progan.py |
 | progan.discriminator | its discriminator | progan.py |
+| fastgan.generator | FastGAN's generator | fastgan.py |
+| fastgan.discriminator | its discriminator, without the decoders | fastgan.py |
 | inception | FID's Inception-v3 | feature_nets.py |
 | vgg16, alexnet | torchvision's, Oxford's VGG-16 | feature_nets.py |
 | lpips | one of these two with the linear heads of LPIPS | feature_nets.py |
@@ -23,7 +25,7 @@ from collections.abc import Mapping
 import flax.linen as nn
 import numpy as np
 
-from gan_jax.convert import feature_nets, osgan, progan
+from gan_jax.convert import fastgan, feature_nets, osgan, progan
 from gan_jax.convert.layout import Kind
 from gan_jax.errors import UserError, did_you_mean
 
@@ -32,6 +34,8 @@ KINDS: dict[str, Kind] = {
   'osgan.discriminator': osgan.DISCRIMINATOR,
   'progan.generator': progan.GENERATOR,
   'progan.discriminator': progan.DISCRIMINATOR,
+  'fastgan.generator': fastgan.GENERATOR,
+  'fastgan.discriminator': fastgan.DISCRIMINATOR,
   'inception': feature_nets.INCEPTION,
   'vgg16': feature_nets.VGG16,
   'alexnet': feature_nets.ALEXNET,
@@ -95,6 +99,15 @@ def under_released_names(name: str, variables, **form) -> dict[str, np.ndarray]:
   if known.write is None:
     raise TypeError(f'{name} has no way back to its released arrays')
   return known.write(variables, **form)
+
+
+def named(arrays: Mapping[str, np.ndarray]) -> Mapping[str, np.ndarray]:
+  """A file's arrays, those that it lists without names under such.
+
+  Raises:
+    UserError: if a list is not of the network that it comes with.
+  """
+  return fastgan.with_averages(arrays)
 
 
 def find(arrays: Mapping[str, np.ndarray]) -> list[tuple[str, str]]:

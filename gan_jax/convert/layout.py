@@ -1,5 +1,6 @@
 """What a released network's arrays are called and how they lie."""
 
+import types
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
@@ -47,6 +48,8 @@ class Kind(NamedTuple):
     hints: module -> settings by path for a config that nobody named.
     beside: (arrays of a generator, the D that comes with it) -> the arrays with
       what only D tells.
+    averages: prefixes under which a file holds the average of a generator, to
+      those of the generator.
   """
 
   role: str
@@ -56,6 +59,7 @@ class Kind(NamedTuple):
   facts: Callable[[nn.Module, Any], dict] = lambda module, variables: {}
   hints: Callable[[nn.Module], dict] = lambda module: {}
   beside: Callable[[Mapping, nn.Module], Mapping] = lambda arrays, other: arrays
+  averages: Mapping[str, str] = types.MappingProxyType({})
 
 
 def check_names(rows: Sequence[Row], arrays: Mapping, unused=()) -> None:

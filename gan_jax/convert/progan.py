@@ -310,6 +310,7 @@ GENERATOR = Kind(
   facts=_generator_facts,
   hints=_generator_hints,
   beside=_with_classes,
+  averages={'Gs.': 'G.'},
 )
 DISCRIMINATOR = Kind(
   role='discriminator',

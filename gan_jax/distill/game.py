@@ -16,6 +16,7 @@ import jax.numpy as jnp
 from gan_jax import networks, passes
 from gan_jax.distill import ClassifierLoss, build_loss
 from gan_jax.errors import UserError
+from gan_jax.networks.made import picture
 from gan_jax.objective import frozen, initial_player, latents_of
 from gan_jax.passes import Round
 from gan_jax.state import Pair, Player, stream
@@ -117,7 +118,7 @@ class Distillation(NamedTuple):
       does; of the real ones without a teacher, the one they belong to.
     """
     del opponent
-    samples = made.samples if self.loss.data_free else now.real
+    samples = picture(made.samples) if self.loss.data_free else now.real
     student, teacher, new = self.answers(params, stats, samples, now)
     loss = self.loss.d_loss(student, teacher, now.labels)
     target = now.labels if teacher is None else jnp.argmax(teacher.logits, -1)
@@ -138,7 +139,7 @@ class Distillation(NamedTuple):
       The loss, and (the generator's stats, metrics).
     """
     del params
-    samples = made.samples
+    samples = picture(made.samples)
     student, teacher, _ = self.answers(*frozen(opponent), samples, now)
     loss = self.loss.g_loss(student, teacher)
     return loss, (stats, {'g_loss': loss})

@@ -11,6 +11,7 @@ import functools
 import jax
 import jax.numpy as jnp
 
+from gan_jax.networks.made import picture
 from gan_jax.settings import Setting
 from gan_jax.terms import Kind, Term
 
@@ -54,7 +55,7 @@ def wgan_gp(view, *, target: float):
   fake sample, one uniform position a pair; ProGAN section A.1 divides by t^2
   so that the weight keeps its meaning when the target t changes.
   """
-  real, fake = view.real, view.made.samples
+  real, fake = view.real, picture(view.made.samples)
   mix = _per_sample(view.key, real, jax.random.uniform)
   norms = _norm(_sample_gradients(view, real + mix * (fake - real)))
   return jnp.mean((norms - target) ** 2) / target**2

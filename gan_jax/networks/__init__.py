@@ -4,20 +4,23 @@
 |---|---|---|
 | dcgan | pictures of 28, 32, 64 px | dcgan.py |
 | progan | pictures of 4, 8, ..., 1024 px, growing | progan.py |
+| fastgan | pictures of 64, 128, ..., 1024 px, from few of them | fastgan.py |
 | mnist1k | pictures of 4, 8, 16, 32 px; MNIST-1K's small pair | mnist1k.py |
 | mlp | pictures of any shape, 2-D points | mlp.py |
 | charcnn | lines of text | charcnn.py |
 | upsample | pictures of 28, 32, 64 px; a generator alone | upsample.py |
 | resnet | pictures of any shape; a classifier | resnet.py |
 
-A generator takes (z [N, Z], labels [N], train) to samples [N, *shape]; a
-discriminator takes (samples, labels, train) to a `Judgement`, and says by
-`per_sample` whether a logit depends on its own sample only. A classifier is a
-discriminator with a logit a class, [N, classes]. All are used through `init`
-and `apply`. A network's `kinds` are the samples it is for, 'pictures', 'points'
-or 'text'; without it, pictures. The fields of a module other than `shape`,
-`classes` and `resolution` are the keys of the config's section; see
-`settings.field`. One that grows: see made.py.
+A generator takes (z [N, Z], labels [N], train) to samples [N, *shape], or to
+`Scales` of them; a discriminator takes (samples, labels, train) to a
+`Judgement`, and says by `per_sample` whether a logit depends on its own sample
+only. A classifier is a discriminator with a logit a class, [N, classes]. All
+are used through `init` and `apply`. A network's `kinds` are the samples it is
+for, 'pictures', 'points' or 'text'; without it, pictures. The fields of a
+module other than `shape`, `classes` and `resolution` are the keys of the
+config's section; see `settings.field`. One that grows: see made.py. The names
+in `averages` of a generator are the collections of statistics that an average
+of it takes over as they are.
 
 A discriminator may offer
 
@@ -33,6 +36,7 @@ from gan_jax import settings as settings_lib
 from gan_jax.networks import (
   charcnn,
   dcgan,
+  fastgan,
   mlp,
   mnist1k,
   progan,
@@ -40,7 +44,7 @@ from gan_jax.networks import (
   upsample,
 )
 from gan_jax.networks.judgement import Judgement
-from gan_jax.networks.made import Made, Start
+from gan_jax.networks.made import Made, Scales, Start
 
 __all__ = [
   'CLASSIFIERS',
@@ -49,6 +53,7 @@ __all__ = [
   'ROLES',
   'Judgement',
   'Made',
+  'Scales',
   'Start',
   'build',
   'settings',
@@ -57,6 +62,7 @@ __all__ = [
 GENERATORS = {
   'dcgan': dcgan.Generator,
   'progan': progan.Generator,
+  'fastgan': fastgan.Generator,
   'mnist1k': mnist1k.Generator,
   'mlp': mlp.Generator,
   'charcnn': charcnn.Generator,
@@ -65,6 +71,7 @@ GENERATORS = {
 DISCRIMINATORS = {
   'dcgan': dcgan.Discriminator,
   'progan': progan.Discriminator,
+  'fastgan': fastgan.Discriminator,
   'mnist1k': mnist1k.Discriminator,
   'mlp': mlp.Discriminator,
   'charcnn': charcnn.Discriminator,

@@ -13,7 +13,7 @@ from gan_jax.nn import norm as norms
 from gan_jax.nn.conv import Conv, ConvTranspose
 from gan_jax.nn.labels import with_label
 from gan_jax.nn.norm import CROSS_SAMPLE, normalise
-from gan_jax.nn.spectral import spectral_norm
+from gan_jax.nn.spectral import COLLECTION, spectral_norm
 from gan_jax.settings import Setting, field
 
 # Kernel sizes of the stride-2 layers, from the 4x4 map to the picture, each
@@ -39,6 +39,7 @@ class Generator(nn.Module):
   """
 
   resolutions = RESOLUTIONS
+  averages = (COLLECTION,)
 
   shape: tuple[int, int, int]
   classes: int = 0

@@ -19,6 +19,23 @@ class Made(NamedTuple):
   features: Mapping[str, jax.Array]
 
 
+class Scales(NamedTuple):
+  """A picture and a small companion: FastGAN's sample.
+
+  Attributes:
+    image: [N, S, S, C] in [-1, 1].
+    small: [N, s, s, C], the same at s = min(128, S) px by a layer of its own.
+  """
+
+  image: jax.Array
+  small: jax.Array
+
+
+def picture(samples):
+  """What is looked at of samples [N, ...]: of `Scales` the picture."""
+  return samples.image if isinstance(samples, Scales) else samples
+
+
 class Start(NamedTuple):
   """Where a generator is entered, in place of its beginning.
 

@@ -322,14 +322,21 @@ class Conv(nn.Module):
     return conv(x, kernel, self.stride, self.padding)
 
   @nn.compact
-  def __call__(self, x: Array) -> Array:
-    """[N, H, W, C] to [N, H', W', features]."""
+  def __call__(self, x: Array, divide: Callable | None = None) -> Array:
+    """[N, H, W, C] to [N, H', W', features].
+
+    Args:
+      x: maps.
+      divide: (layer, kernel) -> the kernel that is used, see `nn.spectral`.
+    """
     window = self.kernel_size
     if isinstance(window, int):
       window = (window, window)
     kernel = self.param(
       'kernel', self.kernel_init, (*window, x.shape[-1], self.features)
     )
+    if divide is not None:
+      kernel = divide(self, kernel)
     x, kernel = nn.dtypes.promote_dtype(x, kernel, dtype=self.dtype)
     y = self.product(x, kernel)
     if self.use_bias:

@@ -1,6 +1,7 @@
 """Resolutions of a growing network: down, up, and from one to the next."""
 
 import jax.numpy as jnp
+import numpy as np
 
 
 def reduce_to(image, side: int):
@@ -23,6 +24,24 @@ def reduce_to(image, side: int):
 def double(image):
   """Nearest neighbours: [..., H, W, C] -> [..., 2 H, 2 W, C]."""
   return image.repeat(2, -3).repeat(2, -2)
+
+
+def nearest(image, side: int):
+  """The pixels of row and column floor(i * H / side), as PyTorch takes them.
+
+  Args:
+    image: [..., H, W, C].
+    side: pixels.
+
+  Returns:
+    [..., side, side, C]; the pictures as they are if they have that side.
+  """
+  for axis in (-3, -2):
+    size = image.shape[axis]
+    if size != side:
+      rows = np.arange(side) * size // side
+      image = jnp.take(image, rows, axis)
+  return image
 
 
 def fade(below, above, alpha):

@@ -1,6 +1,7 @@
 """Normalisation layers by the names that configs use."""
 
 import math
+from collections.abc import Callable
 
 import flax.linen as nn
 import jax.numpy as jnp
@@ -27,13 +28,14 @@ class BatchNorm(nn.Module):
 
   epsilon: float = 1e-5
   momentum: float = 0.1  # weight of the new value in the running average
+  scale_init: Callable = nn.initializers.ones
 
   @nn.compact
   def __call__(self, x, *, train):
     """Normalises over all axes but the last. [N, ..., C] -> [N, ..., C]."""
     dtype, x = x.dtype, precision.full(x)
     channels = x.shape[-1]
-    scale = self.param('scale', nn.initializers.ones, (channels,))
+    scale = self.param('scale', self.scale_init, (channels,))
     bias = self.param('bias', nn.initializers.zeros, (channels,))
     running = {
       'mean': self.variable('batch_stats', 'mean', jnp.zeros, (channels,)),
@@ -72,7 +74,14 @@ def pixel_norm(x, epsilon: float = 1e-8):
   return (wide * inverse).astype(x.dtype)
 
 
-def normalise(x, norm: str, *, train: bool, groups: int = 32):
+def normalise(
+  x,
+  norm: str,
+  *,
+  train: bool,
+  groups: int = 32,
+  scale_init: Callable = nn.initializers.ones,
+):
   """Applies the layer of a name inside a compact module.
 
   Args:
@@ -83,6 +92,7 @@ def normalise(x, norm: str, *, train: bool, groups: int = 32):
     train: batch statistics if true, running averages if false.
     groups: the number of groups wanted by 'group' (32 as in OSGAN's released
       networks); where it does not divide C, their greatest common divisor.
+    scale_init: initialiser of the scale, of the norms that learn one.
 
   Returns:
     [N, ..., C], of the dtype of `x`; computed in float32 at least.
@@ -90,7 +100,7 @@ def normalise(x, norm: str, *, train: bool, groups: int = 32):
   if norm == 'none':
     return x
   if norm == 'batch':
-    return BatchNorm()(x, train=train)
+    return BatchNorm(scale_init=scale_init)(x, train=train)
   if norm == 'pixel':
     return pixel_norm(x)
   channels = x.shape[-1]
@@ -100,5 +110,7 @@ def normalise(x, norm: str, *, train: bool, groups: int = 32):
     'instance': channels,
   }[norm]
   # The slow variance is a mean of squares of differences: no cancellation.
-  layer = nn.GroupNorm(groups, epsilon=1e-5, use_fast_variance=False)
+  layer = nn.GroupNorm(
+    groups, epsilon=1e-5, use_fast_variance=False, scale_init=scale_init
+  )
   return layer(precision.full(x)).astype(x.dtype)

@@ -14,7 +14,7 @@ from gan_jax.data.source import digest
 from gan_jax.mesh import one_device
 from gan_jax.metrics import path_length, registry, sets, spaces
 from gan_jax.networks.judgement import per_sample
-from gan_jax.networks.made import has_levels
+from gan_jax.networks.made import has_levels, picture
 from gan_jax.nn.levels import faded, reduce_to
 from gan_jax.restore import restore
 from gan_jax.sampler import Chunks, Sampler, at_once
@@ -193,9 +193,9 @@ class Evaluator:
     """Chunks of a draw's samples and their scores."""
     for seeds in self._chunks.of(self._seeds(draw)):
       z, labels = self._sampler.latents(seeds), self._labels(seeds)
-      samples = self._chunks(self._sampler.apply, g, z, labels)
+      samples = self._chunks(self._sampler.made, g, z, labels)
       scores = self._scores(self._judge.fakes, d, samples, labels)
-      yield self._sampler.enlarged(samples), scores
+      yield self._sampler.enlarged(picture(samples)), scores
 
   def _scores(self, judge, d, samples, labels):
     """D's scores [N], or None if nobody asks for them."""
