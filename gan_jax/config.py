@@ -207,6 +207,8 @@ def finish(config, test: bool = False):
       if player.get('name') == 'progan':
         player.update(fmap_base=64, fmap_max=8)
         config.data.resolution = 16
+      if player.get('name') == 'fastgan':
+        config.data.resolution = 64
       if player.get('name') in SHALLOW:
         player.depth = SHALLOW[player.name]
     if config.growth.start:  # each stretch has two steps of 8 images
