@@ -169,6 +169,12 @@ def _validate_classifier(config) -> None:
       " config.data.split='train[:90%]' and"
       " config.data.test_split='train[90%:]'."
     )
+  if config.data.held_out:
+    raise UserError(
+      f'config.data.held_out = {config.data.held_out} is for watching GANs, and'
+      f' config.loss.name = {name!r} trains a classifier, which is measured on'
+      ' config.data.test_split: set config.data.held_out = 0.0.'
+    )
   used = [
     f'{room}.{key}.weight'
     for room in ('penalties', 'tasks')

@@ -19,7 +19,7 @@ lower resolutions. celebahq.py is a command that makes CelebA-HQ.
 """
 
 from gan_jax import settings
-from gan_jax.data import part, picture
+from gan_jax.data import held_out, part, picture
 from gan_jax.data.digits import open_digits
 from gan_jax.data.folder import open_folder
 from gan_jax.data.idx import open_idx
@@ -47,7 +47,7 @@ def open_stacked(name: str, where: str, config, form: picture.Form) -> Source:
     )
   inner = config.copy_and_resolve_references()
   with inner.unlocked():
-    inner.update(source=where, channels=1, conditional=False)
+    inner.update(source=where, channels=1, conditional=False, held_out=0.0)
   return Stacked(name, open_source(inner))
 
 
@@ -90,6 +90,12 @@ SETTINGS = {
     '',
     "where that split is; '': in the same source",
     when={'test_split': True},
+  ),
+  'held_out': Setting(
+    0.0,
+    'share of it that is never trained on, for the overfitting watch',
+    low=0.0,
+    high=0.5,
   ),
   'resolution': Setting(
     32,
@@ -181,4 +187,6 @@ def open_source(config) -> Source:
       ' set config.data.conditional=False or give data with labels'
       ' (for a folder: one sub-folder per class).'
     )
+  if config.held_out:
+    return held_out.without(source, config.held_out, config.split)
   return source

@@ -85,6 +85,14 @@ class FolderSource(DecodedSource):
     except picture.BadPictureError:
       return super().content(i)
 
+  def origin(self, i):
+    """As in Source; the file as it is, or its name if it is gone."""
+    try:
+      with self._files.reading(self._names[i]) as data:
+        return bytes(data)
+    except picture.BadPictureError:
+      return os.fsencode(self._names[i])
+
   def _decode(self, i):
     with self._files.reading(self._names[i]) as data:
       image = self._form.decode(data).pixels

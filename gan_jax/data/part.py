@@ -38,9 +38,11 @@ class Part(Source):
     self.name, self.shape, self.dtype = whole.name, whole.shape, whole.dtype
     self.classes, self.in_memory = whole.classes, whole.in_memory
     self.alphabet = whole.alphabet
+    self.report = f'{whole.report}\n  of these   {title}: {len(rows):,}'
+    if isinstance(whole, Part):  # so that parts of parts know what they share
+      whole, rows = whole._whole, whole._rows[rows]
     self._whole, self._rows = whole, rows
     self._split, _ = parse(title)
-    self.report = f'{whole.report}\n  of these   {title}: {len(rows):,}'
     labels = getattr(whole, 'labels', None)  # not known of all before reading
     if self.classes and labels is not None:
       lacking = without_pictures(self.classes, labels[rows])
@@ -59,6 +61,10 @@ class Part(Source):
   def content(self, i):
     """As in Source."""
     return self._whole.content(int(self._rows[i]))
+
+  def origin(self, i):
+    """As in Source."""
+    return self._whole.origin(int(self._rows[i]))
 
   def shares_with(self, other: Source) -> bool:
     """Whether another part, of the same split, has samples of this one."""

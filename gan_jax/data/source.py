@@ -74,6 +74,8 @@ class Source:
     report: text for people: what was found, converted and skipped.
     in_memory: reading a sample decodes no file, so worker processes would only
       copy the set.
+    held_out: samples that were set aside from these and that nothing trains
+      on, a source of its own; None if there are none.
   """
 
   name: str
@@ -83,6 +85,7 @@ class Source:
   alphabet: str = ''
   report: str = ''
   in_memory: bool = True
+  held_out: 'Source | None' = None
 
   @property
   def stored_shape(self) -> tuple[int, ...]:
@@ -113,6 +116,13 @@ class Source:
   def content(self, i: int) -> bytes:
     """Bytes that are others when sample i is: to tell edited data by."""
     return np.ascontiguousarray(self[i][0]).tobytes()
+
+  def origin(self, i: int) -> bytes:
+    """Bytes of sample i that no setting of where and how to keep it changes.
+
+    `content` may be the file here and the pixels there, by the memory there is.
+    """
+    return self.content(i)
 
   def nbytes(self) -> int:
     """Size of the whole set as it is stored in memory, in bytes."""

@@ -219,16 +219,16 @@ def frechet(real, fake) -> float:
   return frechet_distance(a.mean, a.cov, b.mean, b.cov)
 
 
-def pixel_features(samples) -> np.ndarray:
-  """Pictures [N, H, W, C] as means over a grid of 8 x 8 cells, [N, 64 C].
+def pixel_features(samples, cells: int = 8) -> np.ndarray:
+  """Pictures [N, H, W, C] as means over a grid of cells, [N, cells^2 C].
 
-  Points [N, 2] are their own features. A picture smaller than 8 pixels a side
-  is its own grid.
+  Points [N, 2] are their own features, and text is its own. A picture of fewer
+  pixels a side than cells is its own grid.
   """
   samples = np.asarray(samples, np.float64)
   if samples.ndim == 4:
     for axis in (1, 2):
-      parts = np.array_split(samples, min(8, samples.shape[axis]), axis)
+      parts = np.array_split(samples, min(cells, samples.shape[axis]), axis)
       samples = np.concatenate(
         [part.mean(axis, keepdims=True) for part in parts], axis
       )

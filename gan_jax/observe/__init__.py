@@ -9,6 +9,7 @@
 | scores.py | the metrics of a generator's samples against the data |
 | measures.py | which of the last two a run has |
 | evaluation.py | lines of evaluate.jsonl while training, and the best state |
+| overfitting.py | whether D and G learn their pictures by heart |
 | occasional.py | what most observers have in common |
 
 A new observer is a file like these and a line in `OBSERVERS`.
@@ -19,6 +20,7 @@ from typing import Protocol
 from gan_jax.observe.accuracy import AccuracyObserver
 from gan_jax.observe.evaluation import Evaluation
 from gan_jax.observe.landscape import Landscape
+from gan_jax.observe.overfitting import Overfitting
 from gan_jax.observe.preview import Preview
 from gan_jax.observe.reals import Reals
 from gan_jax.state import TrainState
@@ -69,6 +71,7 @@ OBSERVERS: dict[str, type[Observer]] = {
   'preview': Preview,
   'landscape': Landscape,
   'accuracy': AccuracyObserver,
+  'overfitting': Overfitting,
   'evaluation': Evaluation,
 }
 

@@ -51,6 +51,7 @@ class Accuracy:
     with section.unlocked():
       section.source = section.test_source or section.source
       section.split = section.test_split
+      section.held_out = 0.0  # nobody trains on it as it is
     _refuse_training_split(config.data, section)
     test = open_source(section)
     reference = f'{section.source}, {section.split}'

@@ -241,6 +241,22 @@ def _save_scatter(file, points) -> None:
   _save_figure(file, figure)
 
 
+# Curves that are one drawing, by its title.
+_TOGETHER = {
+  "D's mean scores": ('d_real', 'd_fake'),
+  "D's mean scores of whole sets": ('d_train', 'd_held_out', 'd_samples'),
+  'r_v: held-out pictures are to D as known ones (0) or as fakes (1)': (
+    'r_v',
+    'r_v_low',
+  ),
+  'distance to the nearest training picture': ('near_samples', 'near_held_out'),
+  'the two as a ratio; chance that held-out ones are met so rarely': (
+    'near_ratio',
+    'near_chance',
+  ),
+}
+
+
 def save_curves(file: pathlib.Path, lines: list[dict]) -> None:
   """Draws losses, scores and other metrics of a run against images.
 
@@ -255,9 +271,9 @@ def save_curves(file: pathlib.Path, lines: list[dict]) -> None:
   )
   beside = ('step', 'images', 'images_per_second', 'memory_gb')
   names = [name for name in names if name not in beside]
-  groups = {
-    'losses': [n for n in names if n.endswith('_loss')],
-    "D's mean scores": [n for n in names if n in ('d_real', 'd_fake')],
+  groups = {'losses': [n for n in names if n.endswith('_loss')]} | {
+    title: [n for n in names if n in together]
+    for title, together in _TOGETHER.items()
   }
   taken = sum(groups.values(), [])
   groups |= {n: [n] for n in names if n not in taken}

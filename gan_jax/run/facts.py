@@ -14,6 +14,8 @@ def facts_of(source) -> dict:
     'shape': list(source.shape),
     'classes': list(source.classes),
   }
+  if source.held_out:
+    facts['held_out'] = len(source.held_out)
   return facts | ({'alphabet': source.alphabet} if source.alphabet else {})
 
 

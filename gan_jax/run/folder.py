@@ -275,7 +275,7 @@ class RunDir:
     before = self.load_data()
     if not before or not before.get('count'):
       return {}, {}  # a converted run: nobody has read its data yet
-    known = ('count', 'shape', 'classes', 'alphabet')
+    known = ('count', 'held_out', 'shape', 'classes', 'alphabet')
     return tuple(
       {'data': {key: facts[key] for key in known if key in facts}}
       for facts in (before, facts_of(source))
