@@ -10,7 +10,7 @@ from typing import NamedTuple
 import jax
 import numpy as np
 
-from gan_jax import limits
+from gan_jax import limits, paths
 from gan_jax.data.source import KINDS
 from gan_jax.errors import UserError
 from gan_jax.explore import latents
@@ -91,8 +91,12 @@ class Asked:
     self._variables = self._chunks.place(sampler.variables(restored.state))
     self._kept = None
     if getattr(settings, 'latents', ''):
-      size = restored.config.latent.size
-      self._kept = latents.load(settings.latents, size, self._option('latents'))
+      option, text = self._option('latents'), settings.latents
+      self._kept = latents.load(
+        paths.local(text, option),
+        restored.config.latent.size,
+        f'{option}={text}',
+      )
       self._kept.warn_of_others(self._variables)
     self.seeds, _, self.labels = self.chosen(settings.seeds, 'seeds')
 

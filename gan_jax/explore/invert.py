@@ -231,7 +231,7 @@ class Search:
     self._variables = self._chunks.place((state, near.variables))
     self._adam = optax.adam(settings.lr)
     self._update = jax.jit(self._updated)
-    self._measure = jax.jit(self._errors)
+    self._measure = jax.jit(self._measured)
     self._make = jax.jit(self._made)
 
   def _made(self, variables, z, labels):
@@ -240,18 +240,23 @@ class Search:
       self._sampler.generate(variables[0], z, labels)
     )
 
-  def _errors(self, variables, z, labels, targets):
+  def _errors(self, variables, made, targets):
     """The distances and the mean squared errors of a batch, [n] each."""
-    made = self._made(variables, z, labels)
     with jax.default_matmul_precision('highest'):
       distance = self._near.function(variables[1], made, targets)
     return distance, likeness.squared(made - targets)
+
+  def _measured(self, variables, z, labels, targets):
+    """The same of pictures as they are saved, without what no pixel shows."""
+    made = jnp.clip(self._made(variables, z, labels), -1, 1)
+    return self._errors(variables, made, targets)
 
   def _updated(self, variables, z, opt, labels, targets):
     """One iteration; no picture's depends on the others of its batch."""
 
     def loss(z):
-      distance, mse = self._errors(variables, z, labels, targets)
+      made = self._made(variables, z, labels)
+      distance, mse = self._errors(variables, made, targets)
       return jnp.sum(distance + self._settings.mse * mse)
 
     move, opt = self._adam.update(jax.grad(loss)(z), opt)
@@ -308,7 +313,7 @@ class Search:
     if not file.exists():
       return None
     try:
-      found = load(file, self._size, '--tool=invert')
+      found = load(file, self._size, str(file))
     except UserError as error:
       log.warning('All pictures are inverted anew: %s', error)
       return None

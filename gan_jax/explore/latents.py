@@ -51,38 +51,37 @@ class Inverted(NamedTuple):
       )
 
 
-def load(text, size: int, what: str) -> Inverted:
+def load(path: pathlib.Path, size: int, title: str) -> Inverted:
   """Reads a file of `Inverted.save`.
 
   Args:
-    text: the path, as a person wrote it.
+    path: of the file.
     size: Z, of the generator's latent vectors.
-    what: the option that names the file, for sentences.
+    title: what to call the file in sentences.
 
   Raises:
     UserError: if it is none, or its vectors are of another size.
   """
-  path = paths.local(text, what)
-  paths.regular(path, f'{what}={text}', 'name an .npz of --tool=invert')
+  paths.regular(path, title, 'name an .npz of --tool=invert')
   arrays = files.read(path)
   missing = [name for name in Inverted._fields if name not in arrays]
   if missing:
     raise UserError(
-      f'{what}={text} has no {missing[0]}: name an .npz that --tool=invert has'
+      f'{title} has no {missing[0]}: name an .npz that --tool=invert has'
       ' written.'
     )
   found = Inverted(*(arrays[name] for name in Inverted._fields))
-  n = len(found.z)
+  n = len(found.z) if found.z.ndim == 2 else 0
   same = {x.shape[:1] for x in found[:5]} == {(n,)}
-  if not (n and same and found.z.ndim == 2 and np.isfinite(found.z).all()):
+  if not (n and same and np.isfinite(found.z).all()):
     raise UserError(
-      f'{what}={text} holds no finite vectors, one a picture: have'
-      ' --tool=invert write it anew.'
+      f'{title} holds no finite vectors, one a picture: have --tool=invert'
+      ' write it anew.'
     )
   if found.z.shape[1] != size:
     raise UserError(
-      f'{what}={text} has vectors of {found.z.shape[1]:,} numbers, and the run'
-      f' takes {size:,}: name a file of its own.'
+      f'{title} has vectors of {found.z.shape[1]:,} numbers, and the run takes'
+      f' {size:,}: name a file of its own.'
     )
   return found
 
