@@ -20,7 +20,6 @@ from gan_jax.restore import restore
 from gan_jax.sampler import Sampler
 from gan_jax.train import train
 from tests import small
-from tests.networks.progan_run_test import config
 
 explore = explore_lib.explore
 STEM = 'step_000000004'
@@ -29,27 +28,13 @@ FIELDS = latents.Inverted._fields
 
 @pytest.fixture(name='run', scope='module')
 def _run(tmp_path_factory):
-  """A small ProGAN with classes, a fifth of its pictures held out."""
+  """A smooth generator with classes, a fifth of its pictures held out."""
   folder = tmp_path_factory.mktemp('run')
-  c = config(
-    data=dict(
-      conditional=True, split='train[:10%]', resolution=8, held_out=0.2
-    ),
-    mesh=dict(data=1),
-    train=dict(image_every=4, checkpoint_every=4, tensorboard=False),
-  )
-  train(c, folder)
-  return folder
-
-
-@pytest.fixture(name='mlp', scope='module')
-def _mlp(tmp_path_factory):
-  """A smooth generator without classes, whose pictures end in tanh."""
-  folder = tmp_path_factory.mktemp('mlp')
-  digits = dict(source='digits', resolution=8, channels=1)
-  c = small.config(data=digits, mesh=dict(data=1))
+  digits = dict(source='digits', split='train[:10%]', held_out=0.2)
+  form = dict(resolution=8, channels=1, conditional=True)
+  c = small.config(data=digits | form, mesh=dict(data=1))
   c.latent.size, c.generator.width = 4, 32
-  c.train.update(steps=4, checkpoint_every=4)
+  c.train.update(steps=4, checkpoint_every=4, image_every=4, tensorboard=False)
   train(c, folder)
   return folder
 
@@ -63,15 +48,15 @@ def found(out) -> dict:
   return dict(np.load(out / f'invert_{STEM}.npz'))
 
 
-def test_what_g_made_is_found_again(mlp, tmp_path):
-  run, restored = mlp, restore(mlp, one_device())
+def test_what_g_made_is_found_again(run, tmp_path):
+  restored = restore(run, one_device())
   sampler = Sampler(restored.config, restored.experiment)
-  made = sampler(sampler.variables(restored.state), range(6))
+  made = sampler(sampler.variables(restored.state), range(6), label=3)
   folder = tmp_path / 'made'
   folder.mkdir()
   for k, picture in enumerate(to_bytes(made)):
     Image.fromarray(picture[..., 0]).save(folder / f'{k}.png')
-  spec = f'invert:pictures={folder},iterations=300,seed=50'
+  spec = f'invert:pictures={folder},label=3,iterations=300,seed=50'
   explore(run, spec, out=tmp_path / 'out')
   kept = found(tmp_path / 'out')
   # Rounding to bytes alone is an error of 5e-6.
