@@ -10,7 +10,8 @@
 | mix.py | the content of some samples in the style of others, as a grid |
 | asking.py | what tools have in common: a generator, a place for results |
 | walk.py, film.py | ways through latent space; frames to MP4 or WebP |
-| likeness.py, latents.py, pairs.py | of inversions: distance, file, figure |
+| targets.py, likeness.py | of inversions: which pictures, by what distance |
+| latents.py, pairs.py | and their file, their figure |
 
 A tool is a module with
 

@@ -76,7 +76,6 @@ class Asked:
   def __init__(self, restored: Restored, settings, tool: str):
     self._option = f'--tool={tool}:{{}}'.format
     check_pictures(restored, tool)
-    parse_seeds(settings.seeds, self._option('seeds'))
     sampler = Sampler(restored.config, restored.experiment)
     self.sampler = sampler.at(restored.step)
     self._label, facts = None, restored.run.load_data()
@@ -98,7 +97,19 @@ class Asked:
         f'{option}={text}',
       )
       self._kept.warn_of_others(self._variables)
-    self.seeds, _, self.labels = self.chosen(settings.seeds, 'seeds')
+    self.seeds = self.parsed(settings.seeds, 'seeds')
+    self.labels = self._labels(self.seeds)
+
+  def parsed(self, text: str, name: str) -> list[int]:
+    """Seeds, or numbers of pictures that were inverted; see `chosen`."""
+    seeds = parse_seeds(text, self._option(name))
+    count = None if self._kept is None else len(self._kept.z)
+    if count is not None and max(seeds) >= count:
+      raise UserError(
+        f'{self._option(name)}={text[:80]}: the file that latents= names has'
+        f' {count:,} pictures, whose numbers are 0 to {count - 1}.'
+      )
+    return seeds
 
   def chosen(self, text: str, name: str) -> Some:
     """The latent vectors of seeds, or of pictures that were inverted.
@@ -110,21 +121,18 @@ class Asked:
     Raises:
       UserError: see `parse_seeds`; or if a file has not so many.
     """
-    seeds = parse_seeds(text, self._option(name))
+    seeds = self.parsed(text, name)
     if self._kept is None:
       z = np.asarray(self.sampler.latents(seeds))
-      labels = np.asarray(self.sampler.labels(seeds, self._label))
-      return Some(seeds, z, labels)
-    count = len(self._kept.z)
-    if max(seeds) >= count:
-      raise UserError(
-        f'{self._option(name)}={text[:80]}: the file that latents= names has'
-        f' {count:,} pictures, whose numbers are 0 to {count - 1}.'
-      )
-    labels = self._kept.labels[seeds]
-    if self._label is not None:
-      labels = np.full_like(labels, self._label)
-    return Some(seeds, self._kept.z[seeds], labels)
+    else:
+      z = self._kept.z[seeds]
+    return Some(seeds, z, self._labels(seeds))
+
+  def _labels(self, seeds) -> np.ndarray:
+    """The class of each, int32 [N]."""
+    if self._kept is None or self._label is not None:
+      return np.asarray(self.sampler.labels(seeds, self._label))
+    return self._kept.labels[seeds]
 
   def pictures(self, z, labels) -> Iterator[np.ndarray]:
     """One by one what the generator makes, [H, W, C] about in [-1, 1].

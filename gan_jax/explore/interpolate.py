@@ -71,14 +71,13 @@ def run(restored, out, settings) -> None:
     UserError: for whatever the user can put right.
   """
   asked = asking.Asked(restored, settings, 'interpolate')
-  ends = asked.chosen(settings.seeds, 'seeds')
-  count, latent = len(ends.seeds), restored.config.latent
+  count, latent = len(asked.seeds), restored.config.latent
   if count < 2:
     raise UserError(
       f'--tool=interpolate:seeds={settings.seeds} is one picture: name two or'
       ' more to go between.'
     )
-  if asked.sampler.classes and len(set(ends.labels.tolist())) > 1:
+  if asked.sampler.classes and len(set(asked.labels.tolist())) > 1:
     raise UserError(
       f'--tool=interpolate:seeds={settings.seeds[:80]} are of several classes,'
       ' and G knows nothing between classes: choose one by label=NAME.'
@@ -96,6 +95,7 @@ def run(restored, out, settings) -> None:
   zoom = math.ceil(settings.side / min(shape[:2]))
   film.check_side(shape[0] * zoom, shape[1] * zoom, 'ask for a smaller side')
   form = film.chosen(settings.format) if settings.make != 'strip' else ''
+  ends = asked.chosen(settings.seeds, 'seeds')
   stem = asking.place(out, restored, 'interpolate')
   ease, path = EASING[settings.easing], PATHS[latent.distribution]
   shown = lambda z: asked.pictures(z, np.full(len(z), ends.labels[0]))

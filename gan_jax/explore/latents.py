@@ -72,8 +72,9 @@ def load(path: pathlib.Path, size: int, title: str) -> Inverted:
     )
   found = Inverted(*(arrays[name] for name in Inverted._fields))
   n = len(found.z) if found.z.ndim == 2 else 0
-  same = {x.shape[:1] for x in found[:5]} == {(n,)}
-  if not (n and same and np.isfinite(found.z).all()):
+  rows = {x.shape[:1] for x in found[:5]} == {(n,)}
+  rows = rows and found.batches.ndim == 2
+  if not (n and rows and np.isfinite(found.z).all()):
     raise UserError(
       f'{title} holds no finite vectors, one a picture: have --tool=invert'
       ' write it anew.'

@@ -60,9 +60,8 @@ def run(restored, out, settings) -> None:
       f'--tool=mix:gates={",".join(map(str, gates))}: the maps that this'
       f' generator excites have sides {", ".join(map(str, there))}.'
     )
-  contents = asked.chosen(settings.seeds, 'seeds')
-  styles = asked.chosen(settings.styles, 'styles')
-  rows, columns = len(contents.seeds), len(styles.seeds)
+  rows = len(asked.seeds)
+  columns = len(asked.parsed(settings.styles, 'styles'))
   asking.check_grid(
     rows + 1,
     columns + 1,
@@ -70,6 +69,8 @@ def run(restored, out, settings) -> None:
     'mix',
     'ask for fewer seeds or styles',
   )
+  contents = asked.chosen(settings.seeds, 'seeds')
+  styles = asked.chosen(settings.styles, 'styles')
   stem = asking.place(out, restored, 'mix')
   head, side = (list(asked.pictures(s.z, s.labels)) for s in (styles, contents))
   row, column = np.indices((rows, columns)).reshape(2, -1)

@@ -14,6 +14,7 @@ from gan_jax.data import open_source
 from gan_jax.data.source import to_bytes, to_float
 from gan_jax.errors import UserError
 from gan_jax.explore import invert, latents, likeness, pairs
+from gan_jax.explore import targets as targets_lib
 from gan_jax.explore.likeness import across_scales
 from gan_jax.mesh import one_device
 from gan_jax.restore import restore
@@ -118,7 +119,7 @@ def test_an_inversion_goes_on_where_it_was_killed(run, tmp_path, monkeypatch):
   assert len(np.unique(whole['z'], axis=0)) == 40
   # More pictures: those that are there stay. Another option: none does.
   explore(run, spec.replace('40', '32'), out=tmp_path / 'parted')
-  assert len(updates) == 3
+  assert len(updates) == 3 and len(found(tmp_path / 'parted')['z']) == 32
   explore(run, spec.replace('40', '32') + ',lr=0.2', out=tmp_path / 'parted')
   assert updates[3:] == [0, 16]
   (tmp_path / 'parted' / f'invert_{STEM}.npz').write_bytes(b'no archive')
@@ -131,7 +132,7 @@ def test_which_pictures_are_inverted(run, tmp_path):
   restored = restore(run, one_device())
   source = open_source(restored.config.data)
   _, settings = explore_lib.parse('invert:count=5')
-  targets = invert.wanted(restored, settings, 10)
+  targets = targets_lib.wanted(restored, settings, 10)
   assert targets.words.endswith('held out')
   trained = {source.content(i) for i in range(len(source))}
   for k in range(5):
@@ -141,9 +142,9 @@ def test_which_pictures_are_inverted(run, tmp_path):
     assert targets.labels[k] == source.held_out[row][1]
     assert picture.tobytes() not in trained
   _, settings = explore_lib.parse('invert:count=0')
-  assert len(invert.wanted(restored, settings, 10).rows) == 36
+  assert len(targets_lib.wanted(restored, settings, 10).rows) == 36
   _, settings = explore_lib.parse('invert:count=0,split=train[90%:],label=2')
-  targets = invert.wanted(restored, settings, 10)
+  targets = targets_lib.wanted(restored, settings, 10)
   assert len(targets.rows) == 180 and set(targets.labels) == {2}
 
 
@@ -233,7 +234,7 @@ def test_uniform_vectors_stay_in_their_cube(tmp_path):
   )
   _, settings = explore_lib.parse('invert:iterations=60')
   near = likeness.open_likeness('pixels', '', (1, 1, 1))
-  targets = invert.Targets(None, np.arange(2), np.zeros(2, np.int32), '')
+  targets = targets_lib.Targets(None, np.arange(2), np.zeros(2, np.int32), '')
   pictures = np.float32([3.0, 0.25]).reshape(2, 1, 1, 1)
   object.__setattr__(targets, 'pictures', lambda part: pictures[part])
   search = invert.Search(restored, sampler, near, settings)
