@@ -6,6 +6,7 @@ noise in each of them.
 """
 
 import copy
+import functools
 import re
 from collections.abc import Callable, Iterator
 
@@ -19,7 +20,7 @@ from gan_jax import limits
 from gan_jax import mesh as mesh_lib
 from gan_jax.errors import UserError, did_you_mean
 from gan_jax.experiment import Experiment
-from gan_jax.networks.made import has_levels, picture
+from gan_jax.networks.made import can_be_mixed, has_levels, picture
 from gan_jax.nn import latent
 from gan_jax.state import TrainState
 
@@ -48,6 +49,8 @@ class Sampler:
   Attributes:
     classes: that the generator takes; 0 without labels.
     resolution: side of the pictures, of a generator that grows; 0: the data's.
+    gates: sides of the maps that other samples can scale, see `mixed`; () of
+      most generators.
   """
 
   def __init__(self, config, experiment: Experiment):
@@ -58,6 +61,8 @@ class Sampler:
     self.resolution, self._alpha = 0, 1.0  # of a generator that grows
     # One object: one compilation for each resolution.
     self._compiled = jax.jit(self._generate, static_argnums=0)
+    mixed = can_be_mixed(self._generator)
+    self.gates = self._generator.gates if mixed else ()
 
   def at(self, step: int) -> 'Sampler':
     """The sampler of the state after `step` steps: at its level, as faded in.
@@ -121,14 +126,7 @@ class Sampler:
         generator.clone(resolution=resolution),
         dict(alpha=alpha),
       )
-    # Noise inside a generator is fixed: a seed gives one picture.
-    rngs = {'noise': jax.random.key(0)}
-    # Of latent vectors too: GPUs and TPUs would round them to three digits by
-    # default, and a path length's two ends, 1e-4 apart, to one and the same.
-    with jax.default_matmul_precision('highest'):
-      return generator.apply(
-        variables, z, labels, train=False, rngs=rngs, **level
-      )
+    return _in_use(generator, variables, z, labels, **level)
 
   def _generate_each(self, resolution: int, alpha, variables, z, labels):
     one = lambda own: self._generate(resolution, alpha, own, z, labels)
@@ -141,6 +139,25 @@ class Sampler:
   def apply(self, variables, z, labels) -> jax.Array:
     """`generate`, compiled."""
     return picture(self.made(variables, z, labels))
+
+  def mixed(self, gates, variables, z, labels, others, other_labels):
+    """Samples whose gates the low maps of others drive, a pure function.
+
+    Args:
+      gates: which, of `self.gates`; at the others samples drive themselves.
+      variables: as for `generate`.
+      z: of the samples, [N, Z].
+      labels: of the samples, int32 [N].
+      others: z of those that drive the gates, [N, Z].
+      other_labels: int32 [N].
+
+    Returns:
+      [N, ...], as `generate` gives them.
+    """
+    ask = functools.partial(_in_use, self._generator, variables)
+    drivers = ask(others, other_labels, method='drivers')
+    drivers = {side: drivers[side] for side in gates}
+    return picture(ask(z, drivers, labels, method='mixed'))
 
   def __call__(self, variables, seeds, label: int | None = None) -> jax.Array:
     """Samples of some seeds [N, ...], as many at a time as fit: `at_once`.
@@ -171,6 +188,23 @@ class Sampler:
     level = self.resolution, self._alpha
     z, labels = self.latents(seeds), self.labels(seeds)
     return picture(sample(*level, variables, z, labels))
+
+
+def _in_use(generator, variables, *inputs, **more):
+  """A generator's pass in inference mode, with the noise that all passes have.
+
+  Args:
+    generator: a network.
+    variables: of it.
+    *inputs: of the method.
+    **more: for `apply`, or the method.
+  """
+  # A seed gives one picture.
+  rngs = {'noise': jax.random.key(0)}
+  # Of latent vectors too: GPUs and TPUs would round them to three digits by
+  # default, and a path length's two ends, 1e-4 apart, to one and the same.
+  with jax.default_matmul_precision('highest'):
+    return generator.apply(variables, *inputs, train=False, rngs=rngs, **more)
 
 
 class Chunks:
@@ -220,14 +254,22 @@ class Chunks:
       [n, ...], of NumPy.
     """
     count = len(jax.tree.leaves(arrays)[0])
+    found = function(variables, *self.spread(*arrays))
+    return jax.tree.map(lambda x: np.asarray(x)[:count], found)
+
+  def spread(self, *arrays):
+    """Rows of one chunk on the devices, [n, ...] filled up to [size, ...].
+
+    Args:
+      *arrays: as for a call.
+    """
 
     def filled(array):
       array = np.asarray(array)
-      return np.concatenate([array, array[:1].repeat(self.size - count, 0)])
+      more = self.size - len(array)
+      return np.concatenate([array, array[:1].repeat(more, 0)])
 
-    placed = jax.device_put(jax.tree.map(filled, arrays), self._apart)
-    found = function(variables, *placed)
-    return jax.tree.map(lambda x: np.asarray(x)[:count], found)
+    return jax.device_put(jax.tree.map(filled, arrays), self._apart)
 
 
 def parse_seeds(text: str, what: str = '--seeds') -> list[int]:

@@ -5,8 +5,13 @@
 | video.py | a film of a walk through latent space |
 | progress.py | a film of the grids that a run has drawn while it trained |
 | neighbours.py | samples beside the nearest pictures of the training data |
+| invert.py | pictures beside what G makes of latent vectors found for them |
+| interpolate.py | the way from picture to picture: a strip, and a film |
+| mix.py | the content of some samples in the style of others, as a grid |
 | asking.py | what tools have in common: a generator, a place for results |
-| walk.py, film.py | smooth latent vectors; frames to MP4 or WebP |
+| walk.py, film.py | ways through latent space; frames to MP4 or WebP |
+| targets.py, likeness.py | of inversions: which pictures, by what distance |
+| latents.py, pairs.py | and their file, their figure |
 
 A tool is a module with
 
@@ -22,7 +27,14 @@ import types
 
 from gan_jax import paths
 from gan_jax.errors import UserError, did_you_mean
-from gan_jax.explore import neighbours, progress, video
+from gan_jax.explore import (
+  interpolate,
+  invert,
+  mix,
+  neighbours,
+  progress,
+  video,
+)
 from gan_jax.mesh import one_device
 from gan_jax.restore import restore
 
@@ -30,6 +42,9 @@ TOOLS = {
   'video': video,
   'progress': progress,
   'neighbours': neighbours,
+  'invert': invert,
+  'interpolate': interpolate,
+  'mix': mix,
 }
 
 

@@ -1,15 +1,21 @@
 """What tools have in common: a run's generator, and a place for results."""
 
+import functools
 import logging
 import pathlib
 import time
 from collections.abc import Iterator
+from typing import NamedTuple
 
+import jax
 import numpy as np
 
+from gan_jax import limits, paths
 from gan_jax.data.source import KINDS
 from gan_jax.errors import UserError
+from gan_jax.explore import latents
 from gan_jax.restore import Restored
+from gan_jax.run import draw
 from gan_jax.sampler import (
   Chunks,
   Sampler,
@@ -25,7 +31,28 @@ _TELL = 10.0  # seconds between two words on how far it is
 CHUNK = 64  # pictures made at a time, at most
 
 SEEDS = Setting('0-8', 'whose samples: 0-8, or 1,5,7-9')
+LATENTS = Setting(
+  '', 'an .npz of --tool=invert: seeds are then numbers of its pictures'
+)
 LABEL = Setting('', "class of all samples, a name or number; '': in turn")
+
+
+class Some(NamedTuple):
+  """Latent vectors that a person chose.
+
+  Attributes:
+    seeds: N whole numbers; of a file of inversions the numbers of its pictures.
+    z: float32 [N, Z].
+    labels: int32 [N].
+  """
+
+  seeds: list[int]
+  z: np.ndarray
+  labels: np.ndarray
+
+  def of(self, rows) -> 'Some':
+    """Those of some rows, int [M]."""
+    return Some([self.seeds[i] for i in rows], self.z[rows], self.labels[rows])
 
 
 class Asked:
@@ -33,7 +60,7 @@ class Asked:
 
   Args:
     restored: the run.
-    settings: of the tool: `seeds` and `label`.
+    settings: of the tool: `seeds`, `label`, and `latents` if it takes a file.
     tool: its name, for sentences.
 
   Attributes:
@@ -43,23 +70,69 @@ class Asked:
 
   Raises:
     UserError: if the run makes no pictures, or has no such class; or see
-      `parse_seeds`.
+      `chosen`.
   """
 
   def __init__(self, restored: Restored, settings, tool: str):
-    option = f'--tool={tool}:{{}}'.format
+    self._option = f'--tool={tool}:{{}}'.format
     check_pictures(restored, tool)
-    self.seeds = parse_seeds(settings.seeds, option('seeds'))
     sampler = Sampler(restored.config, restored.experiment)
     self.sampler = sampler.at(restored.step)
-    kind, facts = None, restored.run.load_data()
+    self._label, facts = None, restored.run.load_data()
     if settings.label:
-      kind = class_of(
-        settings.label, facts['classes'], sampler.classes, option('label')
+      self._label = class_of(
+        settings.label,
+        facts['classes'],
+        sampler.classes,
+        self._option('label'),
       )
-    self.labels = np.asarray(sampler.labels(self.seeds, kind))
     self._chunks = Chunks(at_once(facts['shape'], CHUNK))
     self._variables = self._chunks.place(sampler.variables(restored.state))
+    self._kept = None
+    if getattr(settings, 'latents', ''):
+      option, text = self._option('latents'), settings.latents
+      self._kept = latents.load(
+        paths.local(text, option),
+        restored.config.latent.size,
+        f'{option}={text}',
+      )
+      self._kept.warn_of_others(self._variables)
+    self.seeds = self.parsed(settings.seeds, 'seeds')
+    self.labels = self._labels(self.seeds)
+
+  def parsed(self, text: str, name: str) -> list[int]:
+    """Seeds, or numbers of pictures that were inverted; see `chosen`."""
+    seeds = parse_seeds(text, self._option(name))
+    count = None if self._kept is None else len(self._kept.z)
+    if count is not None and max(seeds) >= count:
+      raise UserError(
+        f'{self._option(name)}={text[:80]}: the file that latents= names has'
+        f' {count:,} pictures, whose numbers are 0 to {count - 1}.'
+      )
+    return seeds
+
+  def chosen(self, text: str, name: str) -> Some:
+    """The latent vectors of seeds, or of pictures that were inverted.
+
+    Args:
+      text: as the person wrote it.
+      name: of the setting, for sentences.
+
+    Raises:
+      UserError: see `parse_seeds`; or if a file has not so many.
+    """
+    seeds = self.parsed(text, name)
+    if self._kept is None:
+      z = np.asarray(self.sampler.latents(seeds))
+    else:
+      z = self._kept.z[seeds]
+    return Some(seeds, z, self._labels(seeds))
+
+  def _labels(self, seeds) -> np.ndarray:
+    """The class of each, int32 [N]."""
+    if self._kept is None or self._label is not None:
+      return np.asarray(self.sampler.labels(seeds, self._label))
+    return self._kept.labels[seeds]
 
   def pictures(self, z, labels) -> Iterator[np.ndarray]:
     """One by one what the generator makes, [H, W, C] about in [-1, 1].
@@ -75,6 +148,19 @@ class Asked:
       made = self._chunks(self.sampler.apply, self._variables, some, kinds)
       yield from self.sampler.enlarged(made)
 
+  def mixed(self, gates, content: Some, style: Some) -> Iterator[np.ndarray]:
+    """One by one the pictures of one's maps with gates that others drive.
+
+    Args:
+      gates: which, of `sampler.gates`.
+      content: N latent vectors.
+      style: N others.
+    """
+    mix = jax.jit(functools.partial(self.sampler.mixed, gates))
+    columns = (content.z, content.labels, style.z, style.labels)
+    for rows in zip(*map(self._chunks.of, columns), strict=True):
+      yield from self._chunks(mix, self._variables, *rows)
+
 
 def check_pictures(restored: Restored, tool: str) -> None:
   """Raises UserError if a run makes anything but pictures."""
@@ -85,6 +171,34 @@ def check_pictures(restored: Restored, tool: str) -> None:
     raise UserError(
       f'--tool={tool} is for runs that make pictures, and the run in'
       f' {restored.run.path} makes {kind}: name another by --workdir.'
+    )
+
+
+def check_walk(frames: int, cells: int, size: int, tool: str) -> None:
+  """Refuses films whose latent vectors, of `size` numbers, are too many."""
+  if 4 * frames * cells * size > limits.WALK_BYTES:
+    raise UserError(
+      f'--tool={tool}: the latent vectors of {frames:,} frames of {cells:,}'
+      f' seeds take more than {limits.WALK_BYTES // limits.MIB:,} MiB: ask for'
+      ' fewer seconds, frames a second or seeds.'
+    )
+
+
+def check_grid(rows: int, columns: int, shape, tool: str, advice: str) -> None:
+  """Refuses grids of so many pictures of a shape that nothing shows them.
+
+  Args:
+    rows: of pictures.
+    columns: of pictures.
+    shape: of a picture.
+    tool: for the sentence.
+    advice: the end of the sentence: what to do.
+  """
+  side = [max(n, draw.ZOOMED) for n in shape[:2]]
+  if rows * columns * side[0] * side[1] > limits.PICTURE_PIXELS:
+    raise UserError(
+      f'--tool={tool}: a grid of {rows:,} x {columns:,} pictures has more than'
+      f' {limits.PICTURE_PIXELS // 10**6:,} megapixels: {advice}.'
     )
 
 

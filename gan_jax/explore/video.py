@@ -11,7 +11,6 @@ import math
 import numpy as np
 
 from gan_jax import limits
-from gan_jax.errors import UserError
 from gan_jax.explore import asking, film
 from gan_jax.explore.walk import walk
 from gan_jax.run import draw
@@ -63,12 +62,7 @@ def run(restored, out, settings) -> None:
   asked = asking.Asked(restored, settings, 'video')
   frames = max(1, round(settings.seconds * settings.fps))
   cells, latent = len(asked.seeds), restored.config.latent
-  if 4 * frames * cells * latent.size > limits.WALK_BYTES:
-    raise UserError(
-      f'--tool=video: the latent vectors of {frames:,} frames of {cells:,}'
-      f' seeds take more than {limits.WALK_BYTES // limits.MIB:,} MiB: ask for'
-      ' fewer seconds, frames a second or seeds.'
-    )
+  asking.check_walk(frames, cells, latent.size, 'video')
   columns = min(settings.columns or math.ceil(math.sqrt(cells)), cells)
   height, width, _ = restored.run.load_data()['shape']
   zoom = math.ceil(settings.side / min(height, width))

@@ -1,4 +1,4 @@
-"""Walks through latent space that end where they begin."""
+"""Ways through latent space: walks that end where they begin, and paths."""
 
 from collections.abc import Sequence
 
@@ -59,3 +59,34 @@ def in_cube(x: np.ndarray) -> np.ndarray:
 
 
 BY_DISTRIBUTION = {'normal': on_sphere, 'uniform': in_cube}
+
+
+def straight(a: np.ndarray, b: np.ndarray, t: np.ndarray) -> np.ndarray:
+  """Points of the line from a to b [Z], at t [T] in [0, 1]: [T, Z]."""
+  t = np.asarray(t, np.float32)[:, None]
+  return (1 - t) * a + t * b
+
+
+def turned(a: np.ndarray, b: np.ndarray, t: np.ndarray) -> np.ndarray:
+  """Points of the arc from a to b [Z], at t [T] in [0, 1]: [T, Z].
+
+  The direction turns at an even speed (slerp), the length changes at one: so
+  all points are as long as vectors that the generator has met, and the ends,
+  whatever their lengths, are a and b. Where they have one direction, or
+  opposite ones, the arc is the line.
+  """
+  lengths = [np.linalg.norm(x) for x in (a, b)]
+  if not all(lengths):
+    return straight(a, b, t)
+  one, other = (x / n for x, n in zip((a, b), lengths, strict=True))
+  angle = np.arccos(np.clip(np.dot(one, other), -1, 1))
+  if np.sin(angle) < 1e-3:
+    return straight(a, b, t)
+  t = np.asarray(t, np.float64)[:, None]
+  rest, way = np.sin((1 - t) * angle), np.sin(t * angle)
+  direction = (rest * one + way * other) / np.sin(angle)
+  return np.float32(direction * ((1 - t) * lengths[0] + t * lengths[1]))
+
+
+# The path that stays among the vectors of a latent distribution, by its name.
+PATHS = {'normal': turned, 'uniform': straight}

@@ -185,9 +185,42 @@ class Generator(_FastGAN):
     )
   )
 
-  @nn.compact
+  @property
+  def gates(self) -> tuple[int, ...]:
+    """Sides of the maps that are excited."""
+    return tuple(
+      side
+      for side in G_CHANNELS
+      if side <= self.shape[0] and side // REACH in self.sle_from
+    )
+
   def __call__(self, z, labels=None, *, train: bool):
     """[N, Z] and labels [N] -> `Scales`, or without `small` [N, S, S, C]."""
+    return self._pass(z, labels, {}, train)[0]
+
+  def drivers(self, z, labels=None, *, train: bool) -> dict:
+    """The low maps that excite others, by the sides of those (`gates`).
+
+    They lie below every gate, so that nothing has excited them.
+    """
+    maps = self._pass(z, labels, {}, train)[1]
+    return {side: maps[side // REACH] for side in self.gates}
+
+  def mixed(self, z, drivers, labels=None, *, train: bool):
+    """As a call, but other samples' low maps excite (the paper's Figure 7).
+
+    Args:
+      z: whose maps are excited, [N, Z].
+      drivers: what `drivers` gives of N samples, or some of its entries; the
+        other maps are excited by the samples' own.
+      labels: of z.
+      train: whether in training.
+    """
+    return self._pass(z, labels, drivers, train)[0]
+
+  @nn.compact
+  def _pass(self, z, labels, drivers, train: bool):
+    """The samples, and the maps of all levels by their sides."""
     top = self.shape[0]
     x = with_label(z, labels, self.classes)[:, None, None, :]  # [N, 1, 1, Z]
     opening = dict(kind=ConvTranspose, kernel_size=4, stride=1, padding=0)
@@ -201,15 +234,16 @@ class Generator(_FastGAN):
       x = self._layer(x, side, f'{side}_0', kind=DoublingConv, **more)
       if two:
         x = self._layer(x, side, f'{side}_1', **more)
-      if side // REACH in self.sle_from:
+      if side in self.gates:
         gate = Excitation(self.sle_act, name=f'gate_{side}')
-        x = gate(maps[side // REACH], x, train=train)
+        low = drivers.get(side, maps[side // REACH])
+        x = gate(low, x, train=train)
       maps[side] = x
     image = self._picture(x, 'image', 3, train)
     if not self.small:
-      return image
+      return image, maps
     low = maps[min(top, SMALL)]
-    return Scales(image, self._picture(low, 'small', 1, train))
+    return Scales(image, self._picture(low, 'small', 1, train)), maps
 
   def _layer(self, x, side: int, name: str, noise: bool, *, train, **more):
     """A convolution, noise, norm and gated linear unit."""

@@ -60,6 +60,16 @@ def can_be_entered(generator) -> bool:
   return hasattr(generator, 'synthesise')
 
 
+def can_be_mixed(generator) -> bool:
+  """Whether low maps of a generator's samples scale its high ones.
+
+  Such a module has `gates`, the sides of the maps that are scaled, `drivers(z,
+  labels, *, train)`, which gives the low maps by these sides, and `mixed(z,
+  drivers, labels, *, train)`, a call with other samples' low maps.
+  """
+  return hasattr(generator, 'mixed') and bool(generator.gates)
+
+
 def has_levels(network) -> bool:
   """Whether a network grows: its passes take `alpha`, a clone a resolution.
 

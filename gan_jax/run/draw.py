@@ -19,6 +19,8 @@ from gan_jax.data.source import to_bytes
 from gan_jax.data.text import lines_of
 from gan_jax.run.write import whole
 
+ZOOMED = 64  # pixels of a side
+
 
 def grid(samples, columns: int | None = None, gap: int = 1) -> np.ndarray:
   """Pictures side by side on a white ground.
@@ -56,14 +58,14 @@ def save_picture(file: pathlib.Path, array: np.ndarray) -> None:
 def save_grid(file: pathlib.Path, samples, columns: int | None = None) -> None:
   """Writes a grid of pictures, or a scatter plot of points [N, 2].
 
-  Pictures under 64 pixels are enlarged to whole multiples of their pixels, so
-  that they can be judged on a screen.
+  Pictures under `ZOOMED` pixels are enlarged to whole multiples of their
+  pixels, so that they can be judged on a screen.
   """
   samples = np.asarray(samples)
   if samples.ndim == 2:
     _save_scatter(file, samples)
     return
-  zoom = max(1, 64 // samples.shape[1])
+  zoom = max(1, ZOOMED // samples.shape[1])
   samples = samples.repeat(zoom, 1).repeat(zoom, 2)
   save_picture(file, grid(samples, columns, gap=2))
 

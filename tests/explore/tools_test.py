@@ -16,7 +16,7 @@ from gan_jax.data import open_source
 from gan_jax.data.source import to_bytes
 from gan_jax.errors import UserError
 from gan_jax.explore import neighbours, progress
-from gan_jax.explore.walk import walk
+from gan_jax.explore.walk import turned, walk
 from gan_jax.mesh import one_device
 from gan_jax.metrics import spaces
 from gan_jax.restore import restore
@@ -110,6 +110,40 @@ def test_progress_shows_the_grids_in_order(run, tmp_path):
   shutil.rmtree(images)
   with pytest.raises(UserError, match='has no fakes_<step>.png up to step 4'):
     explore(tmp_path / 'run', 'progress')
+
+
+def test_a_strip_and_a_film_lead_from_picture_to_picture(run, tmp_path):
+  spec = (
+    'interpolate:seeds=3,11,6,label=7,columns=5,seconds=0.5,fps=8,side=16,'
+    'format=webp'
+  )
+  explore(run, spec, out=tmp_path)
+  strip = np.asarray(Image.open(tmp_path / f'interpolate_{STEM}.png'))
+  assert strip.shape == (2 * 66 + 2, 5 * 66 + 2)
+  restored = restore(run, one_device())
+  sampler = Sampler(restored.config, restored.experiment)
+  variables = sampler.variables(restored.state)
+  z = np.asarray(sampler.latents([3, 11, 6]))
+  ways = [turned(z[k], z[k + 1], np.linspace(0, 1, 5)) for k in (0, 1)]
+  made = sampler.apply(variables, np.concatenate(ways), np.full(10, 7))
+  zoomed = np.asarray(made).repeat(8, 1).repeat(8, 2)
+  np.testing.assert_allclose(strip, draw.grid(zoomed, 5, 2)[..., 0], atol=1)
+  # Once around: the last frames lead back to the first picture.
+  found, fps = read_webp(tmp_path / f'interpolate_{STEM}.webp')
+  assert len(found) == 3 * 4 and fps == pytest.approx(8, rel=0.02)
+  back = turned(z[2], z[0], np.array([0.0, 0.75]))
+  made = sampler.apply(variables, back, np.full(2, 7))
+  for frame, picture in zip((found[8], found[11]), made, strict=True):
+    wanted = to_bytes(picture).repeat(2, 0).repeat(2, 1).repeat(3, -1)
+    assert np.abs(frame.astype(int) - wanted).mean() < 8
+  # Slow near the pictures, and half-way where the even one is.
+  spec += ',easing=smooth,make=strip'
+  explore(run, spec, out=tmp_path / 'smooth')
+  (file,) = (tmp_path / 'smooth').iterdir()
+  smooth = np.asarray(Image.open(file)).astype(int)
+  moved = np.abs(smooth - strip)[2:66]
+  cells = [moved[:, 2 + 66 * k : 66 + 66 * k].max() for k in range(5)]
+  assert max(cells[::2]) <= 1 < min(cells[1::2])
 
 
 def test_neighbours_of_a_run(run, tmp_path):
@@ -223,6 +257,18 @@ MISTAKES = {
   'neighbours:space=vgg': "did you mean 'vgg16'?",
   'neighbours:space=classifier': '--config.metrics.classifier',
   'progress:name=locals': 'has no locals_<step>.png',
+  'mix': "the generator of this run, 'progan', has no gates",
+  'interpolate:seeds=3,label=1': 'seeds=3 is one picture: name two or more',
+  'interpolate:seeds=3,4': 'are of several classes',
+  'interpolate:seeds=0-9999,label=1': 'has more than 268 megapixels: ask for',
+  'interpolate:side=8192,label=1,columns=x': 'columns=x: must be of type int',
+  'interpolate:label=1,seconds=3600,fps=240,seeds=0-99': 'more than 512 MiB',
+  'interpolate:latents=no.npz': 'latents=no.npz: there is no such file',
+  'invert:pictures=no': 'folder:no',
+  'invert:split=test': "no split 'test'",
+  'invert:label=x': '--tool=invert:label=x: this run has the classes 0 to 9',
+  'invert:distance=lpips': "did you mean 'lpips_vgg'?",
+  'invert:lr=0': '--tool=invert:lr = 0.0 must be',
 }
 
 

@@ -6,14 +6,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import ndimage, signal
 
-from gan_jax.explore.walk import BY_DISTRIBUTION, walk
+from gan_jax.explore.walk import BY_DISTRIBUTION, PATHS, turned, walk
 from gan_jax.nn.latent import DISTRIBUTIONS
 
 T, Z, SIGMA = 240, 64, 6.0
 
 
 def test_every_distribution_has_its_walk():
-  assert BY_DISTRIBUTION.keys() == DISTRIBUTIONS.keys()
+  assert BY_DISTRIBUTION.keys() == DISTRIBUTIONS.keys() == PATHS.keys()
 
 
 @settings(max_examples=20, deadline=None)
@@ -68,3 +68,44 @@ def test_a_walk_depends_on_its_seed_alone():
   both, one = (walk(seeds, 20, 5, 2.0, 'normal') for seeds in ([7, 9], [9]))
   assert (both[:, 1] == one[:, 0]).all()
   assert np.abs(both[:, 0] - both[:, 1]).max() > 0.1
+
+
+vectors = st.integers(0, 2**32 - 1).map(
+  lambda seed: np.random.default_rng(seed).normal(size=(2, 9)).astype('f')
+)
+
+
+@pytest.mark.parametrize('distribution', PATHS)
+@settings(max_examples=30, deadline=None)
+@given(two=vectors, long=st.floats(0.1, 10), way=st.floats(0, 1))
+def test_a_path_leads_from_one_to_the_other(distribution, two, long, way):
+  a, b = two[0] * np.float32(long), two[1]
+  path = PATHS[distribution]
+  z = path(a, b, np.array([0, way, 1]))
+  assert z.dtype == np.float32 and z.shape == (3, 9)
+  np.testing.assert_allclose(z[[0, 2]], [a, b], rtol=1e-4, atol=1e-5)
+  # Backwards it is the same path.
+  back = path(b, a, np.array([1 - way]))
+  np.testing.assert_allclose(z[1], back[0], rtol=1e-3, atol=1e-4)
+
+
+@settings(max_examples=30, deadline=None)
+@given(two=vectors, long=st.floats(0.1, 10), way=st.floats(0, 1))
+def test_a_turn_is_even_in_angle_and_in_length(two, long, way):
+  a, b = two[0] * np.float32(long), two[1]
+  (z,) = turned(a, b, np.array([way]))
+  lengths = [np.linalg.norm(x) for x in (a, b, z)]
+  assert lengths[2] == pytest.approx(
+    (1 - way) * lengths[0] + way * lengths[1], rel=1e-4
+  )
+  cosine = lambda x, y: x @ y / np.linalg.norm(x) / np.linalg.norm(y)
+  whole = np.arccos(cosine(a, b))
+  assert cosine(a, z) == pytest.approx(np.cos(way * whole), abs=1e-4)
+  assert cosine(z, b) == pytest.approx(np.cos((1 - way) * whole), abs=1e-4)
+
+
+def test_vectors_of_one_line_have_a_path():
+  a = np.float32([1, 2, 0])
+  for b in (a, 3 * a, -a, 0 * a):
+    z = turned(a, b, np.array([0.0, 0.5, 1.0]))
+    np.testing.assert_allclose(z, [a, (a + b) / 2, b], atol=1e-6)

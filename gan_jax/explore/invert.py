@@ -1,0 +1,315 @@
+"""Pictures to the latent vectors that G makes them from: back-tracking.
+
+FastGAN, section 4.2: what G cannot be made to draw it has not learned. From a
+random vector (`seed` + k for the k-th picture) Adam goes down the distance of
+G's picture to the one wanted, `iterations` times; the noise within G is fixed.
+As in the released code the loss is LPIPS at half the resolution + 0.2 times the
+mean squared error. Without LPIPS's weights it is a mean squared error over
+several scales; figure and numbers say which, and the two do not compare.
+
+Beside the figure and the numbers there is an .npz of the latent vectors, which
+`interpolate` and `mix` take by latents=FILE. It is written after each batch:
+the same command goes on where a killed one was, with other options it begins
+anew. The pictures are those that were held out of the run (data.held_out); or
+split=..., or a folder of others, pictures=DIR.
+
+The paper's Table 5, a run on nine tenths of the pictures and the mean LPIPS of
+its inversions of all the others, is one command after the training with
+--config.data.held_out=0.1:
+
+  --mode=explore --workdir=DIR --tool=invert:count=0,distance=lpips_vgg
+
+The paper does not say which LPIPS it has; its numbers, 1.8 to 2.9, are of
+another scale than those of the published weights, which are below 1 or so.
+"""
+
+import hashlib
+import json
+import logging
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+
+from gan_jax.data.source import Progress
+from gan_jax.errors import UserError
+from gan_jax.explore import asking, likeness, pairs
+from gan_jax.explore.latents import Inverted, digest, load
+from gan_jax.explore.targets import Targets, wanted
+from gan_jax.run.write import strict, whole
+from gan_jax.sampler import Chunks, Sampler, at_once
+from gan_jax.settings import INT32, Setting
+
+log = logging.getLogger('gan_jax')
+
+SETTINGS = {
+  'pictures': Setting(
+    '', "a folder or .zip of pictures; '': those of the run's data"
+  ),
+  'split': Setting(
+    '',
+    "which of them, such as train[90%:]; '': of the run's data those held out,"
+    ' if there are any',
+  ),
+  'count': Setting(16, 'pictures; 0: all', low=0, high=INT32),
+  'label': Setting(
+    '', "class of all pictures, a name or number; '': their own"
+  ),
+  'iterations': Setting(1000, 'of each picture', low=1, high=10**6),
+  'lr': Setting(0.1, "Adam's rate", above=0.0, high=100.0),
+  'distance': Setting(
+    'auto',
+    'auto: lpips_vgg if its weights are there (--config.metrics.weights), else'
+    ' pixels, a mean squared error over several scales',
+    choices=likeness.NAMES,
+  ),
+  'mse': Setting(
+    0.2, 'weight of the mean squared error beside it', low=0.0, high=1e6
+  ),
+  'seed': Setting(
+    0, 'the first picture begins at its latent vector', low=0, high=2**31
+  ),
+  'batch': Setting(8, 'pictures at a time, about', low=1, high=1024),
+}
+
+_EVERY = 10  # iterations between two looks at how far it is
+
+
+def run(restored, out, settings) -> None:
+  """Writes <out>/invert_step_<step>.png, .json and .npz.
+
+  Args:
+    restored: a run that makes pictures.
+    out: a folder; it need not exist.
+    settings: see `SETTINGS`.
+
+  Raises:
+    UserError: for whatever the user can put right.
+  """
+  asking.check_pictures(restored, 'invert')
+  sampler = Sampler(restored.config, restored.experiment).at(restored.step)
+  targets = wanted(restored, settings, sampler.classes)
+  shape, named = targets.source.shape, restored.config.metrics.weights
+  near = likeness.open_likeness(settings.distance, named, shape)
+  search = Search(restored, sampler, near, settings)
+  stem = asking.place(out, restored, 'invert')
+  found = search(targets, stem.with_name(f'{stem.name}.npz'))
+  numbers = _numbers(restored, targets, near, found, settings)
+  with whole(stem.with_name(f'{stem.name}.json')) as scratch:
+    scratch.write_text(strict(numbers, 2) + '\n', encoding='utf-8')
+  shown = slice(0, pairs.MOST)
+  figure = pairs.figure_of(
+    targets.pictures(shown),
+    search.pictures(found.z[shown], found.labels[shown]),
+    [
+      f'{k}: {a:.3g}, {b:.3g}'
+      for k, (a, b) in enumerate(
+        zip(found.distance[shown], found.mse[shown], strict=True)
+      )
+    ],
+    _title(restored, targets, near, found),
+  )
+  with whole(stem.with_name(f'{stem.name}.png')) as scratch:
+    figure.savefig(scratch, dpi=pairs.DPI)
+  log.info(
+    '%d pictures inverted at step %d: mean %s %.4g, mean squared error %.4g:'
+    ' %s.png',
+    len(found.z),
+    restored.step,
+    near.name,
+    found.distance.mean(),
+    found.mse.mean(),
+    stem,
+  )
+
+
+class Search:
+  """Looks for latent vectors, by batches.
+
+  Args:
+    restored: the run.
+    sampler: its generator, at the run's step.
+    near: the distance.
+    settings: of the tool.
+  """
+
+  def __init__(self, restored, sampler, near, settings):
+    self._sampler, self._near, self._settings = sampler, near, settings
+    latent = restored.config.latent
+    self._size, self._bounded = latent.size, latent.distribution == 'uniform'
+    shape = restored.run.load_data()['shape']
+    self._chunks = Chunks(at_once(shape, settings.batch))
+    state = sampler.variables(restored.state)
+    self._generator = digest(state)
+    self._variables = self._chunks.place((state, near.variables))
+    self._adam = optax.adam(settings.lr)
+    self._update = jax.jit(self._updated)
+    self._measure = jax.jit(self._measured)
+    self._make = jax.jit(self._made)
+
+  def _made(self, variables, z, labels):
+    """Pictures [n, H, W, C] at the data's size."""
+    return self._sampler.enlarged(
+      self._sampler.generate(variables[0], z, labels)
+    )
+
+  def _errors(self, variables, made, targets):
+    """The distances and the mean squared errors of a batch, [n] each."""
+    with jax.default_matmul_precision('highest'):
+      distance = self._near.function(variables[1], made, targets)
+    return distance, likeness.squared(made - targets)
+
+  def _measured(self, variables, z, labels, targets):
+    """The same of pictures as they are saved, without what no pixel shows."""
+    made = jnp.clip(self._made(variables, z, labels), -1, 1)
+    return self._errors(variables, made, targets)
+
+  def _updated(self, variables, z, opt, labels, targets):
+    """One iteration; no picture's depends on the others of its batch."""
+
+    def loss(z):
+      made = self._made(variables, z, labels)
+      distance, mse = self._errors(variables, made, targets)
+      return jnp.sum(distance + self._settings.mse * mse)
+
+    move, opt = self._adam.update(jax.grad(loss)(z), opt)
+    z = optax.apply_updates(z, move)
+    # G has met no other numbers.
+    return (jnp.clip(z, -1, 1) if self._bounded else z), opt
+
+  def pictures(self, z, labels) -> np.ndarray:
+    """What G makes, [N, H, W, C] about in [-1, 1]."""
+    rows = zip(self._chunks.of(z), self._chunks.of(labels), strict=True)
+    return np.concatenate(
+      [self._chunks(self._make, self._variables, *some) for some in rows]
+    )
+
+  def __call__(self, targets: Targets, file) -> Inverted:
+    """The latent vectors of all targets, which the file has after each batch.
+
+    Args:
+      targets: N pictures.
+      file: .npz; batches that it has of this very search are taken from it.
+    """
+    count, size = len(targets.rows), self._chunks.size
+    parts = [slice(i, min(i + size, count)) for i in range(0, count, size)]
+    keys = [self._key(targets, part) for part in parts]
+    found = self._begun(file, keys, size, count)
+    done = 0 if found is None else len(found.batches)
+    if done:
+      log.info('%d of %d pictures are there already.', len(found.z), count)
+    steps = self._settings.iterations
+    told = Progress(
+      (len(parts) - done) * steps, f'inverting {count} pictures, iterations'
+    )
+    for k in range(done, len(parts)):
+      some = self._batch(
+        targets, parts[k], keys[k], lambda i, k=k: told((k - done) * steps + i)
+      )
+      found = some if found is None else _joined(found, some)
+      found.save(file)
+    if done == len(parts):
+      found.save(file)  # which may have had more pictures
+    return found
+
+  def _key(self, targets: Targets, part: slice) -> bytes:
+    """A SHA-256 of all that a batch's latent vectors are made from."""
+    settings, near = self._settings, self._near
+    facts = [settings.iterations, settings.lr, settings.mse, settings.seed]
+    facts += [near.name, near.about, part.start, self._chunks.size]
+    total = hashlib.sha256(json.dumps(facts).encode())
+    total.update(self._generator.tobytes())
+    total.update(targets.labels[part].tobytes())
+    total.update(targets.pictures(part).tobytes())
+    return total.digest()
+
+  def _begun(self, file, keys, size: int, count: int) -> Inverted | None:
+    """The batches that a file has of this search: the first ones."""
+    if not file.exists():
+      return None
+    try:
+      found = load(file, self._size, str(file))
+    except UserError as error:
+      log.warning('All pictures are inverted anew: %s', error)
+      return None
+    same = 0
+    for key, kept in zip(keys, found.batches, strict=False):
+      if kept.tobytes() != key:
+        break
+      same += 1
+    n = min(same * size, count)
+    if not same or len(found.z) < n:
+      return None
+    rows = (x[:n] for x in found[:5])
+    return Inverted(*rows, found.batches[:same], found.generator)
+
+  def _batch(self, targets, part: slice, key: bytes, told) -> Inverted:
+    """One batch's; `told` hears how many iterations there have been."""
+    n, settings = part.stop - part.start, self._settings
+    seeds = settings.seed + np.arange(part.start, part.stop)
+    first = self._sampler.latents(seeds)
+    z, labels, pictures = self._chunks.spread(
+      first, targets.labels[part], targets.pictures(part)
+    )
+    opt = self._adam.init(z)
+    for i in range(settings.iterations):
+      z, opt = self._update(self._variables, z, opt, labels, pictures)
+      if (i + 1) % _EVERY == 0 or i + 1 == settings.iterations:
+        jax.block_until_ready(z)
+        told(i + 1)
+    distance, mse = self._measure(self._variables, z, labels, pictures)
+    return Inverted(
+      np.asarray(z)[:n],
+      targets.labels[part],
+      targets.rows[part],
+      np.asarray(distance)[:n],
+      np.asarray(mse)[:n],
+      np.frombuffer(key, np.uint8)[None],
+      self._generator,
+    )
+
+
+def _joined(a: Inverted, b: Inverted) -> Inverted:
+  """The pictures of both, which one generator makes."""
+  rows = (np.concatenate(two) for two in zip(a[:-1], b[:-1], strict=True))
+  return Inverted(*rows, a.generator)
+
+
+def _title(restored, targets, near, found) -> str:
+  count, shown = len(found.z), min(len(found.z), pairs.MOST)
+  some = f'{count:,} pictures' + (
+    f', of which {shown}' if shown < count else ''
+  )
+  words = targets.words
+  words = words if len(words) < 48 else f'...{words[-44:]}'
+  return (
+    f'step {restored.step:,}: target and reconstruction; {some} of {words}\n'
+    f'{near.name} and mean squared error below each; mean'
+    f' {found.distance.mean():.4g} and {found.mse.mean():.4g}'
+  )
+
+
+def _numbers(restored, targets, near, found, settings) -> dict:
+  """The errors, and what they are of, as JSON has them."""
+  rows = (x.tolist() for x in (found.pictures, found.distance, found.mse))
+  return {
+    'step': restored.step,
+    'data': targets.words,
+    'pictures': len(found.z),
+    'distance': {'name': near.name, 'how': near.about},
+    'loss': f'{near.name} + {settings.mse:g} MSE',
+    'optimizer': f'adam, lr {settings.lr:g}',
+    'iterations': settings.iterations,
+    'seed': settings.seed,
+    'mean': {
+      'distance': float(found.distance.mean(dtype=np.float64)),
+      'mse': float(found.mse.mean(dtype=np.float64)),
+    },
+    'each': [
+      {'picture': i, 'name': name, 'distance': a, 'mse': b}
+      for (i, a, b), name in zip(
+        zip(*rows, strict=True), targets.names(), strict=True
+      )
+    ],
+  }
