@@ -43,8 +43,8 @@ def get_config(arg=''):
     width=0,
   )
   c = defaults()
-  size = dict(resolution=args.resolution or 256)
-  c.data.update(source='folder:pictures', held_out=0.1, **size)
+  c.data.update(source='folder:pictures', held_out=0.1)
+  c.data.resolution = args.resolution or 256
   c.augment.mirror = True
   c.latent.size = 256
   c.generator = dict(name='fastgan', width=args.width or 64)
@@ -52,13 +52,12 @@ def get_config(arg=''):
   if args.preset == 'paper':
     c.generator.update(PAPER['generator'])
     c.discriminator.update(PAPER['discriminator'])
+    c.tasks.autoencode.update(whole=('8',), crop='eighth')
   if args.row in ('baseline', 'decode'):
     c.generator.sle_from = ()
     c.discriminator.gates = False
   if args.row in ('full', 'decode'):
     c.tasks.autoencode.weight = 1.0
-  if args.preset == 'paper':
-    c.tasks.autoencode.update(whole=('8',), crop='eighth')
   c.augment.diff = ('color', 'translation')
   c.scheme.fakes = 'shared'  # as released
   c.loss.name = 'hinge'
