@@ -20,11 +20,11 @@ Options:
   resolution  64, 128, 256, 512 or 1024; by default what suits the pictures, up
               to 512, and on a CPU to 128
   width       of the networks; default 64, as released, on a CPU 16
-Minibatch and steps suit the pictures as well, 8 and 50,000 for a hundred and
-more, on a CPU 20,000: the log says what was chosen, --mode=plan before the run.
-A tenth of them is held out, to see whether the rest is learned by heart.
 Data: pictures of any size and kind are resized and cropped; the report at the
-start says what was found and what was skipped.
+start says what was found and what was skipped. Minibatch and steps suit them as
+well, 8 and 50,000 for a hundred and more, on a CPU 20,000: the log says what
+was chosen, --mode=plan before the run. A tenth of the pictures is held out, to
+see whether the others are learned by heart.
 Expected numbers: not yet measured. The paper has, with all of it, Frechet
 distances at 256 px of 41.05 (Obama, 100 pictures), 10.03 (Panda), 26.65
 (Grumpy-cat), of 50.66 (dogs, 389) and 35.11 (cats, 160).

@@ -51,8 +51,9 @@ HALF_WAY = 0.5  # of r_v
 CHANCE = 0.01
 CONFIDENCE = 0.975  # one-sided, of D(T) - D(H)
 
-SAMPLES = 256
-SCORED = 256  # pictures of T, and of H
+# A look takes about as long as ten steps of 8.
+SAMPLES = 128
+SCORED = 128  # pictures of T, and of H
 COMPARED = 5000  # pictures of T, and of H: beyond that a part stands for all
 CELLS = 16  # a side, of the features
 SAID = 'overfitting.jsonl'
@@ -120,6 +121,28 @@ def of_distances(train, held_out, samples, views: int = 1) -> dict[str, float]:
   return dict(zip(G_NUMBERS, (near, apart, ratio, float(chance)), strict=True))
 
 
+def features_of(source: Source, views: int) -> np.ndarray:
+  """Features of samples of the data, float32 [views N, D].
+
+  Args:
+    source: the data; N is their number, or `COMPARED`.
+    views: 2 for those of all N and then of all N mirrored, 1 for the former.
+  """
+  n = len(source)
+  rows = order.indices(0, np.arange(min(COMPARED, n)), n)
+  found = [None] * len(rows)
+
+  def work(run):
+    for k in run:
+      x = source.unpack(source[int(rows[k])][0])
+      both = [x, x[:, ::-1]] if views == 2 else [x]
+      found[k] = pixel_features(np.stack(both), CELLS)
+
+  in_threads(work, len(rows), f'looking at {source.name}')
+  of_views = np.stack(found, 1).astype(np.float32)  # [views, N, D]
+  return of_views.reshape(-1, of_views.shape[-1])
+
+
 def shows(look: dict) -> set[str]:
   """Whose overfitting a line of metrics.jsonl shows: 'd', 'g'."""
   at = lambda name: math.nan if look.get(name) is None else look[name]
@@ -176,13 +199,6 @@ class Overfitting(Occasional):
   def __call__(self, step: int, images: int, state: TrainState) -> dict:
     """See `Observer`."""
     numbers = self._numbers(step, state)
-    log.info(
-      'step %d  D on training pictures %.3f, held-out ones %.3f, samples %.3f;'
-      ' distance to the nearest training picture: samples %.3f, held-out ones'
-      ' %.3f',
-      step,
-      *(numbers[name] for name in D_NUMBERS[:3] + G_NUMBERS[:2]),
-    )
     looks = {
       line['step']: line
       for line in self._run.lines()
@@ -269,19 +285,4 @@ class Overfitting(Occasional):
   @functools.cached_property
   def _features(self) -> list[np.ndarray]:
     """Of both sides, float32 [views N, D]; see `of_distances`."""
-    return [self._features_of(source) for source in self._sides]
-
-  def _features_of(self, source: Source) -> np.ndarray:
-    n = len(source)
-    rows = order.indices(0, np.arange(min(COMPARED, n)), n)
-    found = [None] * len(rows)
-
-    def work(run):
-      for k in run:
-        x = source.unpack(source[int(rows[k])][0])
-        both = [x, x[:, ::-1]] if self._views == 2 else [x]
-        found[k] = pixel_features(np.stack(both), CELLS)
-
-    in_threads(work, len(rows), f'looking at {source.name}')
-    views = np.stack(found, 1).astype(np.float32)  # [views, N, D]
-    return views.reshape(-1, views.shape[-1])
+    return [features_of(source, self._views) for source in self._sides]

@@ -1,7 +1,6 @@
 """The overfitting watch: its numbers against other ways, and in a run."""
 
 import itertools
-import logging
 import math
 import re
 
@@ -122,6 +121,21 @@ def test_a_twin_that_is_held_out_is_no_copy():
   (pictures,) = features(0, 20)
   found = of_distances(pictures, pictures[:10], pictures)
   assert found['near_chance'] > 0.5 and math.isnan(found['near_ratio'])
+
+
+def test_features_are_of_pictures_and_then_of_mirrored_ones():
+  c = config_lib.defaults().data
+  c.update(source='digits', split='train[:20]', channels=1)
+  source = open_source(c)
+  found = overfitting.features_of(source, 2)
+  assert found.shape == (40, 16 * 16)
+  grids = found.reshape(2, 20, 16, 16)
+  assert (grids[1] == grids[0][:, :, ::-1]).all()
+  images = source.arrays()[0].astype(np.float64)[..., 0] / 127.5 - 1
+  cells = images.reshape(20, 16, 2, 16, 2).mean((2, 4))
+  expected = sorted(cells.reshape(20, -1).tolist())
+  np.testing.assert_allclose(sorted(found[:20].tolist()), expected, atol=1e-6)
+  assert (overfitting.features_of(source, 1) == found[:20]).all()
 
 
 LOOK = {
@@ -262,7 +276,7 @@ def test_a_kill_at_a_look_leaves_the_same_lines(
   assert looks(tmp_path) == looks(whole) and sentences(tmp_path) == ['1']
 
 
-def test_a_run_that_has_diverged_has_no_distances(whole, caplog):
+def test_a_run_that_has_diverged_has_no_distances(whole):
   restored = restore(whole, one_device())
   c = config()
   source = open_source(c.data)
@@ -274,8 +288,7 @@ def test_a_run_that_has_diverged_has_no_distances(whole, caplog):
   state = restored.state.replace(
     ema=None, pair=restored.state.pair.replace(g=g)
   )
-  with caplog.at_level(logging.INFO):
-    numbers = watch(9, 72, state)
+  numbers = watch(9, 72, state)
   assert math.isnan(numbers['near_ratio']) and math.isnan(numbers['r_v'])
   assert not overfitting.shows(numbers)
 

@@ -201,7 +201,7 @@ def test_text_in_another_alphabet_is_refused_without_a_trace(tmp_path):
 
   class Text:
     name, classes, report, shape = 'text:x', (), 'report', (4, 5)
-    alphabet = 'abcde'
+    alphabet, held_out = 'abcde', None
 
     def __len__(self):
       return 9
