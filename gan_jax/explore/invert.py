@@ -26,6 +26,8 @@ another scale than those of the published weights, which are below 1 or so.
 import hashlib
 import json
 import logging
+import time
+from collections.abc import Callable
 
 import jax
 import jax.numpy as jnp
@@ -98,7 +100,7 @@ def run(restored, out, settings) -> None:
   numbers = _numbers(restored, targets, near, found, settings)
   with whole(stem.with_name(f'{stem.name}.json')) as scratch:
     scratch.write_text(strict(numbers, 2) + '\n', encoding='utf-8')
-  shown = slice(0, pairs.MOST)
+  shown = slice(0, pairs.most(shape))
   figure = pairs.figure_of(
     targets.pictures(shown),
     search.pictures(found.z[shown], found.labels[shown]),
@@ -108,7 +110,7 @@ def run(restored, out, settings) -> None:
         zip(found.distance[shown], found.mse[shown], strict=True)
       )
     ],
-    _title(restored, targets, near, found),
+    _title(restored, targets, near, found, len(found.z[shown])),
   )
   with whole(stem.with_name(f'{stem.name}.png')) as scratch:
     figure.savefig(scratch, dpi=pairs.DPI)
@@ -200,9 +202,7 @@ class Search:
     if done:
       log.info('%d of %d pictures are there already.', len(found.z), count)
     steps = self._settings.iterations
-    told = Progress(
-      (len(parts) - done) * steps, f'inverting {count} pictures, iterations'
-    )
+    told = _told((len(parts) - done) * steps, count)
     for k in range(done, len(parts)):
       some = self._batch(
         targets, parts[k], keys[k], lambda i, k=k: told((k - done) * steps + i)
@@ -270,14 +270,37 @@ class Search:
     )
 
 
+def _told(n: int, count: int) -> Callable:
+  """What hears how many of n iterations there have been, and tells a person.
+
+  Once, after some that nothing was compiled in, how long all of them take.
+  """
+  progress, seen = Progress(n, f'inverting {count} pictures, iterations'), []
+
+  def told(done: int) -> None:
+    progress(done)
+    seen.append((done, time.monotonic()))
+    if len(seen) == 3:
+      steps, seconds = np.subtract(seen[2], seen[1])
+      minutes = seconds / steps * (n - done) / 60
+      if minutes > 1:
+        log.info(
+          'Some %.0f minutes; fewer with a smaller count= or iterations=. If'
+          ' ended before, the same command goes on after the last whole batch.',
+          minutes,
+        )
+
+  return told
+
+
 def _joined(a: Inverted, b: Inverted) -> Inverted:
   """The pictures of both, which one generator makes."""
   rows = (np.concatenate(two) for two in zip(a[:-1], b[:-1], strict=True))
   return Inverted(*rows, a.generator)
 
 
-def _title(restored, targets, near, found) -> str:
-  count, shown = len(found.z), min(len(found.z), pairs.MOST)
+def _title(restored, targets, near, found, shown: int) -> str:
+  count = len(found.z)
   some = f'{count:,} pictures' + (
     f', of which {shown}' if shown < count else ''
   )

@@ -7,18 +7,24 @@ import numpy as np
 from gan_jax.data.source import to_bytes
 from gan_jax.run import draw
 
-MOST = 64  # pairs of a figure
+_MOST = 64  # pairs of a figure
+_PIXELS = 2**25  # of all its pictures, of which matplotlib makes copies
 SIDE = 96  # pixels: smaller pictures are enlarged, by whole multiples
 DPI = 100
 
 _LABEL, _GAP, _APART, _TOP = 16, 2, 12, 56  # pixels
 
 
+def most(shape) -> int:
+  """Pairs that a figure has room for, of pictures of a shape."""
+  return max(1, min(_MOST, _PIXELS // (2 * shape[0] * shape[1])))
+
+
 def figure_of(left, right, words: list[str], title: str):
   """The figure: pairs in rows, words below each.
 
   Args:
-    left: [N, H, W, C] in [-1, 1], C in {1, 3}; N at most `MOST`.
+    left: [N, H, W, C] in [-1, 1], C in {1, 3}; N at most `most` of them.
     right: of the same shape.
     words: below each pair, N.
     title: above all.

@@ -166,6 +166,20 @@ def test_pictures_that_do_not_fit_are_refused(run, tmp_path):
   assert not (run / 'explore').exists()
 
 
+def test_long_inversions_say_once_how_long(monkeypatch, caplog):
+  """Two seconds an iteration, after a minute of compiling."""
+  clock = iter([60, 80, 100, 120])
+  time = types.SimpleNamespace(monotonic=lambda: next(clock))
+  monkeypatch.setattr(invert, 'time', time)
+  monkeypatch.setattr(invert, 'Progress', lambda n, what: lambda done: None)
+  told = invert._told(300, 5)
+  with caplog.at_level('INFO'):
+    for done in (10, 20, 30, 40):
+      told(done)
+  (line,) = caplog.messages
+  assert line.startswith('Some 9 minutes;')  # 270 are left
+
+
 def by_blocks(a, b):
   """`across_scales` in other words: by loops over blocks."""
   apart = (a - b).astype(np.float64)
