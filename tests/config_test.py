@@ -25,7 +25,14 @@ SECTIONS = set(
 )
 
 
-@pytest.mark.parametrize('file', FILES, ids=lambda f: f.stem)
+LONG = {'fastgan_folder'}  # half a minute of compiling
+
+
+@pytest.mark.parametrize(
+  'file',
+  [pytest.param(f, marks=[pytest.mark.slow] * (f.stem in LONG)) for f in FILES],
+  ids=lambda f: f.stem,
+)
 def test_config_builds_and_takes_a_step(file):
   full = config_lib.load(str(file))
   assert set(full) == SECTIONS and full.is_locked

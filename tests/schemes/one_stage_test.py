@@ -173,7 +173,13 @@ def compiled(critic):
   return gradients
 
 
-@pytest.mark.parametrize('critic', CRITICS)
+@pytest.mark.parametrize(
+  'critic',
+  [
+    pytest.param(name, marks=[pytest.mark.slow] * (name == 'instance'))
+    for name in CRITICS
+  ],
+)
 @settings(max_examples=25, deadline=None)
 @given(
   seed=st.integers(0, 2**31 - 1),

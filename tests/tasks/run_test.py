@@ -182,6 +182,7 @@ def test_lpips_is_a_constant_of_the_run(no_weights, tmp_path, monkeypatch):
   assert 'autoencode' in metrics and LPIPS not in new.pair.d.stats
 
 
+@pytest.mark.slow
 def test_a_run_draws_what_its_decoders_make(tmp_path):
   c = digits().unlock()
   c.tasks.autoencode.update(weight=1.0, whole=('4',), part=('16',))
