@@ -13,7 +13,8 @@ Options:
   phase        real images a phase, in thousands; default 400
 Data: TFDS downloads and prepares it once (needs the tf extra); a file of
 arrays does as well: --config.data.source=npz:cifar10.npz.
-Expected numbers: docs/results.md has 40 minutes of it on a CPU, with phase=12.
+Expected numbers: not those of the paper yet; docs/results.md has phase=10 with
+narrower networks, 40 minutes of a CPU's core.
 """
 
 from _progan import progan
