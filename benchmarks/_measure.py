@@ -29,6 +29,14 @@ def interleaved(steps, rounds, inner):
   return [statistics.median(seconds) for seconds in times]
 
 
+def counts(quick):
+  """Rounds, and steps in a round, of networks whose step takes seconds."""
+  import jax
+
+  on_gpu = jax.default_backend() == 'gpu'
+  return (1, 1) if quick else (3, 20 if on_gpu else 1)
+
+
 def device():
   """The name of what all of this runs on."""
   import jax
@@ -40,24 +48,21 @@ def device():
   return f'{names[0].partition(": ")[2].strip()}, {os.cpu_count()} cores'
 
 
-def against_torch(ours, torchs, batch, quick):
+def against_torch(ours, torchs, batch, rounds, inner):
   """Times a step of ours and one of PyTorch's in turns, and prints both.
 
   Args:
     ours: takes one step and waits for it.
     torchs: likewise; None where PyTorch is not installed.
     batch: images a step.
-    quick: one round instead of three.
+    rounds: of each.
+    inner: steps of each in a round.
 
   Returns:
     The ratio of images a second, ours over theirs; None without PyTorch.
   """
-  import jax
-
-  on_gpu = jax.default_backend() == 'gpu'
-  inner = 20 if on_gpu and not quick else 1
   steps = [ours] + ([torchs] if torchs else [])
-  medians = interleaved(steps, 1 if quick else 3, inner)
+  medians = interleaved(steps, rounds, inner)
   rates = [batch / t for t in medians]
   words = f'ours {1e3 * medians[0]:.1f} ms, {rates[0]:.1f} img/s; '
   if not torchs:
@@ -111,7 +116,7 @@ def print_added_memory(who, make):
 
 
 def our_step(config, side, batch, images):
-  """A function that takes one step of a run and waits for it.
+  """A function that takes one step of a run and waits for it; compile seconds.
 
   As train.py does it: the compiler's memory, then the state's, then steps'.
 
@@ -137,7 +142,9 @@ def our_step(config, side, batch, images):
   jitted = jax.jit(
     lambda state, data: one(state, {}, data, span), donate_argnums=0
   )
+  start = time.perf_counter()
   compiled = jitted.lower(like(made, one_device()), data).compile()
+  seconds = time.perf_counter() - start
   give_back_freed_memory()
   state = [experiment_lib.initial_state(made, 0, one_device())]
   jax.block_until_ready(state[0].pair)
@@ -147,4 +154,4 @@ def our_step(config, side, batch, images):
     state[0], metrics = compiled(state[0], data)
     jax.block_until_ready(metrics)
 
-  return step
+  return step, seconds

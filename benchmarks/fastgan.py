@@ -24,6 +24,7 @@ import pathlib
 from _measure import (
   added_memory,
   against_torch,
+  counts,
   device,
   our_step,
   print_added_memory,
@@ -48,9 +49,8 @@ def ours(side, batch):
     f'{CONFIG}:resolution={side},width=64', [('train.batch', f'{batch}')]
   )
   shape = (1, batch, side, side, 3)
-  return our_step(
-    c, side, batch, jax.random.uniform(jax.random.key(1), shape, minval=-1.0)
-  )
+  image = jax.random.uniform(jax.random.key(1), shape, minval=-1.0)
+  return our_step(c, side, batch, image)[0]
 
 
 def blocks():
@@ -107,12 +107,11 @@ def blocks():
   return conv, deconv, Gate, up, down
 
 
-def networks(side):
-  """PyTorch's G and D, with D's decoders."""
-  import torch
+def generator(side):
+  """PyTorch's G."""
   from torch import nn
 
-  conv, deconv, gate, up, down = blocks()
+  conv, deconv, gate, up, _ = blocks()
 
   class Generator(nn.Module):
     def __init__(self):
@@ -137,6 +136,16 @@ def networks(side):
         if name in self.gates:
           maps[k] = self.gates[name](maps[k // 16], maps[k])
       return self.image(maps[side]).tanh(), self.small(maps[128]).tanh()
+
+  return Generator()
+
+
+def discriminator():
+  """PyTorch's D of 256 px, with its decoders."""
+  import torch
+  from torch import nn
+
+  conv, _, gate, up, down = blocks()
 
   class Half(nn.Module):
     """A residual block of D's first branch."""
@@ -193,7 +202,7 @@ def networks(side):
       seen = (maps[8], low, maps[16][:, :, :8, :8])  # the first quadrant
       return logits, [f(x) for f, x in zip(self.decoders, seen, strict=True)]
 
-  return Generator(), Discriminator()
+  return Discriminator()
 
 
 def augment(x):
@@ -225,7 +234,7 @@ def torchs(side, batch):
   except ImportError:
     return None
   torch.set_num_threads(os.cpu_count())
-  g, d = networks(side)
+  g, d = generator(side), discriminator()
   g.average = [p.detach().clone() for p in g.parameters()]
   adam = [
     torch.optim.Adam(net.parameters(), 2e-4, (0.5, 0.999)) for net in (g, d)
@@ -282,7 +291,7 @@ def main():
     behind = f'_{batch}' if k else ''
     mine, theirs = ours(args.side, batch), torch_side(args.side, batch)
     print(f'FastGAN at {args.side} px, batch {batch}: ', end='')
-    ratio = against_torch(mine, theirs, batch, args.quick)
+    ratio = against_torch(mine, theirs, batch, *counts(args.quick))
     del mine, theirs
     if ratio:
       figures[f'step_vs_torch{behind}'] = ratio

@@ -26,18 +26,12 @@ import time
 import unittest.mock
 
 import numpy as np
+from _measure import peak_mb
 
 from gan_jax.run.memory import restart_with_huge_pages
 
 DIM = 2048
 PARTS = ('frechet', 'kid', 'prdc', 'inception', 'swd')
-
-
-def peak_mb():
-  """Peak resident memory; ru_maxrss would count the parent's, before exec."""
-  with open('/proc/self/status') as status:
-    line = next(row for row in status if row.startswith('VmHWM'))
-  return int(line.split()[1]) / 1024
 
 
 def features(rows):

@@ -24,6 +24,7 @@ import os
 from _measure import (
   added_memory,
   against_torch,
+  counts,
   device,
   our_step,
   print_added_memory,
@@ -61,22 +62,15 @@ def ours(side, bfloat16=False):
   c.ema.name = 'none'
   c.train.batch = BATCH
   image = jax.random.normal(jax.random.key(1), (1, BATCH, side, side, 3))
-  return our_step(c, side, BATCH, jnp.clip(image, -1, 1))
+  return our_step(c, side, BATCH, jnp.clip(image, -1, 1))[0]
 
 
-def torchs(side, bfloat16=False):
-  """The same step in plain PyTorch; None where it is not installed."""
-  try:
-    import torch
-    from torch import nn
-  except ImportError:
-    return None
+def networks(side):
+  """PyTorch's G and D."""
+  import torch
+  from torch import nn
+
   functional = nn.functional
-  torch.set_num_threads(os.cpu_count())
-  torch.backends.cuda.matmul.allow_tf32 = True
-  torch.backends.cudnn.allow_tf32 = True
-  torch.backends.cudnn.benchmark = True
-  place = torch.device('cuda' if torch.cuda.is_available() else 'cpu')
   act = lambda x: functional.leaky_relu(x, 0.2)
   pixel_norm = lambda x: (
     x * torch.rsqrt(x.square().mean(1, keepdim=True) + 1e-8)
@@ -142,7 +136,21 @@ def torchs(side, bfloat16=False):
       x = act(self.last[1](act(self.last[0](x))))
       return self.last[2](x)[:, 0, 0, 0].float()
 
-  g, d = Generator().to(place), Discriminator().to(place)
+  return Generator(), Discriminator()
+
+
+def torchs(side, bfloat16=False):
+  """The same step in plain PyTorch; None where it is not installed."""
+  try:
+    import torch
+  except ImportError:
+    return None
+  torch.set_num_threads(os.cpu_count())
+  torch.backends.cuda.matmul.allow_tf32 = True
+  torch.backends.cudnn.allow_tf32 = True
+  torch.backends.cudnn.benchmark = True
+  place = torch.device('cuda' if torch.cuda.is_available() else 'cpu')
+  g, d = (net.to(place) for net in networks(side))
   if place.type == 'cuda':  # its fastest layout there
     g = g.to(memory_format=torch.channels_last)
     d = d.to(memory_format=torch.channels_last)
@@ -198,7 +206,7 @@ def main():
   for side in sides[:1] if args.quick else sides:
     mine, theirs = ours(side, args.bfloat16), torchs(side, args.bfloat16)
     print(f'ProGAN at {side} px, batch {BATCH}: ', end='')
-    ratio = against_torch(mine, theirs, BATCH, args.quick)
+    ratio = against_torch(mine, theirs, BATCH, *counts(args.quick))
     if theirs:
       figures[f'step_vs_torch_{side}'] = ratio
     del mine, theirs  # their memory is the other processes'

@@ -16,12 +16,15 @@ DCGAN-32 pairs over that of one), `compile_s` and `warm_compile_s` (DCGAN-64).
 import argparse
 import json
 import os
-import subprocess
-import sys
 import tempfile
-import time
 
-from _measure import interleaved, peak_mb
+from _measure import (
+  added_memory,
+  against_torch,
+  interleaved,
+  our_step,
+  print_added_memory,
+)
 
 from gan_jax.run.memory import restart_with_huge_pages
 
@@ -36,11 +39,6 @@ def ours(size, cache=None):
   import jax.numpy as jnp
 
   from gan_jax import config as config_lib
-  from gan_jax import experiment as experiment_lib
-  from gan_jax.data.pipeline import Batch
-  from gan_jax.mesh import one_device
-  from gan_jax.restore import like
-  from gan_jax.run.memory import give_back_freed_memory
 
   if cache:
     jax.config.update('jax_compilation_cache_dir', cache)
@@ -50,30 +48,8 @@ def ours(size, cache=None):
   c.generator, c.discriminator = net, net
   c.ema.name = 'none'
   c.train.batch = BATCH[size]
-  made = experiment_lib.build(c, (size, size, 3), 0)
   image = jax.random.normal(jax.random.key(1), (1, BATCH[size], size, size, 3))
-  batch = jax.block_until_ready(
-    Batch(jnp.clip(image, -1, 1), jnp.zeros((1, BATCH[size]), jnp.int32))
-  )
-  # As train.py does it: the compiler's memory, then the state's, then steps'.
-  (span,), (stage,), _ = made.growth
-  one = made.make_step(stage)
-  jitted = jax.jit(
-    lambda state, batch: one(state, {}, batch, span), donate_argnums=0
-  )
-  start = time.perf_counter()
-  compiled = jitted.lower(like(made, one_device()), batch).compile()
-  seconds = time.perf_counter() - start
-  give_back_freed_memory()
-  state = [experiment_lib.initial_state(made, 0, one_device())]
-  jax.block_until_ready(state[0].pair)
-  give_back_freed_memory()
-
-  def step():
-    state[0], metrics = compiled(state[0], batch)
-    jax.block_until_ready(metrics)
-
-  return step, seconds
+  return our_step(c, size, BATCH[size], jnp.clip(image, -1, 1))
 
 
 def members(count, size=32):
@@ -178,36 +154,15 @@ def torchs(size):
   return step
 
 
-def memory(who):
-  """Peak MB that three DCGAN-64 steps add to a fresh process."""
-  command = [sys.executable, __file__, f'--memory={who}']
-  done = subprocess.run(command, capture_output=True, text=True, check=True)
-  return float(done.stdout.splitlines()[-1])
-
-
-def print_memory(who):
-  if who == 'torch':
-    import torch  # noqa: F401
-  else:
-    import jax
-
-    import gan_jax.restore  # noqa: F401
-
-    jax.block_until_ready(jax.jit(lambda: 1)())
-  before = peak_mb()
-  step = torchs(64) if who == 'torch' else ours(64, tempfile.mkdtemp())[0]
-  for _ in range(3):
-    step()
-  print(peak_mb() - before)
-
-
 def main():
   parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
   parser.add_argument('--quick', action='store_true')
   parser.add_argument('--memory', choices=['ours', 'torch'])
   args = parser.parse_args()
   if args.memory:
-    print_memory(args.memory)
+    mine = lambda: ours(64, tempfile.mkdtemp())[0]
+    make = mine if args.memory == 'ours' else lambda: torchs(64)
+    print_added_memory(args.memory, make)
     return
   rounds, inner = (3, 1) if args.quick else (7, 3)
   print(f'load average {os.getloadavg()}, {os.cpu_count()} cores')
@@ -220,27 +175,13 @@ def main():
       figures['compile_s'] = seconds
       figures['warm_compile_s'] = ours(size, cache)[1]
     theirs = torchs(size)
-    steps = [mine] + ([theirs] if theirs else [])
-    medians = interleaved(steps, rounds, inner)
-    name = 'step_vs_torch' if size == 64 else 'step32_vs_torch'
-    rates = [BATCH[size] / t for t in medians]
-    print(
-      f'DCGAN-{size} width {WIDTH[size]} batch {BATCH[size]}: ours'
-      f' {1e3 * medians[0]:.0f} ms, {rates[0]:.1f} img/s'
-      + (
-        f'; PyTorch {1e3 * medians[1]:.0f} ms, {rates[1]:.1f} img/s'
-        if theirs
-        else '; PyTorch is not installed'
-      )
-    )
-    if theirs:
-      figures[name] = rates[0] / rates[1]
+    print(f'DCGAN-{size} width {WIDTH[size]} batch {BATCH[size]}: ', end='')
+    ratio = against_torch(mine, theirs, BATCH[size], rounds, inner)
+    if ratio:
+      figures['step_vs_torch' if size == 64 else 'step32_vs_torch'] = ratio
   if not args.quick:
     if torchs(64):
-      mine, theirs = memory('ours'), memory('torch')
-      print(
-        f'peak memory of DCGAN-64: ours {mine:.0f} MB, PyTorch {theirs:.0f} MB'
-      )
+      mine, theirs = added_memory(__file__, [])
       figures['memory_vs_torch'] = mine / theirs
     one, five = interleaved([members(1), members(5)], rounds, 1)
     print(f'DCGAN-32: one pair {1e3 * one:.0f} ms, five {1e3 * five:.0f} ms')

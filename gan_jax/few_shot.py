@@ -34,9 +34,8 @@ BATCH = 8  # as FastGAN was released; so are the steps, and the width
 STEPS = 50_000
 PASSES = 4_000  # of its smallest sets, 100 pictures: more only overfit
 WIDTH = 64
-MOST = (
-  512  # pixels a side; 1024 px take four times as long, and are to be asked
-)
+# Pixels a side; 1024 px take four times as long, and are to be asked for.
+MOST = 512
 # On a CPU a step of full width at 256 px takes seconds: a quarter of both
 # sides, at a quarter of the width, and no longer than a night.
 CPU_WIDTH, CPU_MOST, CPU_STEPS = 16, 128, 20_000

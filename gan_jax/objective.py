@@ -24,7 +24,8 @@ from gan_jax.networks.made import has_levels
 from gan_jax.nn import latent
 from gan_jax.passes import CriticPass, GeneratorPass, Judged, Round
 from gan_jax.state import START, Pair, Player, stream
-from gan_jax.terms import TERMS, Term, View
+from gan_jax.terms import TERMS, Term
+from gan_jax.view import View
 
 LOSS = 'loss'  # the collection of D's stats that holds what the loss carries
 

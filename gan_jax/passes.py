@@ -169,7 +169,7 @@ def judge_both(game, params, stats, made: Made, now: Round, chained=True):
 
 
 class CriticPass(NamedTuple):
-  """D's pass as a term may call it; see `terms.View`."""
+  """D's pass as a term may call it; see `view.View`."""
 
   game: Any
   params: Any
@@ -182,7 +182,7 @@ class CriticPass(NamedTuple):
 
 
 class GeneratorPass(NamedTuple):
-  """G's pass as a term may call it; see `terms.View`."""
+  """G's pass as a term may call it; see `view.View`."""
 
   game: Any
   params: Any

@@ -18,7 +18,7 @@ PACKAGE = 'gan_jax'
 FLOORS = (
   ('errors', 'limits', 'paths', 'settings'),
   ('state', 'nn'),
-  ('mesh', 'terms', 'networks', 'passes'),
+  ('mesh', 'view', 'terms', 'networks', 'passes'),
   ('data',),
   ('losses', 'tasks', 'optimizer', 'ema'),
   ('objective',),

@@ -293,19 +293,12 @@ def _generator_facts(module, variables):
 def _generator_hints(module):
   """The D that plays against this G, and how they train (spec 4.3)."""
   own = settings.values(networks.settings('discriminator', 'fastgan'))
-  rule = {'lr': 2e-4, 'b1': 0.5, 'b2': 0.999}
   return {
     'discriminator': own | dict(name='fastgan', width=module.width),
     'loss.name': 'hinge',
-    'ema.name': 'decay',
-    'ema.decay': 0.999,
     'augment.mirror': True,
     'train.batch': 8,
-    **{
-      f'optimizer.{player}.{key}': value
-      for player in ('generator', 'discriminator')
-      for key, value in rule.items()
-    },
+    **layout.training_hints(lr=2e-4, b1=0.5, b2=0.999),
   }
 
 

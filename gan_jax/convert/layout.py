@@ -62,6 +62,20 @@ class Kind(NamedTuple):
   averages: Mapping[str, str] = types.MappingProxyType({})
 
 
+def training_hints(lr: float, b1: float, b2: float) -> dict:
+  """Settings of both players' Adam, and of an average that keeps 0.999."""
+  rule = {'lr': lr, 'b1': b1, 'b2': b2}
+  return {
+    'ema.name': 'decay',
+    'ema.decay': 0.999,
+    **{
+      f'optimizer.{player}.{key}': value
+      for player in ('generator', 'discriminator')
+      for key, value in rule.items()
+    },
+  }
+
+
 def check_names(rows: Sequence[Row], arrays: Mapping, unused=()) -> None:
   """Checks that the arrays are those of the rows, no fewer and no more.
 

@@ -286,19 +286,12 @@ def _generator_hints(module):
   """The D that plays against this G, and how they train (spec 1.3)."""
   sizes = dict(fmap_base=module.fmap_base, fmap_max=module.fmap_max)
   own = settings.values(networks.settings('discriminator', 'progan'))
-  rule = {'lr': 1e-3, 'b1': 0.0, 'b2': 0.99}
   return {
     'discriminator': own | sizes | dict(name='progan'),
     'loss.name': 'wasserstein',
     'penalties.wgan_gp.weight': 10.0,
     'penalties.drift.weight': 1e-3,
-    'ema.name': 'decay',
-    'ema.decay': 0.999,
-    **{
-      f'optimizer.{player}.{key}': value
-      for player in ('generator', 'discriminator')
-      for key, value in rule.items()
-    },
+    **layout.training_hints(lr=1e-3, b1=0.0, b2=0.99),
   }
 
 

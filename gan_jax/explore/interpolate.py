@@ -8,6 +8,7 @@ has a row from each picture to the next; the film goes through all of them and
 back to the first.
 """
 
+import itertools
 import logging
 import math
 
@@ -96,28 +97,43 @@ def run(restored, out, settings) -> None:
   film.check_side(shape[0] * zoom, shape[1] * zoom, 'ask for a smaller side')
   form = film.chosen(settings.format) if settings.make != 'strip' else ''
   ends = asked.chosen(settings.seeds, 'seeds')
-  stem = asking.place(out, restored, 'interpolate')
-  ease, path = EASING[settings.easing], PATHS[latent.distribution]
-  shown = lambda z: asked.pictures(z, np.full(len(z), ends.labels[0]))
+  stem, path = (
+    asking.place(out, restored, 'interpolate'),
+    PATHS[latent.distribution],
+  )
   if settings.make != 'film':
-    t = ease(np.linspace(0, 1, settings.columns))
-    z = [path(a, b, t) for a, b in zip(ends.z[:-1], ends.z[1:], strict=True)]
-    rows = asking.told(
-      shown(np.concatenate(z)), len(z) * len(t), 'pictures of the strip'
-    )
-    file = stem.with_name(f'{stem.name}.png')
-    draw.save_grid(file, list(rows), settings.columns)
-    log.info('From picture to picture: %s', file)
+    _strip(asked, ends, path, settings, stem)
   if settings.make != 'strip':
-    t = ease(np.arange(frames) / frames)
-    z = [
-      path(a, b, t) for a, b in zip(ends.z, np.roll(ends.z, -1, 0), strict=True)
-    ]
-    pictures = (
-      to_bytes(x).repeat(zoom, 0).repeat(zoom, 1)
-      for x in shown(np.concatenate(z))
-    )
-    total = count * frames
-    told = asking.told(pictures, total, 'frames')
-    file = film.save(stem, told, total, settings.fps, form)
-    log.info('%d frames, %g s: %s', total, total / settings.fps, file)
+    _film(asked, ends, path, settings, stem, frames, zoom, form)
+
+
+def _strip(asked, ends, path, settings, stem) -> None:
+  """Writes the rows from each picture to the next."""
+  t = EASING[settings.easing](np.linspace(0, 1, settings.columns))
+  z = [path(a, b, t) for a, b in itertools.pairwise(ends.z)]
+  rows = asking.told(
+    _shown(asked, ends, z), len(z) * len(t), 'pictures of the strip'
+  )
+  file = stem.with_name(f'{stem.name}.png')
+  draw.save_grid(file, list(rows), settings.columns)
+  log.info('From picture to picture: %s', file)
+
+
+def _film(asked, ends, path, settings, stem, frames, zoom, form) -> None:
+  """Writes the way through all pictures, `frames` from each to the next."""
+  t = EASING[settings.easing](np.arange(frames) / frames)
+  round_ = itertools.pairwise([*ends.z, ends.z[0]])
+  z = [path(a, b, t) for a, b in round_]
+  pictures = (
+    to_bytes(x).repeat(zoom, 0).repeat(zoom, 1) for x in _shown(asked, ends, z)
+  )
+  total = len(z) * frames
+  told = asking.told(pictures, total, 'frames')
+  file = film.save(stem, told, total, settings.fps, form)
+  log.info('%d frames, %g s: %s', total, total / settings.fps, file)
+
+
+def _shown(asked, ends, z):
+  """The pictures of latent vectors [M, Z] a way, all of one class."""
+  z = np.concatenate(z)
+  return asked.pictures(z, np.full(len(z), ends.labels[0]))

@@ -5,7 +5,9 @@ from typing import Any
 
 import numpy as np
 
+from gan_jax import paths
 from gan_jax.data import open_source, order
+from gan_jax.data.files import near
 from gan_jax.data.source import KINDS, to_float
 from gan_jax.errors import UserError
 from gan_jax.sampler import class_of
@@ -52,6 +54,12 @@ def wanted(restored, settings, classes: int) -> Targets:
   config = restored.config.data.copy_and_resolve_references().unlock()
   shape = tuple(restored.run.load_data()['shape'])
   if settings.pictures:
+    path = paths.local(settings.pictures, '--tool=invert:pictures')
+    if not path.exists():
+      raise UserError(
+        f'--tool=invert:pictures={settings.pictures}: there is no folder or zip'
+        f' archive {path}: give the path of one{near(path)}'
+      )
     config.update(
       source=f'folder:{settings.pictures}',
       split=settings.split or 'train',

@@ -1,6 +1,6 @@
 """Penalties on the discriminator: terms of D's loss without parameters.
 
-Each is a pure function of a `terms.View`. D(x) is one score a sample, of a D
+Each is a pure function of a `view.View`. D(x) is one score a sample, of a D
 with patches the mean over them. Gradients are taken with respect to samples;
 |.| is the L2 norm over one sample. Weight clipping constrains the
 parameters instead and lives with the optimiser that it follows:

@@ -264,7 +264,7 @@ MISTAKES = {
   'interpolate:side=8192,label=1,columns=x': 'columns=x: must be of type int',
   'interpolate:label=1,seconds=3600,fps=240,seeds=0-99': 'more than 512 MiB',
   'interpolate:latents=no.npz': 'latents=no.npz: there is no such file',
-  'invert:pictures=no': 'folder:no',
+  'invert:pictures=no': '--tool=invert:pictures=no: there is no folder',
   'invert:split=test': "no split 'test'",
   'invert:label=x': '--tool=invert:label=x: this run has the classes 0 to 9',
   'invert:distance=lpips': "did you mean 'lpips_vgg'?",

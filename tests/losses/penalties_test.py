@@ -19,7 +19,7 @@ W = np.float32(RNG.normal(size=(4, 4, 2)))
 
 
 class View:
-  """As much of a `terms.View` as penalties look at."""
+  """As much of a `view.View` as penalties look at."""
 
   def __init__(self, judge, real, fake=None, scores=None, key=KEY):
     self.score, self.real, self.key = judge, real, key

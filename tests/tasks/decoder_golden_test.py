@@ -15,7 +15,7 @@ from gan_jax.networks import Judgement
 from gan_jax.state import stream
 from gan_jax.tasks import decoder
 from gan_jax.tasks.autoencode import Autoencode
-from gan_jax.terms import View
+from gan_jax.view import View
 from tests.golden import inputs, rule
 from tests.networks import fastgan_golden_test as golden
 
