@@ -73,6 +73,7 @@ def test_going_on_from_a_fade_and_a_change_is_exact(whole, tmp_path, images):
   assert small.identical(state(tmp_path).state, state(whole).state)
 
 
+@pytest.mark.slow
 def test_another_batch_on_the_way_counts_on(tmp_path):
   """Levels come by images: twice as soon, in steps of twice as many."""
   train(config(train=dict(images=24)), tmp_path)
@@ -85,6 +86,7 @@ def test_another_batch_on_the_way_counts_on(tmp_path):
   assert [growth.stage(k).resolution for k in range(2, 7)] == [8, 8, 8, 16, 16]
 
 
+@pytest.mark.slow
 def test_a_changed_schedule_is_another_experiment_unless_permitted(
   whole, tmp_path
 ):

@@ -174,6 +174,7 @@ def hinge(logits, margin, sign):
   return jnp.mean(jax.nn.relu(margin - sign * logits))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
   'case', [c for c, row in CASES.items() if row['kind'] == 'fastgan.loss']
 )

@@ -180,6 +180,7 @@ def on_mesh(config, mesh):
   return compiled.as_text(), compiled(*arguments)
 
 
+@pytest.mark.slow
 def test_eight_devices_change_their_own_pictures():
   """Nothing of a batch passes between devices, and the step is the same."""
   config = digits(ALL)

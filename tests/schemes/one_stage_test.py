@@ -176,7 +176,9 @@ def compiled(critic):
 @pytest.mark.parametrize(
   'critic',
   [
-    pytest.param(name, marks=[pytest.mark.slow] * (name == 'instance'))
+    pytest.param(
+      name, marks=[pytest.mark.slow] * (name in ('instance', 'layer'))
+    )
     for name in CRITICS
   ],
 )
