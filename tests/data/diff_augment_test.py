@@ -207,8 +207,10 @@ def test_a_tree_is_changed_picture_by_picture(scales):
   two = jax.random.normal(KEY, (5, 4, 4, 3))
   sizes = DiffAugment(ALL, scales)(Scales(one, two), {}, KEY)
   assert sizes.small.shape == two.shape
+  # Compiled alone it may sum a mean in another order; a draw of its own is
+  # further off by units.
   alone = DiffAugment(ALL, 'same')(one, {}, KEY)
-  assert np.array_equal(alone, got.image) == (scales == 'same')
+  assert np.allclose(alone, got.image, atol=1e-4) == (scales == 'same')
 
 
 @pytest.mark.parametrize('chosen', [(), *((x,) for x in ALL), ALL])
