@@ -158,12 +158,7 @@ class Feed:
     if self._resident and before and before.source is source:
       self.table = before.table
     elif self._resident:
-      images, labels = source.arrays()
-      everywhere = NamedSharding(mesh, P())
-      self.table = {
-        name: jax.make_array_from_process_local_data(everywhere, x, x.shape)
-        for name, x in (('image', images), ('label', labels))
-      }
+      self.table = _on_devices(source, mesh)
 
   def like(self) -> dict[str, jax.ShapeDtypeStruct]:
     """Shapes, types and places of an element of `batches`."""
@@ -295,3 +290,13 @@ def samples_at(
   indices = order.indices(seed, np.arange(count), len(source))
   samples, labels = zip(*(source[int(i)] for i in indices), strict=True)
   return source.unpack(np.stack(samples)), np.array(labels, np.int32)
+
+
+def _on_devices(source: Source, mesh) -> dict[str, jax.Array]:
+  """A whole set, on each device of a mesh; see `Feed.table`."""
+  images, labels = source.arrays()
+  everywhere = NamedSharding(mesh, P())
+  return {
+    name: jax.make_array_from_process_local_data(everywhere, x, x.shape)
+    for name, x in (('image', images), ('label', labels))
+  }
