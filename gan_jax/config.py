@@ -207,7 +207,7 @@ def finish(config, test: bool = False):
     if kind == 'text':
       config.data.source = 'text:builtin'
     elif kind != 'toy':
-      config.data.update(source='digits', label='')
+      config.data.update(source='digits', label='', about='')
     config.train.choose = ()
     for player in (config.generator, config.discriminator, config.teacher):
       if 'width' in player:

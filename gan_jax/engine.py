@@ -10,6 +10,8 @@ stage is compiled at the start of a run, to know what memory it will take.
 import concurrent.futures
 import functools
 import logging
+import statistics
+import time
 from collections.abc import Callable
 from typing import NamedTuple
 
@@ -27,6 +29,8 @@ from gan_jax.run.progress import device_memory_gb
 from gan_jax.state import Span, Stage, TrainState
 
 log = logging.getLogger('gan_jax')
+
+PATIENCE = 10.0  # seconds of measuring
 
 
 class Turn(NamedTuple):
@@ -107,7 +111,9 @@ class Engine:
     self._stop_reading()
     ahead = self._ahead.pop(stage, None)
     self.turn = ahead.result() if ahead else self.ready(step)
-    if stage.resolution:
+    if not stage.resolution:
+      tell_memory(self.turn)
+    else:
       log.info(
         'From step %d on: %d px, minibatches of %d.',
         step + 1,
@@ -195,6 +201,34 @@ class Engine:
     self._before = metrics
     return state, metrics
 
+  def seconds_of(self, turn: Turn, step: int) -> float:
+    """Measures a step, on a state and samples of zeros: the same operations.
+
+    Args:
+      turn: of the step.
+      step: that it follows.
+
+    Returns:
+      The median of a few after the first one, or the time of the first if that
+      is long.
+    """
+    blank = functools.partial(jax.tree.map, _blank)
+    whole = replicated(self._mesh)
+    constants = experiment_lib.constants_like(self._experiment)
+    constants = jax.device_put(
+      jax.tree.map(lambda x: np.zeros(x.shape, x.dtype), constants), whole
+    )
+    raw, span = blank(turn.feed.like()), _scalars(self._growth.span(step))
+    state, times = blank(like(self._experiment, self._mesh)), []
+    while len(times) < 4 and sum(times) < PATIENCE:
+      start = time.perf_counter()
+      state, metrics = turn.compiled(
+        state, constants, turn.feed.table, raw, span
+      )
+      jax.block_until_ready((state, metrics))
+      times.append(time.perf_counter() - start)
+    return statistics.median(times[1:] or times)
+
   def _look_ahead(self) -> None:
     """Has the stages compiled that are next and that will be the largest."""
     begins = self._growth.first_steps(self.taken, self.total)[1:]
@@ -250,6 +284,16 @@ def _scalars(span: Span) -> Span:
   return jax.tree.map(np.int32, span)
 
 
+def _blank(like):
+  """Zeros of a shape, type and place; the key of a seed."""
+  if jax.dtypes.issubdtype(like.dtype, jax.dtypes.prng_key):
+    words = jax.eval_shape(jax.random.key_data, like)
+    zeros = jax.random.wrap_key_data(np.zeros(words.shape, words.dtype))
+  else:
+    zeros = np.zeros(like.shape, like.dtype)
+  return jax.device_put(zeros, like.sharding)
+
+
 def peak_bytes(compiled) -> int:
   """What a compiled step takes at its peak, as its compiler counts it; or 0."""
   memory = compiled.memory_analysis()
@@ -265,16 +309,26 @@ def peak_bytes(compiled) -> int:
 
 
 def tell_memory(turn: Turn) -> None:
-  """Logs what memory a later stage will take; warns if there is not so much."""
+  """Logs what memory steps take; warns if a device has not so much.
+
+  Args:
+    turn: of a run that grows a later stage; else the only one.
+  """
   need, there = peak_bytes(turn.compiled) / 1e9, device_memory_gb()
-  stage = turn.stage
-  log.info('Steps of %d px will take %.1f GB.', stage.resolution, need)
+  side = turn.stage.resolution
+  what = f'Steps of {side} px will take' if side else 'A step takes'
+  log.info('%s %.2g GB of memory.', what, need)
   if there and need > there:
-    log.warning(
-      'A device has %.1f GB: the stage of %d px will not fit. Stop the run, and'
-      ' begin one with smaller minibatches there (config.growth.batch), with'
+    advice = (
+      f'the stage of {side} px will not fit. Stop the run, and begin one with'
+      ' smaller minibatches there (config.growth.batch), with'
       ' config.generator.bfloat16_from and config.discriminator.bfloat16_from,'
-      ' or with a smaller config.data.resolution.',
+      if side
+      else 'a step will not fit. Stop the run, and begin one with smaller'
+      ' minibatches (config.train.batch), smaller networks,'
+    )
+    log.warning(
+      'A device has %.1f GB: %s or with a smaller config.data.resolution.',
       there,
-      stage.resolution,
+      advice,
     )

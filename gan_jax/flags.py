@@ -16,7 +16,7 @@ What to do
   --mode=explore    look into a run with a tool: a film of a walk through its
                     latent space, ...; --help=explore lists them
   --mode=weights    feature networks' weights: what is there, what is missing
-  --mode=plan       parameters, memory and FLOPs of a config; trains nothing
+  --mode=plan       parameters, memory, FLOPs and time of a config
   --mode=convert    make a run of released weights, to sample or train on
 Which run
   --config=FILE     a file of configs/ (--config=configs/ lists them); options

@@ -1,6 +1,8 @@
 """What a config will cost, without running it."""
 
 import functools
+import math
+from collections.abc import Callable, Sequence
 
 import jax
 from clu import parameter_overview
@@ -9,9 +11,10 @@ from gan_jax import experiment as experiment_lib
 from gan_jax import few_shot
 from gan_jax.data import open_source, tfds
 from gan_jax.data.levels import PlannedLevel
-from gan_jax.engine import Engine, peak_bytes
+from gan_jax.engine import PATIENCE, Engine, peak_bytes
 from gan_jax.mesh import make_mesh
 from gan_jax.restore import like
+from gan_jax.run.progress import device_memory_gb, spoken
 from gan_jax.schemes import ensemble
 from gan_jax.validate import validate
 
@@ -34,10 +37,10 @@ def human(count: float, unit: str) -> str:
 
 
 def plan(config) -> str:
-  """A report on parameters, batch, cost of a step, and checkpoints.
+  """A report on parameters, batch, cost of a step, time, and checkpoints.
 
   FLOPs, bytes and memory are the compiler's own count of the compiled step on
-  the devices at hand, one device's share.
+  the devices at hand, one device's share. A few steps are taken for the time.
 
   Args:
     config: as a config file's `get_config` gives it.
@@ -63,7 +66,8 @@ def plan(config) -> str:
   if config.growth.start:
     parts.append(_stages(experiment.growth, engine, begins, turns))
   largest = max((turn.compiled for turn in turns), key=peak_bytes)
-  return '\n\n'.join([*parts, _cost(largest, state)])
+  cost = f'{_cost(largest, state)}\n{_time(engine, begins, turns)}'
+  return '\n\n'.join([*parts, cost])
 
 
 def _open(section):
@@ -134,6 +138,58 @@ def _stages(growth, engine, begins, turns) -> str:
       f'{human(peak_bytes(turn.compiled), "B"):>9}'
     )
   return '\n'.join(rows)
+
+
+def step_times(
+  costs: Sequence[float], measure: Callable[[int], float]
+) -> list[float]:
+  """Seconds that a step of each stage takes.
+
+  They are measured from the cheapest stage on. Where one would take longer than
+  `PATIENCE` by the rate of the one before, or cannot be measured, it and those
+  above are told by that rate (as benchmarks/growth.py does).
+
+  Args:
+    costs: operations of a step, by stage.
+    measure: the place of a stage -> seconds; nan if it cannot be.
+
+  Returns:
+    By stage; nan if none could be measured.
+  """
+  found, each, measuring = {}, math.nan, True  # each: seconds an operation
+  for i in sorted(range(len(costs)), key=costs.__getitem__):
+    measuring = measuring and not costs[i] * each > PATIENCE
+    seconds = measure(i) if measuring else math.nan
+    measuring = not math.isnan(seconds)
+    if measuring:
+      each = seconds / costs[i]
+    found[i] = costs[i] * each
+  return [found[i] for i in range(len(costs))]
+
+
+def _time(engine, begins, turns) -> str:
+  """What a run will take here, by a few steps of it."""
+
+  def measure(i: int) -> float:
+    there = device_memory_gb()
+    if there and peak_bytes(turns[i].compiled) / 1e9 > there:
+      return math.nan
+    return engine.seconds_of(turns[i], begins[i])
+
+  counts = [turn.compiled.cost_analysis() or {} for turn in turns]
+  each = step_times([count.get('flops') or 1.0 for count in counts], measure)
+  ends = [*begins[1:], engine.total]
+  total = sum(
+    (end - begin) * seconds
+    for begin, end, seconds in zip(begins, ends, each, strict=True)
+  )
+  if math.isnan(total):
+    return 'Time        not known: a step takes more memory than there is'
+  of_step = ' to '.join(f'{t:.2g}' for t in sorted({min(each), max(each)}))
+  return (
+    f'Time        about {of_step} s a step here, {spoken(total)} in all; grids,'
+    ' scores and checkpoints come on top'
+  )
 
 
 def _cost(compiled, state) -> str:

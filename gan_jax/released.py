@@ -20,6 +20,7 @@ from gan_jax.networks import DISCRIMINATORS, GENERATORS
 from gan_jax.run.checkpoints import Checkpoints
 from gan_jax.run.folder import RunDir
 from gan_jax.state import Pair, TrainState
+from gan_jax.terms import TERMS, network_only
 from gan_jax.validate import validate
 
 log = logging.getLogger('gan_jax')
@@ -302,7 +303,22 @@ def make_config(networks: dict[str, Network], spec=None, overrides=()):
     if 'data.source' not in dict(overrides):
       source = config.data.source
       notes += [f'Data: {source}; name others by --config.data.source=...']
-  return config.lock(), notes
+  return config.lock(), [*notes, *_left_out(networks, config)]
+
+
+def _left_out(networks: dict[str, Network], config) -> list[str]:
+  """What is said of heads in the files whose tasks a config has not."""
+  heads = {
+    task
+    for network in networks.values()
+    for task in network.variables['params'].get(TERMS, {})
+  }
+  return [
+    f'The heads of tasks.{task} are left out: set'
+    f' --config.tasks.{task}.weight=1 to take and train them.'
+    for task in sorted(heads)
+    if not config.tasks[task].weight
+  ]
 
 
 def section(role: str, module: nn.Module) -> dict:
@@ -328,6 +344,24 @@ def _set(config, path: str, value) -> None:
     config[leaf] = value
 
 
+def _with_heads(mine: dict, found: dict) -> dict:
+  """What a file holds of a player; of terms what the run has, all of it.
+
+  Args:
+    mine: a player's first params or stats.
+    found: the file's; what it lacks of terms' heads is taken from `mine`.
+  """
+
+  def taken(a, b):
+    if not isinstance(a, dict):
+      return b
+    return {k: taken(x, b[k]) if k in b else x for k, x in a.items()}
+
+  if TERMS not in mine:
+    return network_only(found)
+  return found | {TERMS: taken(mine[TERMS], found.get(TERMS, {}))}
+
+
 def take_over(
   state: TrainState, networks: dict[str, Network], where
 ) -> TrainState:
@@ -346,8 +380,14 @@ def take_over(
     """A player with the arrays of a role."""
     if role not in networks:
       return player
-    stats = jax.device_put(dict(networks[role].variables), where)
+    stats = dict(networks[role].variables)
     params = stats.pop('params')
+    if player:
+      params, stats = (
+        _with_heads(mine, found)
+        for mine, found in ((player.params, params), (player.stats, stats))
+      )
+    params, stats = jax.device_put((params, stats), where)
     shapes = player and jax.tree.map(jnp.shape, player.params)
     if shapes != jax.tree.map(jnp.shape, params):
       raise UserError(

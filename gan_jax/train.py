@@ -35,6 +35,10 @@ from gan_jax.validate import validate
 
 log = logging.getLogger('gan_jax')
 
+# After so many steps a run whose first line of metrics is far says how long it
+# will take, if that line is so many seconds away.
+FEW, FAR = 5, 60.0
+
 
 class Job(NamedTuple):
   """What a run is made of, apart from its state; see `prepare`."""
@@ -95,6 +99,8 @@ def loop(section, run: RunDir, job: Job, checkpoints, state) -> None:
       elif step == first + 1:
         log.info('The first step is done.')
         clock.lap(step)
+      elif step == first + FEW:
+        foretell(clock, step, section.log_every)
       if step % section.checkpoint_every == 0 or last:
         save(run, clock, checkpoints, step, state, metrics)
       if not signals.received:  # else it is made up for by the next start
@@ -262,6 +268,18 @@ def report(run, clock, step, images, state, metrics) -> None:
   run.metrics(step, line)
   if not all(map(math.isfinite, values.values())):
     stop_if_diverged(run, step, state, metrics)
+
+
+def foretell(clock, step: int, log_every: int) -> None:
+  """Says how long a run will take, where its first line with an ETA is far."""
+  speed = clock.lap(step)
+  line = min(clock.total, step - step % log_every + log_every)
+  if clock.seconds(step, line, speed) > FAR:
+    log.info(
+      'A step takes about %.2g s: the run will take about %s more.',
+      clock.seconds(step - 1, step, speed),
+      clock.remaining(step, speed),
+    )
 
 
 @jax.jit

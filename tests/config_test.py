@@ -25,7 +25,7 @@ SECTIONS = set(
 )
 
 
-LONG = {'fastgan_folder'}  # half a minute of compiling
+LONG = {'fastgan_folder', 'fastgan_paper'}  # half a minute of compiling
 
 
 @pytest.mark.parametrize(

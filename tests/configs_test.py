@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from gan_jax import config as config_lib
 from gan_jax import config_files
+from gan_jax.data import open_source
 from gan_jax.errors import UserError
 from gan_jax.validate import validate
 
@@ -427,3 +428,90 @@ def test_rows_of_mnist1k_add_one_change_each(d, width):
       kind = 'digits' if end else 'tfds:mnist'
       assert c.data.source == f'stacked:{kind}'
       assert bool(c.penalties.wgan_gp.weight) == (row != 'gan')
+
+
+# FastGAN's Tables 2 to 4, read off the paper: side, numbers of pictures, and
+# the Frechet distances with all of it.
+FASTGAN = {
+  'dog': (256, {389: '50.66'}),
+  'cat': (256, {160: '35.11'}),
+  'obama': (256, {100: '41.05'}),
+  'panda': (256, {100: '10.03'}),
+  'grumpy_cat': (256, {100: '26.65'}),
+  'art': (1024, {1000: '45.08', 2000: '44.57', 5000: '43.27', 10000: '42.53'}),
+  'ffhq': (
+    1024,
+    {
+      1000: '24.45',
+      2000: '19.01',
+      5000: '17.93',
+      10000: '16.45',
+      70000: '12.38',
+    },
+  ),
+  'nature': (1024, {2000: '52.47', 5000: '45.07', 10000: '43.65'}),
+  'flower': (1024, {1000: '25.66'}),
+  'pokemon': (1024, {800: '57.19'}),
+  'anime_face': (1024, {120: '59.38'}),
+  'skull': (1024, {100: '130.05'}),
+  'shell': (1024, {60: '155.47'}),
+}
+
+
+def fastgan(*words):
+  return f'{CONFIGS}/fastgan_paper.py:{",".join(words)}'
+
+
+@pytest.mark.parametrize('data', FASTGAN)
+def test_fastgans_data_sets(data):
+  side, rows = FASTGAN[data]
+  doc = ast.get_docstring(ast.parse((CONFIGS / 'fastgan_paper.py').read_text()))
+  facts, numbers = (
+    ' '.join(
+      re.findall(rf'^  {data} .*(?:\n {{12,}}.*)*', half, re.M)[0].split()
+    )
+    for half in doc.split('Expected numbers:')
+  )
+  assert facts.endswith(f' {side} {", ".join(map(str, rows))}')
+  assert numbers.startswith(f'{data} {", ".join(rows.values())} (')
+  for count in rows:
+    c = config_lib.load(fastgan(f'data={data}', f'pictures={count}'))
+    validate(c)
+    assert c.data.source == f'folder:pictures/{data}'
+    assert c.data.about.endswith(f', {count:,} pictures')
+    assert c.data.resolution == side and not c.data.held_out
+    assert (c.data.split == 'train') == (len(rows) == 1)
+    assert c.metrics.samples == (50_000 if count > 1000 else 5000)
+    # As many images in 24 hours as Table 1 has, or as released.
+    images = c.train.steps * c.train.batch
+    assert images == 8 * (140_000 if count > 1000 else 50_000)
+    assert c.train.batch == (32 if count == 70_000 else 8)
+    assert not c.train.choose
+
+
+def test_fastgans_rows_are_those_of_a_folder():
+  """But for what a folder leaves to be chosen or holds out."""
+  for row in ('full', 'baseline', 'skip', 'decode'):
+    for preset in ('official', 'paper'):
+      words = f'row={row},preset={preset}'
+      ours = config_lib.load(f'{CONFIGS}/fastgan_folder.py:{words}')
+      theirs = config_lib.load(fastgan(words))
+      for section in ours:
+        if section not in ('data', 'train', 'metrics'):
+          assert ours[section] == theirs[section], section
+
+
+def test_a_data_set_that_is_absent_says_what_belongs_there(
+  tmp_path, monkeypatch
+):
+  monkeypatch.chdir(tmp_path)
+  with pytest.raises(UserError) as error:
+    open_source(config_lib.load(fastgan('data=dog')).data)
+  assert str(error.value) == (
+    "config.data.source is 'folder:pictures/dog', but there is no folder or zip"
+    ' archive pictures/dog: put Animal-Face Dog (Si & Zhu 2011), 389 pictures,'
+    ' there, or give folder:PATH with the path of one.'
+  )
+  text = refusal(fastgan('data=art', 'pictures=3000'))
+  assert 'data=art: 1000, 2000, 5000, 10000.' in text and '\n' not in text
+  assert "did you mean 'obama'" in refusal(fastgan('data=obma'))

@@ -195,6 +195,26 @@ def test_what_a_stage_will_take_is_told(growing, monkeypatch, caplog):
   with caplog.at_level(logging.INFO, 'gan_jax'):
     engine_lib.tell_memory(turn)
   assert 'the stage of 4 px will not fit' in caplog.text
+  alone = turn._replace(stage=turn.stage._replace(resolution=0))
+  with caplog.at_level(logging.INFO, 'gan_jax'):
+    engine_lib.tell_memory(alone)
+  assert 'A step takes 0.0' in caplog.text
+  assert 'a step will not fit. Stop the run, and begin one' in caplog.text
+  assert 'growth' not in caplog.messages[-1]
+
+
+def test_a_step_is_measured_on_a_state_of_its_own(growing):
+  parts, _ = growing
+  engine = Engine(*parts)
+  turn, calls = engine.ready(0), []
+
+  def compiled(state, *args):
+    calls.append(int(state.step))
+    return turn.compiled(state, *args)
+
+  seconds = engine.seconds_of(turn._replace(compiled=compiled), 0)
+  engine.close()
+  assert calls == [0, 1, 2, 3] and 0 < seconds < 10 and engine.taken == 0
 
 
 def test_a_table_on_the_devices_is_there_once(growing):

@@ -160,6 +160,7 @@ def test_a_plan_has_a_table_of_the_stages():
   assert rows[-1][5] == '0.5'
   steps = [int(row[3]) for row in rows]
   assert sum(steps) == config_steps(text)
+  assert re.search(r'\nTime +about \S+ to \S+ s a step here, \w+ in all', text)
 
 
 def config_steps(text):

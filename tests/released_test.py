@@ -11,12 +11,12 @@ import pytest
 from PIL import Image
 
 from gan_jax import config as config_lib
-from gan_jax import convert, main, released
+from gan_jax import convert, experiment, main, released
 from gan_jax.convert import files
 from gan_jax.data.source import to_bytes
 from gan_jax.errors import UserError
 from gan_jax.evaluate import evaluate
-from gan_jax.mesh import one_device
+from gan_jax.mesh import one_device, replicated
 from gan_jax.nn import latent
 from gan_jax.restore import restore
 from gan_jax.sample import sample
@@ -28,6 +28,7 @@ ROOT = pathlib.Path(__file__).parents[1]
 G = str(rule.FOLDER / 'torch_osgan_g.pth')
 D = str(rule.FOLDER / 'torch_osgan_d.pth')
 CONFIG = str(ROOT / 'configs' / 'dcgan_celeba.py')
+FASTGAN = str(ROOT / 'configs' / 'fastgan_folder.py')
 # What the shrunken config must say to be that of these files.
 NETWORKS = [
   ('generator.width', '1'),
@@ -143,6 +144,101 @@ def test_a_state_of_other_networks_is_not_filled(converted):
     mixed = state.replace(pair=state.pair.replace(d=other))
     with pytest.raises(UserError, match='gives the discriminator other arrays'):
       released.take_over(mixed, networks, None)
+
+
+@pytest.fixture(scope='module')
+def fastgan(tmp_path_factory):
+  """FastGAN's ITER.pth, 64 px, and what it holds: players of a run of it."""
+  folder = tmp_path_factory.mktemp('fastgan')
+  c = config_lib.load(f'{FASTGAN}:resolution=64,width=1')
+  first = experiment.build(c, (64, 64, 3), 0).init
+  draws = np.random.default_rng(0)
+  pair = jax.tree.map(
+    lambda x: draws.normal(1, 0.1, x.shape).astype('f'),
+    jax.eval_shape(first, jax.random.key(0)).pair,
+  )
+  g, d = (
+    convert.under_released_names(f'fastgan.{role}', player.variables)
+    for role, player in (('generator', pair.g), ('discriminator', pair.d))
+  )
+  both = {f'g.{k}': x for k, x in g.items()}
+  both |= {f'd.{k}': x for k, x in d.items()}
+  np.savez(folder / '5000.npz', **both)
+  return str(folder / '5000.npz'), pair
+
+
+def taken_over(file, *overrides):
+  """The D that a run of some settings has of a file, of zeros before."""
+  spec = f'{FASTGAN}:resolution=64,width=1'
+  made = experiment.build(config_lib.load(spec, overrides), (64, 64, 3), 0)
+  state = jax.eval_shape(made.init, jax.random.key(0))
+  state = state.replace(
+    key=None,
+    ema=None,
+    pair=jax.tree.map(lambda x: np.zeros(x.shape, x.dtype), state.pair),
+  )
+  networks = released.open_networks([file])
+  return released.take_over(state, networks, replicated(one_device())).pair.d
+
+
+def test_decoders_come_with_a_discriminator(fastgan):
+  file, pair = fastgan
+  d = taken_over(file)
+  assert small.identical(d.params, pair.d.params)
+  assert small.identical(d.stats, pair.d.stats)
+
+
+def test_of_heads_a_run_has_those_of_its_tasks(fastgan):
+  file, pair = fastgan
+  d = taken_over(
+    file,
+    ('tasks.autoencode.whole', '8'),
+    ('tasks.autoencode.every', '2'),
+    ('tasks.rotation.weight', '1'),
+  )
+  own, files = d.params['terms'], pair.d.params['terms']['autoencode']
+  assert set(own['autoencode']) == {'whole_8', 'part_16'}
+  for name, head in own['autoencode'].items():
+    assert small.identical(head, files[name])
+  assert not small.flat(own['rotation']).any()  # as it was
+  assert set(d.stats['terms']['autoencode']) == {'carried', 'last'}
+  none = taken_over(file, ('tasks.autoencode.weight', '0'))
+  assert 'terms' not in none.params and 'terms' not in none.stats
+  assert small.identical(none.params['conv_stem'], pair.d.params['conv_stem'])
+
+
+def test_heads_that_are_left_out_are_named(fastgan):
+  networks = released.open_networks([fastgan[0]])
+  tanh = ('generator.final_tanh', 'official')
+  spec = f'{FASTGAN}:row=skip,resolution=64,width=1'
+  notes = released.make_config(networks, spec, [tanh])[1]
+  assert 'The heads of tasks.autoencode are left out: set --config' in notes[-1]
+  spec = f'{FASTGAN}:resolution=64,width=1'
+  notes = released.make_config(networks, spec, [tanh])[1]
+  assert not [note for note in notes if 'left out' in note]
+
+
+@pytest.mark.slow
+def test_training_goes_on_with_released_decoders(fastgan, tmp_path):
+  """By the folder's config; reconstructions are drawn of its first step."""
+  file, pair = fastgan
+  released.run(file, tmp_path / 'run')
+  overrides = [
+    ('data.source', 'digits'),
+    ('data.held_out', '0.0'),
+    ('generator.final_tanh', 'official'),
+    ('train.steps', '1'),
+    ('train.batch', '2'),
+    ('mesh.data', '1'),
+    ('mesh.pair', '1'),
+  ]
+  spec = f'{FASTGAN}:resolution=64,width=1'
+  train(config_lib.load(spec, overrides), tmp_path / 'run')
+  (drawn,) = (tmp_path / 'run' / 'images').glob('reconstructions_*.png')
+  assert np.asarray(Image.open(drawn)).std() > 0
+  after = restore(tmp_path / 'run', one_device()).state.pair.d.params['terms']
+  moved = np.abs(small.flat(after) - small.flat(pair.d.params['terms']))
+  assert 0 < moved.max() <= 2e-4 * 1.01  # Adam's first step, no more
 
 
 def prefixed(**networks):

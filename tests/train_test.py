@@ -2,24 +2,30 @@
 
 import json
 import logging
+import math
 import pathlib
+import re
 import shutil
 
 import jax
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from PIL import Image
 
 from gan_jax import config as config_lib
 from gan_jax import experiment as experiment_lib
 from gan_jax.data import open_source, order
+from gan_jax.engine import PATIENCE
 from gan_jax.errors import UserError
 from gan_jax.evaluate import evaluate
 from gan_jax.mesh import make_mesh, one_device
-from gan_jax.plan import plan
+from gan_jax.plan import plan, step_times
 from gan_jax.restore import restore
 from gan_jax.run.checkpoints import Checkpoints
 from gan_jax.run.folder import RunDir
+from gan_jax.run.progress import Clock
 from gan_jax.sample import parse_seeds, sample
 from gan_jax.train import Job, closing, train
 from tests import small
@@ -261,6 +267,48 @@ def test_plan_counts_without_training():
   # and norms 2*(32+16+8): 9216 + 8192 + 2048 + 128 + 112 = 19,696.
   for word in ('FLOP', 'peak of a step', 'Checkpoint', '8 x cpu', 'passes'):
     assert word in text
+  assert re.search(r'Time +about [\d.e-]+ s a step here, 0m\d\ds in all', text)
+
+
+COSTS = st.lists(st.integers(1, 10**6), min_size=1, max_size=6)
+
+
+@given(COSTS, st.floats(1e-6, 1e-3), st.integers(1, 2 * 10**6))
+def test_a_plans_times_are_measured_or_by_operations(costs, each, limit):
+  """Of a machine of one rate: all the same, and none that is long is tried."""
+  asked = []
+
+  def measure(i):
+    if costs[i] >= limit:  # too large for the machine
+      return math.nan
+    asked.append(each * costs[i])
+    return asked[-1]
+
+  found = step_times(costs, measure)
+  if min(costs) >= limit:
+    assert all(map(math.isnan, found))
+    return
+  assert found == pytest.approx([each * cost for cost in costs])
+  assert asked == sorted(asked)
+  assert all(seconds <= PATIENCE * 1.001 for seconds in asked[1:])
+
+
+@pytest.mark.parametrize('speed, said', [(0.5, 1), (1e5, 0)])
+def test_a_slow_run_says_early_how_long_it_will_take(
+  speed, said, tmp_path, monkeypatch, caplog
+):
+  """Once, and not where a line of metrics is near: that has an ETA."""
+  config = small.config().unlock()
+  config.train.update(steps=30, log_every=20, checkpoint_every=30, batch=8)
+  monkeypatch.setattr(Clock, 'lap', lambda self, step: speed)
+  with caplog.at_level(logging.INFO, 'gan_jax'):
+    train(config.lock(), tmp_path)
+  assert caplog.text.count('A step takes about') == said
+  if said:  # 8 images a step, 25 steps to come
+    assert 'A step takes about 16 s: the run will take about 6m40s more.' in (
+      caplog.text
+    )
+  assert caplog.text.count(' GB of memory.') == 1
 
 
 def test_plan_of_data_that_are_not_here_downloads_nothing(tmp_path):

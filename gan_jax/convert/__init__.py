@@ -7,7 +7,7 @@
 | progan.generator | ProGAN's generator | progan.py |
 | progan.discriminator | its discriminator | progan.py |
 | fastgan.generator | FastGAN's generator | fastgan.py |
-| fastgan.discriminator | its discriminator, without the decoders | fastgan.py |
+| fastgan.discriminator | its discriminator, with the decoders | fastgan.py |
 | inception | FID's Inception-v3 | feature_nets.py |
 | vgg16, alexnet | torchvision's, Oxford's VGG-16 | feature_nets.py |
 | lpips | one of these two with the linear heads of LPIPS | feature_nets.py |

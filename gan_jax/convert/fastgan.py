@@ -6,12 +6,15 @@ in their order, without statistics; some files hold the state of G or D alone.
 Runs on several GPUs have `module.` before all names. Spectral norm keeps
 `weight_orig` and the vectors `weight_u`, `weight_v` of [out, in * kh * kw].
 
-D's decoders are not D's but its task's here; they are left out.
+D's decoders are its task's here (tasks/autoencode.py): they lie where a run has
+them, among D's variables under `TERMS`, which D itself does not look at. Arrays
+of a D without them will do as well.
 """
 
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 
@@ -21,9 +24,19 @@ from gan_jax.convert.layout import CONV, TRANSPOSED, Kind, Row
 from gan_jax.errors import UserError
 from gan_jax.networks import fastgan
 from gan_jax.nn.spectral import COLLECTION
+from gan_jax.tasks.autoencode import Autoencode
+from gan_jax.tasks.decoder import doublings_for
 from gan_jax.terms import TERMS
+from gan_jax.view import View
 
-DECODERS = ('decoder_big.', 'decoder_small.', 'decoder_part.')
+TASK = 'autoencode'
+CARRIED = 'carried'  # its statistics, see terms.py
+# The task's decoders by their released names.
+DECODERS = {
+  'decoder_big': 'whole_8',
+  'decoder_small': 'whole_small_8',
+  'decoder_part': 'part_16',
+}
 COUNTER = '.num_batches_tracked'  # of the training passes of a batch norm
 OPENING = 'init.init.0'
 DOUBLED = (8, 32, 128, 512)
@@ -58,6 +71,15 @@ class _Parts:
       ours = (f'gate_{side}', name)
       self.convs.append((f'{released}.main.{k}', ours))
 
+  def decoder(self, released: str, doublings: int):
+    """A decoder of D's task."""
+    home = (TERMS, TASK, DECODERS[released])
+    for k in range(doublings):
+      at = f'{released}.main.{k + 1}'
+      self.convs.append((f'{at}.1', (*home, f'conv{k}')))
+      self.norms.append((f'{at}.2', (*home, f'norm{k}', 'BatchNorm_0')))
+    self.convs.append((f'{released}.main.5', (*home, 'rgb')))
+
   def rows(self) -> list[Row]:
     """All arrays."""
     found = []
@@ -67,16 +89,26 @@ class _Parts:
         Row(f'{name}.weight_orig', ('params', *ours, 'kernel'), axes)
       )
       for k in 'uv':
-        found.append(Row(f'{name}.weight_{k}', (COLLECTION, *ours, k)))
+        found.append(
+          Row(f'{name}.weight_{k}', (*_carried(COLLECTION, ours), k))
+        )
     for name, ours in self.norms:
       found.append(Row(f'{name}.weight', ('params', *ours, 'scale')))
       found.append(Row(f'{name}.bias', ('params', *ours, 'bias')))
       for stat in ('mean', 'var'):
-        row = Row(f'{name}.running_{stat}', ('batch_stats', *ours, stat))
-        found.append(row)
+        home = _carried('batch_stats', ours)
+        found.append(Row(f'{name}.running_{stat}', (*home, stat)))
     for name, ours in self.noises:
       found.append(Row(f'{name}.weight', ('params', *ours, 'strength')))
     return found
+
+
+def _carried(collection: str, ours: tuple[str, ...]) -> tuple[str, ...]:
+  """Where the statistics of a layer lie: of a task's apart from D's own."""
+  if ours[0] != TERMS:
+    return (collection, *ours)
+  *home, head = ours[:3]
+  return (*home, CARRIED, head, collection, *ours[3:])
 
 
 def _generator(top: int) -> _Parts:
@@ -99,8 +131,8 @@ def _generator(top: int) -> _Parts:
   return parts
 
 
-def _discriminator(top: int) -> _Parts:
-  """The layers of a D of `top` px."""
+def _discriminator(top: int, decoders: Collection[str]) -> _Parts:
+  """The layers of a D of `top` px, with these decoders by released name."""
   parts = _Parts()
   parts.add('down_from_big.0', 'stem')
   if top == 1024:
@@ -123,6 +155,8 @@ def _discriminator(top: int) -> _Parts:
       name = f'down_from_small.{k}.main'
       parts.add(f'{name}.0', f'small_{side}', f'{name}.1')
   parts.add('rf_small', 'small_score')
+  for name in decoders:
+    parts.decoder(name, doublings_for(top))
   return parts
 
 
@@ -164,18 +198,33 @@ def _size(arrays, name: str, axis: int, share: int) -> int:
   return channels // share
 
 
-def _filled(module, parts: _Parts, arrays, example):
-  shapes = layout.shapes(module, jnp.zeros(example), train=False)
+def _filled(module, parts: _Parts, arrays, shapes):
   return module, layout.fill(parts.rows(), _ours(parts, arrays), shapes)
 
 
 def _checked(parts: _Parts, arrays) -> None:
-  unused = [
-    name
-    for name in arrays
-    if name.endswith(COUNTER) or name.startswith(DECODERS)
-  ]
-  layout.check_names(parts.rows(), arrays, unused)
+  counters = [name for name in arrays if name.endswith(COUNTER)]
+  layout.check_names(parts.rows(), arrays, counters)
+
+
+def _with_decoders(module: fastgan.Discriminator, decoders: Collection[str]):
+  """The shapes of D's variables, its task's among them as a run has them."""
+
+  def make(key):
+    picture = jnp.zeros((1, *module.shape))
+    judgement, variables = module.init_with_output(key, picture, train=False)
+    view = View(**dict.fromkeys(View._fields))
+    view = view._replace(on_real=judgement, seen_real=picture)
+    heads, carried = Autoencode().init(view, key)
+    chosen = lambda tree: {n: x for n, x in tree.items() if n in wanted}
+    params = variables['params'] | {TERMS: {TASK: chosen(heads)}}
+    stats = {TERMS: {TASK: {CARRIED: chosen(carried)}}}
+    return dict(variables) | {'params': params} | stats
+
+  wanted = [DECODERS[name] for name in decoders]
+  if not wanted:
+    return layout.shapes(module, jnp.zeros((1, *module.shape)), train=False)
+  return jax.eval_shape(make, jax.random.key(0))
 
 
 def read_generator(arrays):
@@ -194,11 +243,15 @@ def read_generator(arrays):
     final_tanh='official',
   )
   latent = layout.shape_of(arrays, first, 4)[0]
-  return _filled(module, parts, arrays, (1, latent))
+  shapes = layout.shapes(module, jnp.zeros((1, latent)), train=False)
+  return _filled(module, parts, arrays, shapes)
 
 
 def read_discriminator(arrays):
-  """Arrays by released name -> (fastgan.Discriminator, variables)."""
+  """Arrays by released name -> (fastgan.Discriminator, variables).
+
+  The decoders' are in variables['params'][TERMS] and variables[TERMS].
+  """
   stem = 'down_from_big.0.weight_orig'
   if stem not in arrays:
     raise UserError(f'{stem} is missing.')
@@ -210,17 +263,24 @@ def read_discriminator(arrays):
       s for s, n in BLOCKS.items() if f'down_{n}.main.0.weight_orig' in arrays
     ]
     top = max(fastgan.RESOLUTIONS[0], 2 * max(blocks, default=0))
-  parts = _discriminator(top)
+  heads = [d for d in DECODERS if any(n.startswith(f'{d}.') for n in arrays)]
+  parts = _discriminator(top, heads)
   _checked(parts, arrays)
   width = _size(arrays, 'rf_big.0.weight_orig', 0, 16)
   module = fastgan.Discriminator((top, top, channels), width=width)
-  return _filled(module, parts, arrays, (1, *module.shape))
+  return _filled(module, parts, arrays, _with_decoders(module, heads))
 
 
 def _names(variables) -> set[str]:
   """Of a network's layers, as its parameters or else its statistics have."""
   first = variables.get('params', next(iter(variables.values())))
   return set(first) - {TERMS}
+
+
+def _decoders(variables) -> list[str]:
+  """Those that parameters have, by released name."""
+  heads = variables.get('params', {}).get(TERMS, {}).get(TASK, {})
+  return [name for name, ours in DECODERS.items() if ours in heads]
 
 
 def _highest(variables) -> int:
@@ -231,6 +291,7 @@ def _highest(variables) -> int:
 
 def _write(parts: _Parts, variables):
   own = {ours[0] for _, ours in (*parts.convs, *parts.norms, *parts.noises)}
+  own -= {TERMS}
   given = _names(variables)
   if given - own or ('params' in variables and own - given):
     raise UserError(
@@ -253,7 +314,7 @@ def write_discriminator(variables):
   elif 'params' in variables:
     if len(variables['params']['conv_stem']['kernel']) == 4:
       top = 512
-  return _write(_discriminator(top), variables)
+  return _write(_discriminator(top, _decoders(variables)), variables)
 
 
 def with_averages(arrays: Mapping) -> Mapping:
@@ -296,8 +357,15 @@ def _generator_hints(module):
   return {
     'discriminator': own | dict(name='fastgan', width=module.width),
     'loss.name': 'hinge',
+    'loss.margin_jitter': 0.2,
+    f'tasks.{TASK}.weight': 1.0,
+    f'tasks.{TASK}.loss': 'lpips',
+    f'tasks.{TASK}.reduction': 'sum',
     'augment.mirror': True,
+    'augment.diff': ('color', 'translation'),
+    'scheme.fakes': 'shared',
     'train.batch': 8,
+    'train.steps': 50_000,
     **layout.training_hints(lr=2e-4, b1=0.5, b2=0.999),
   }
 

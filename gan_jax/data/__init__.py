@@ -81,6 +81,11 @@ SETTINGS = {
   'source': Setting(
     'digits', f'where samples come from: {", ".join(_USAGE.values())}'
   ),
+  'about': Setting(
+    '',
+    'what the pictures of a folder should be, in words: said if it is absent',
+    when={'source': ('folder',)},
+  ),
   'split': Setting(
     'train', "which split of it, or a part of one: 'train[:90%]'"
   ),

@@ -252,12 +252,13 @@ def _unpack(packed, info):
   return data
 
 
-def open_files(name: str, where: str) -> Folder | Zip:
+def open_files(name: str, where: str, about: str = '') -> Folder | Zip:
   """The files at a path.
 
   Args:
     name: the config's source string, for messages.
     where: path of a folder or a zip archive.
+    about: what should be there, for messages.
 
   Raises:
     UserError: there is nothing of the kind.
@@ -267,9 +268,11 @@ def open_files(name: str, where: str) -> Folder | Zip:
     return Folder(path)
   if path.is_file():
     return Zip(path)
+  put = f'put {about}, there, or ' if about else ''
   raise UserError(
     f"config.data.source is '{name}', but there is no folder or zip archive"
-    f' {path}: give folder:PATH with the path of one{near(path, _holds_files)}'
+    f' {path}: {put}give folder:PATH with the path of one'
+    + near(path, _holds_files)
   )
 
 

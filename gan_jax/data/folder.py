@@ -126,7 +126,7 @@ def open_folder(name: str, where: str, config, form: picture.Form) -> Source:
     UserError: nothing there, no pictures, no such split, labels that cannot be
       used, or too many unreadable pictures.
   """
-  files = open_files(name, where)
+  files = open_files(name, where, config.about)
   listed, folders = files.listing()
   names, others = _sorted_out(listed)
   other = ', '.join(f'{printable(s)} {k:,}' for s, k in others.most_common(10))

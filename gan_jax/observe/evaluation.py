@@ -4,6 +4,7 @@ import logging
 import math
 
 from gan_jax.errors import UserError
+from gan_jax.observe import overfitting
 from gan_jax.observe.measures import Measure, measure_of
 from gan_jax.observe.occasional import Occasional, is_logged
 from gan_jax.restore import BEST
@@ -17,8 +18,13 @@ log = logging.getLogger('gan_jax')
 class Evaluation(Occasional):
   """Evaluates a run every so often while it trains, and keeps its best state.
 
-  The kept step and its score are in best.json, the state in best/. Args: as of
-  `observe.build`.
+  The kept step and its score are in best.json, the state in best/. Scores are
+  against the training pictures, and copies of them have good ones: a state that
+  the overfitting watch takes for a copier of its pictures is worse than any
+  other. That D knows them is no such sign: with few pictures it always comes to
+  that, and long before samples are at their best.
+
+  Args: as of `observe.build`.
   """
 
   @staticmethod
@@ -70,8 +76,8 @@ class Evaluation(Occasional):
     )
 
   def _offer(self, step: int, state: TrainState, value: float) -> None:
-    before, sign = self._kept_value(), self._measure.main[self._best]
-    better = before is None or sign * value > sign * before
+    before = self._kept_value()
+    better = before is None or self._rank(step, value) > self._rank(*before)
     if not (better and math.isfinite(value)):
       return
     log.info('step %d is the best so far: %s %.6g', step, self._best, value)
@@ -80,8 +86,13 @@ class Evaluation(Occasional):
     values = {'metric': self._best, 'step': step, 'value': value}
     self._run.save_json('best.json', values)
 
-  def _kept_value(self) -> float | None:
-    """The score of the state that is kept, or None if there is none.
+  def _rank(self, step: int, value: float) -> tuple[bool, float]:
+    """Of two states the better one has the higher rank."""
+    copier = overfitting.copies(self._run.lines(), step)
+    return not copier, self._measure.main[self._best] * value
+
+  def _kept_value(self) -> tuple[int, float] | None:
+    """The step and score of the state that is kept, or None if there is none.
 
     Where best.json is damaged it is that of the state's line in evaluate.jsonl.
     """
@@ -90,19 +101,28 @@ class Evaluation(Occasional):
       before = self._run.load_best()
     except UserError as error:
       log.warning('%s', error)
-      values = [
-        line.get(self._best)
+      found = [
+        (line['step'], line.get(self._best))
         for line in self._run.lines('evaluate.jsonl')
         if line['step'] in kept and against(line) == self._measure.against
       ]
-      return values[-1] if values and type(values[-1]) is float else None
+      return found[-1] if found and type(found[-1][1]) is float else None
     known = before.get('metric') == self._best and before['step'] in kept
-    return before['value'] if known else None
+    return (before['step'], before['value']) if known else None
 
   def close(self) -> None:
-    """Lets go of the folder."""
-    if self._best:
-      self._kept.close()
+    """Says which state is the best, and lets go of the folder."""
+    if not self._best:
+      return
+    if kept := self._kept_value():
+      log.info(
+        'The best state by %s is that of step %d, %.6g: --mode=sample'
+        ' --workdir=%s --step=best.',
+        self._best,
+        *kept,
+        self._run.path,
+      )
+    self._kept.close()
 
 
 def against(line: dict) -> dict:

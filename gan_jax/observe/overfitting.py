@@ -153,6 +153,21 @@ def shows(look: dict) -> set[str]:
   return {player for player, so in found.items() if so}
 
 
+def copies(lines: list[dict], step: int) -> bool:
+  """Whether samples were copies when a run was last looked at.
+
+  Args:
+    lines: of metrics.jsonl, with looks in them or without.
+    step: looks of later ones do not count.
+  """
+  looks = {
+    line['step']: line
+    for line in lines
+    if line['step'] <= step and all(name in line for name in G_NUMBERS)
+  }
+  return bool(looks) and 'g' in shows(looks[max(looks)])
+
+
 def tip(looks: list[dict]) -> int | None:
   """The first look at which something has been shown `LOOKS` times in a row.
 

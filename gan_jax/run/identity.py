@@ -14,6 +14,7 @@ from gan_jax.errors import UserError
 
 # Patterns of the settings that are not part of a run's identity.
 FREE = (
+  'data.about',  # words
   'data.data_dir',  # where
   'data.device_budget_mb',
   'data.max_bad',  # which are skipped shows in their number

@@ -49,15 +49,20 @@ class Clock:
 
   def remaining(self, step: int, speed: float) -> str:
     """Time to the end at this speed, such as '2h05m', or '?'."""
-    if not speed:
-      return '?'
-    left = self._images(self.total) - self._images(step)
-    seconds = int(left / speed)
-    minutes, seconds = divmod(seconds, 60)
-    hours, minutes = divmod(minutes, 60)
-    if hours:
-      return f'{hours}h{minutes:02d}m'
-    return f'{minutes}m{seconds:02d}s'
+    return spoken(self.seconds(step, self.total, speed)) if speed else '?'
+
+  def seconds(self, step: int, until: int, speed: float) -> float:
+    """From one step to another, at a speed above 0."""
+    return (self._images(until) - self._images(step)) / speed
+
+
+def spoken(seconds: float) -> str:
+  """A time as people say it, such as '2h05m' or '3m20s'."""
+  minutes, seconds = divmod(int(seconds), 60)
+  hours, minutes = divmod(minutes, 60)
+  if hours:
+    return f'{hours}h{minutes:02d}m'
+  return f'{minutes}m{seconds:02d}s'
 
 
 def memory_gb() -> float:

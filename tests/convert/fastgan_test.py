@@ -12,8 +12,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from gan_jax import config as config_lib
 from gan_jax import convert, released
-from gan_jax.convert import fastgan as convert_fastgan
 from gan_jax.errors import UserError
 from gan_jax.networks import fastgan
 from tests import small
@@ -52,22 +52,20 @@ def arrays(kind):
 
 
 @pytest.mark.parametrize('net', ABOUT['nets'])
-def test_names_and_shapes_are_the_released_ones(net):
+def test_released_arrays_there_and_back(net):
+  """All of them, by their names and shapes, D's decoders too."""
   kind = G if net[0] == 'G' else D
-  side = ABOUT['nets'][net]['ctor']['im_size']
-  _, shapes = build(kind, side=side, width=16)
-  variables = jax.tree.map(lambda x: np.zeros(x.shape, 'f'), shapes)
-  own = convert.under_released_names(kind, variables)
-  wanted = {
-    row['name']: tuple(row['shape'])
+  draws = np.random.default_rng(0)
+  own = {
+    row['name']: draws.normal(size=row['shape']).astype('f')
     for row in ABOUT['nets'][net]['params']
-    if not row['name'].startswith(convert_fastgan.DECODERS)
   }
-  if kind == G:  # whose latent vectors have 256 numbers there
-    for name in ('init.init.0.weight_orig', 'init.init.0.weight_v'):
-      size = wanted[name][0] * LATENT // 256
-      wanted[name] = (size, *wanted[name][1:])
-  assert {name: array.shape for name, array in own.items()} == wanted
+  module, variables = convert.released(kind, own)
+  assert module.shape[0] == ABOUT['nets'][net]['ctor']['im_size']
+  assert small.identical(convert.under_released_names(kind, variables), own)
+  heads = variables['params'].get('terms', {}).get('autoencode', {})
+  wanted = {'whole_8', 'whole_small_8', 'part_16'} if kind == D else set()
+  assert set(heads) == wanted
 
 
 @pytest.mark.parametrize('kind', [G, D])
@@ -75,7 +73,6 @@ def test_there_and_back(kind):
   module, variables = network(kind)
   own = arrays(kind)
   more = {'init.init.1.num_batches_tracked': np.int64(7)}
-  more['decoder_big.main.5.weight_orig'] = np.zeros((3, 32, 3, 3), 'f')
   found, again = convert.released(kind, own | more)
   assert found == module and small.identical(again, variables)
 
@@ -149,6 +146,15 @@ def test_what_a_run_of_them_trains_with():
   assert config.latent.size == LATENT and config.loss.name == 'hinge'
   assert config.generator.final_tanh == 'official'
   assert config.discriminator.width == 1
+  # Spec 4.3, and what the config of the paper's name has of it.
+  assert config.augment.diff == ('color', 'translation')
+  assert (config.loss.margin_jitter, config.scheme.fakes) == (0.2, 'shared')
+  task = config.tasks.autoencode
+  assert (task.weight, task.loss, task.reduction) == (1.0, 'lpips', 'sum')
+  assert (task.whole, task.part) == (('8', 'small_8'), ('16',))
+  folder = config_lib.load('configs/fastgan_folder.py')
+  for section in ('augment', 'scheme', 'loss', 'optimizer', 'ema', 'penalties'):
+    assert config[section] == folder[section], section
 
 
 def test_networks_with_other_layers_have_no_released_names():
@@ -179,6 +185,11 @@ def without(own, name):
       G,
       lambda a: a | {'init.init.0.weight_orig': np.zeros((5, 33, 4, 4), 'f')},
       'which 32 does not divide',
+    ),
+    (
+      D,
+      lambda a: a | {'decoder_part.main.1.1.weight_u': np.zeros(256, 'f')},
+      'decoder_part.main.1.1.weight_orig, ',
     ),
     (
       D,

@@ -14,6 +14,7 @@ from gan_jax.data import open_source
 from gan_jax.engine import Engine
 from gan_jax.evaluate import evaluate
 from gan_jax.mesh import one_device
+from gan_jax.observe import overfitting
 from gan_jax.observe.occasional import Occasional
 from gan_jax.observe.scores import Evaluator
 from gan_jax.restore import BEST, restore
@@ -171,6 +172,35 @@ def test_a_kill_after_a_checkpoint_loses_no_look(
   assert len(lost) < 2 or moment in ('metrics.jsonl', 'film')
   train(config(), tmp_path)
   assert left(tmp_path) == left(whole)
+
+
+def test_a_copier_is_no_best_state(tmp_path, monkeypatch):
+  """Whatever its score; and a kill while a best state is kept changes none."""
+  held_out = config(data=dict(split='train[:500]', held_out=0.1))
+  copiers = set()
+  shows = lambda look: {'d', *('g' if look['step'] in copiers else '')}
+  monkeypatch.setattr(overfitting, 'shows', shows)
+  train(held_out, tmp_path / 'a')
+  found = {
+    line['step']: line[NUMBER]
+    for line in RunDir(tmp_path / 'a').lines('evaluate.jsonl')
+  }
+  good = min(found, key=found.get)
+  (other,) = found.keys() - {good}
+  assert RunDir(tmp_path / 'a').load_best()['step'] == good
+  copiers |= {good}
+  with monkeypatch.context() as patch:
+    kill(patch, tmp_path / 'b', 'best.json', 2)
+    with pytest.raises(Killed):
+      train(held_out, tmp_path / 'b')
+  train(held_out, tmp_path / 'b')
+  best = {'metric': NUMBER, 'step': other, 'value': found[other]}
+  assert RunDir(tmp_path / 'b').load_best() == best
+  assert restore(tmp_path / 'b', one_device(), BEST).step == other
+  log = (tmp_path / 'b' / 'log.txt').read_text()
+  said = f'The best state by {NUMBER} is that of step {other}, '
+  assert log.count(said) == 1
+  assert f' --workdir={tmp_path / "b"} --step=best.' in log
 
 
 def test_a_signal_where_much_is_due_loses_no_look(whole, tmp_path, monkeypatch):

@@ -158,6 +158,17 @@ def test_it_tips_at_the_third_of_one_kind_in_a_row(kinds):
   assert tip([LOOK[kind] for kind in kinds]) == (min(ends) if ends else None)
 
 
+@given(st.lists(st.sampled_from(list(LOOK)), max_size=6), st.integers(-1, 6))
+def test_the_newest_look_says_whether_samples_are_copies(kinds, step):
+  lines = [
+    {'step': k, **dict.fromkeys(overfitting.G_NUMBERS, 0.0), **LOOK[kind]}
+    for k, kind in enumerate(kinds)
+  ]
+  others = [{'step': step, 'd_loss': 1.0}]
+  newest = ''.join(kind or '-' for kind in kinds[: step + 1])[-1:]
+  assert overfitting.copies(lines + others, step) == (newest in tuple('gb'))
+
+
 # In a run.
 
 

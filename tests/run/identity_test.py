@@ -49,7 +49,7 @@ def run(trained, tmp_path):
 
 # Not of the identity; all of `metrics` beside these.
 FREE = {
-  'data': ['data_dir', 'device_budget_mb', 'max_bad', 'workers'],
+  'data': ['about', 'data_dir', 'device_budget_mb', 'max_bad', 'workers'],
   'mesh': ['data', 'pair'],
   'train': (
     'batch change checkpoint_every image_every images keep log_every'

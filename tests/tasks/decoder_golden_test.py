@@ -7,75 +7,26 @@ import functools
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 import pytest
 
 from gan_jax import convert
-from gan_jax.networks import Judgement
 from gan_jax.state import stream
 from gan_jax.tasks import decoder
 from gan_jax.tasks.autoencode import Autoencode
-from gan_jax.view import View
+from gan_jax.terms import TERMS
 from tests.golden import inputs, rule
 from tests.networks import fastgan_golden_test as golden
 
 D = 'D_256'
 # Our decoders by their released names.
 NAMES = {'whole_8': 'big', 'whole_small_8': 'small', 'part_16': 'part'}
-KINDS = {
-  'kernel': 'weight_orig',
-  'scale': 'weight',
-  'bias': 'bias',
-  'mean': 'running_mean',
-  'var': 'running_var',
-  'u': 'weight_u',
-  'v': 'weight_v',
-}
 
 
-def released(ours, path):
-  """The released name of a leaf: ours are 'conv0', 'norm0', ..., 'rgb'."""
-  names = [entry.key for entry in path]
-  layer = next(n for n in names if n[:4] in ('conv', 'norm') or n == 'rgb')
-  number = '5'
-  if layer != 'rgb':
-    number = f'{int(layer[4:]) + 1}.{ {"conv": 1, "norm": 2}[layer[:4]] }'
-  return f'decoder_{NAMES[ours]}.main.{number}.{KINDS[names[-1]]}'
-
-
-@functools.cache
 def heads():
   """The released decoders as the task has them: parameters, statistics."""
-  weights, real = golden.weights(D), np.zeros((1, 256, 256, 3), np.float32)
-  maps = {
-    '8': np.zeros((1, 8, 8, 128)),
-    'small_8': np.zeros((1, 8, 8, 64)),
-    '16': np.zeros((1, 16, 16, 64)),
-  }
-  view = View(**dict.fromkeys(View._fields))
-  view = view._replace(on_real=Judgement(None, maps), seen_real=real)
-  shapes = jax.eval_shape(
-    lambda key: Autoencode().init(view, key), jax.random.key(0)
-  )
-
-  def put(path, leaf):
-    value = weights[released(path[0].key, path)]
-    if value.ndim == 4:
-      value = value.transpose(2, 3, 1, 0)
-    elif path[-1].key == 'v':  # [in, kh, kw] there, [kh, kw, in] here
-      value = value.reshape(-1, 3, 3).transpose(1, 2, 0).ravel()
-    assert value.shape == leaf.shape
-    return np.asarray(value)
-
-  return jax.tree_util.tree_map_with_path(put, shapes[0]), {
-    name: jax.tree_util.tree_map_with_path(
-      lambda path, leaf, name=name: put(
-        (jax.tree_util.DictKey(name), *path), leaf
-      ),
-      stats,
-    )
-    for name, stats in shapes[1].items()
-  }
+  _, variables = golden.network(D)
+  tree = variables['params'][TERMS], variables[TERMS]
+  return tree[0]['autoencode'], tree[1]['autoencode']['carried']
 
 
 def test_pictures_in_use(monkeypatch):
@@ -147,11 +98,8 @@ def test_losses_in_training(loss, learned):
 
 def test_gradients_in_training_reach_all_of_d(learned):
   of_heads, of_d = learned[0]
-  found = dict(convert.under_released_names(golden.kind(D), {'params': of_d}))
-  for path, x in jax.tree_util.tree_leaves_with_path(of_heads):
-    x = np.asarray(x)
-    x = x.transpose(3, 2, 0, 1) if x.ndim == 4 else x
-    found[released(path[0].key, path)] = x
+  of_d = of_d | {TERMS: {'autoencode': of_heads}}
+  found = convert.under_released_names(golden.kind(D), {'params': of_d})
   wanted = CASE['grads']['D/l1_sum']
   assert set(found) == set(wanted)
   tolerance = max(3e-3, 5 * CASE['grad_noise']['D/l1_sum'])
