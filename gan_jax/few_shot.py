@@ -30,6 +30,7 @@ PATHS = {
 
 GLANCES = 500  # files whose headers are read, at most
 RESOLUTIONS = (64, 128, 256, 512)  # of networks that take any
+FEW = 60  # FastGAN's paper has no set below
 BATCH = 8  # as FastGAN was released; so are the steps, and the width
 STEPS = 50_000
 PASSES = 4_000  # of its smallest sets, 100 pictures: more only overfit
@@ -82,15 +83,19 @@ def choose(
 
 
 def sentence(
-  choice: Choice, wanted: Collection[str], count: int, side: float, device: str
+  choice: Choice,
+  wanted: Collection[str],
+  count: int,
+  sides: Collection[int],
+  device: str,
 ) -> str:
   """What was chosen and why, for people.
 
   Args:
     choice: see `choose`.
     wanted: the names of what was chosen; the rest was given.
-    count: of the pictures.
-    side: the median of their shorter sides.
+    count: of the picture files, readable or not.
+    sides: the shorter sides of some, in pixels; at least one.
     device: such as 'cpu'.
   """
   words = {
@@ -101,10 +106,35 @@ def sentence(
   }
   chosen = [word for name, word in words.items() if name in wanted]
   paths = [PATHS[name][0] for name in words if name in wanted]
+  least, most, half = min(sides), max(sides), statistics.median(sides)
+  spread = f'{least} to {most} px, half of them {half:g} or more'
+  at_most = CPU_MOST if device == 'cpu' else MOST
+  on = 'a CPU' if device == 'cpu' else device
+  why = ''
+  if 'resolution' in wanted and half < choice.resolution:
+    why = ', though most are smaller: the networks have no smaller size'
+  elif 'resolution' in wanted and half > choice.resolution == at_most:
+    why = f', where no more than {at_most} px are chosen'
   return (
-    f'{count:,} pictures, half of them {side:g} px or more on the shorter side,'
-    f' on {device}: {", ".join(chosen)} were chosen; to have it otherwise set'
+    f'{count:,} picture files, shorter side'
+    f' {f"{most} px" if least == most else spread}:'
+    f' {", ".join(chosen)} were chosen on {on}{why}. To have it otherwise set'
     f' {", ".join(f"--config.{path}" for path in paths)}.'
+  )
+
+
+def warning(count: int) -> str:
+  """What to expect of few pictures; '' of enough.
+
+  Args:
+    count: of the picture files.
+  """
+  if count >= FEW:
+    return ''
+  return (
+    f'{count:,} pictures are few: expect samples that repeat them, or mix two'
+    f' or three; {FEW} and more that have much in common give new ones, 100 and'
+    ' more better ones.'
   )
 
 
@@ -186,6 +216,7 @@ def _values(config, wanted, stored) -> dict[str, int]:
   generator = networks.GENERATORS[config.generator.name]
   resolutions = getattr(generator, 'resolutions', RESOLUTIONS)
   choice = choose(count, sides, resolutions, device == 'cpu')
-  side = statistics.median(sides)
-  log.info(sentence(choice, wanted, count, side, device))
+  log.info(sentence(choice, wanted, count, sides, device))
+  if few := warning(count):
+    log.warning(few)
   return {path: getattr(choice, name) for path, name in paths.items()}

@@ -109,10 +109,13 @@ def _batch(turn, engine, mesh, source) -> str:
   steps = engine.total
   images = engine.images(steps)
   where = 'on the device' if turn.feed.table else 'streamed from the host'
+  real = f'{batch}' if draws == 1 else f'{draws} x {batch}'
+  shared = ''
+  if parts > 1:
+    shared = f', {batch // parts} of each {batch} on each of {parts} devices'
   return '\n'.join(
     [
-      f'Batch       {draws} x {batch} real images a step, {batch // parts} of'
-      f' each {batch} on each of {parts} device(s); the data are {where}',
+      f'Batch       {real} real images a step{shared}; the data are {where}',
       f'Run         {steps:,} steps = {images:,} images ='
       f' {images / epoch:.1f} passes over {epoch:,}',
       f'Devices     {mesh.size} x {mesh.devices.flat[0].device_kind}, data'

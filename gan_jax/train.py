@@ -97,7 +97,7 @@ def loop(section, run: RunDir, job: Job, checkpoints, state) -> None:
       if step % section.log_every == 0 or last:
         report(run, clock, step, engine.images(step), state, metrics)
       elif step == first + 1:
-        log.info('The first step is done.')
+        log.info('The first step is done; grids and curves: %s', run.path)
         clock.lap(step)
       elif step == first + FEW:
         foretell(clock, step, section.log_every)
@@ -112,6 +112,13 @@ def loop(section, run: RunDir, job: Job, checkpoints, state) -> None:
         log.info('%s: saved at step %d; the same command goes on.', stop, step)
         run.curves()
         break
+    else:
+      if first < total:
+        log.info(
+          'Done. The run is in %s; --mode=sample, evaluate and explore look'
+          ' into it.',
+          run.path,
+        )
 
 
 @contextlib.contextmanager

@@ -90,11 +90,36 @@ def test_the_config_chooses_and_says_so(folder, caplog):
     found = few_shot.settled(config)
   assert chosen(found) == (128, 8, 5000, 16, 16)
   assert found.train.choose == () and config.train.choose
-  (said,) = caplog.messages
-  assert said.startswith('10 pictures, half of them 140 px or more')
+  said, warned = caplog.messages
+  assert said.startswith('10 picture files, shorter side 140 px: 128 px')
+  assert warned.startswith('10 pictures are few')
   assert '128 px, minibatches of 8, 5,000 steps, networks of width 16' in said
   assert '--config.data.resolution, --config.train.batch' in said
   assert '\n' not in said
+
+
+@pytest.mark.parametrize(
+  'sides, device, text',
+  [
+    ([512], 'cpu', 'side 512 px: 128 px were chosen on a CPU, where no more'),
+    ([512], 'gpu', 'side 512 px: 512 px were chosen on gpu. To'),
+    ([900], 'gpu', 'on gpu, where no more than 512 px are chosen. To'),
+    ([32], 'cpu', 'side 32 px: 64 px were chosen on a CPU, though most'),
+    ([20, 70, 80], 'cpu', 'side 20 to 80 px, half of them 70 or more: 64 px'),
+    ([128], 'cpu', 'chosen on a CPU. To'),
+  ],
+)
+def test_the_resolution_is_explained(sides, device, text):
+  choice = few_shot.choose(90, sides, RESOLUTIONS, device == 'cpu')
+  said = few_shot.sentence(choice, ('resolution',), 90, sides, device)
+  assert said.startswith('90 picture files, shorter ') and text in said
+  said = few_shot.sentence(choice, ('batch',), 90, sides, device)
+  assert 'no more' not in said and 'smaller' not in said
+
+
+def test_few_are_warned_of():
+  assert not few_shot.warning(60)
+  assert few_shot.warning(59).startswith('59 pictures are few')
 
 
 def test_what_is_given_is_not_chosen(folder, caplog):

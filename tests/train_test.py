@@ -88,7 +88,9 @@ def test_a_finished_run_has_nothing_to_do(trained, caplog):
   before = final(trained)
   with caplog.at_level(logging.INFO):
     train(digits(), trained)
-  assert 'Nothing to do' in caplog.text
+  assert 'Nothing to do' in caplog.text and 'Done.' not in caplog.text
+  ends = (trained / 'log.txt').read_text().split('Done. The run is in ')
+  assert len(ends) == 2 and ends[1].startswith(f'{trained};')
   assert small.identical(final(trained), before)
 
 

@@ -2,6 +2,7 @@
 
 import collections
 import os
+import statistics
 
 import numpy as np
 
@@ -16,6 +17,12 @@ from gan_jax.data.source import (
   some_lines,
 )
 from gan_jax.errors import UserError
+
+# Of pictures and films too, but in formats that are not read.
+_UNREAD = frozenset(
+  '.heic .heif .avif .jxl .jp2 .svg .psd .ai .eps .pdf .raw .dng .cr2 .cr3 .nef'
+  ' .arw .orf .rw2 .exr .tga .mp4 .mov .avi .mkv .webm .zip .rar .7z'.split()
+)
 
 
 class FolderSource(DecodedSource):
@@ -129,11 +136,10 @@ def open_folder(name: str, where: str, config, form: picture.Form) -> Source:
   files = open_files(name, where, config.about)
   listed, folders = files.listing()
   names, others = _sorted_out(listed)
-  other = ', '.join(f'{printable(s)} {k:,}' for s, k in others.most_common(10))
   if not names:
+    other = f'other files: {_counted(others)}' if others else 'it is empty'
     raise UserError(
-      f'{name}: there are no pictures in it'
-      f' ({"other files: " + other if other else "it is empty"}); pictures'
+      f'{name}: there are no pictures in it ({other}); pictures'
       f' are files named {", ".join(sorted(picture.SUFFIXES))}.'
     )
   names, split = layout.in_split(names, config.split, name)
@@ -149,7 +155,7 @@ def open_folder(name: str, where: str, config, form: picture.Form) -> Source:
     )
   source = FolderSource(name, files, names, found, form, labels)
   rows = [('split', split)] if split else []
-  rows += _found(found, config.max_bad, other)
+  rows += _found(found, config.max_bad, others)
   rows += _kinds(found, form)
   rows.append(
     ('classes', _classes(source, labels, listed + [f'{f}/' for f in folders]))
@@ -206,18 +212,30 @@ def _sorted_out(listed: list[str]) -> tuple[list[str], collections.Counter]:
   return names, others
 
 
-def _found(found, max_bad, other):
+def _counted(others):
+  """'.txt 3, .heic 1'."""
+  shown = others.most_common(10)
+  return ', '.join(f'{printable(suffix)} {k:,}' for suffix, k in shown)
+
+
+def _found(found, max_bad, others):
   n, bad = len(found.good), len(found.skipped)
+  skipped = (
+    f'{n:,} used, {bad:,} skipped ({bad / (n + bad):.1%}; up to {max_bad:.1%}'
+    ' are tolerated)'
+  )
   rows = [
-    (
-      'found',
-      f'{n + bad:,} picture files: {n:,} used, {bad:,} skipped'
-      f' ({bad / (n + bad):.1%}; up to {max_bad:.1%} are'
-      ' tolerated)',
-    )
+    ('found', f'{n + bad:,} picture files: {skipped if bad else "all used"}')
   ]
-  if other:
-    rows.append(('besides', f'other files, ignored: {other}'))
+  if others:
+    rows.append(('besides', f'other files, ignored: {_counted(others)}'))
+    unread = sorted(_UNREAD & set(others))
+    if unread:
+      words = (
+        f'{", ".join(unread)} are not read: save what pictures are in them as'
+        ' PNG or JPEG'
+      )
+      rows[-1] = ('besides', f'{rows[-1][1]}\n{words}')
   return rows
 
 
@@ -230,6 +248,10 @@ def _kinds(found, form):
   rows.append(('modes', '\n'.join(modes)))
   if found.turned:
     rows.append(('turned', f'{found.turned:,} as their EXIF data say'))
+  if found.several:
+    rows.append(
+      ('frames', f'of {found.several:,} with several frames the first is used')
+    )
   return rows
 
 
@@ -274,5 +296,26 @@ def _sizes(found, form):
     k for size, k in found.sizes.items() if min(size) < form.resolution
   )
   if small:
-    text += f'; {small:,} are smaller than {form.resolution} and are enlarged'
-  return f'{text}\n{form.of_size()}'
+    text += (
+      f'; {small:,} are smaller than {form.resolution} and are enlarged, which'
+      ' blurs them'
+    )
+  cut = _cut(found.sizes) if form.resolution else ''
+  return f'{text}\n{form.of_size()}{cut}'
+
+
+def _cut(sizes):
+  """What is said of pictures that are not square: what is lost of them."""
+  lost = [
+    1 - min(size) / max(size)
+    for size, count in sizes.items()
+    for _ in range(count)
+    if size[0] != size[1]
+  ]
+  if not lost:
+    return ''
+  return (
+    f'; of {len(lost):,} that are not square the middle is kept, and'
+    f' {statistics.median(lost):.0%} cut off'
+    + (' (the median)' if min(lost) < max(lost) else '')
+  )

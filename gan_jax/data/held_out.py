@@ -61,8 +61,9 @@ def without(source: Source, share: float, split: str) -> Source:
   kept, held = rows(digests, share)
   if not len(held):
     source.report += (
-      f'\n  held out   none: {share:g} of {len(source):,} is less than one that'
-      ' has no copy'
+      f'\n  held out   none: {100 * share:g}% of {len(source):,} is less than'
+      ' one (of equal ones all or none are); nothing watches whether they are'
+      ' learned by heart'
     )
     return source
   trained = Part(source, kept, split)
@@ -78,7 +79,9 @@ def _said(source: Source, held) -> str:
   if len(shown) < len(held) and shown:
     shown.append('...')
   named = f' ({", ".join(shown)})' if shown else ''
+  few = len(held) < 2
   return (
     f'{len(held):,} of {len(source):,}{named}: never trained on, to see whether'
     ' the networks learn the others by heart'
+    + ('; one is too few to tell: compare the grids yourself' if few else '')
   )

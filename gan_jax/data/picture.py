@@ -64,12 +64,14 @@ class Decoded(NamedTuple):
     stored: as in Picture.
     size: (width, height), upright, before it got its form.
     turned: as in Picture.
+    several: as in Picture.
   """
 
   pixels: np.ndarray
   stored: str
   size: tuple[int, int]
   turned: bool
+  several: bool
 
 
 @dataclasses.dataclass(frozen=True)
@@ -111,7 +113,8 @@ class Form:
         raise
       except Exception as e:  # such as a palette that Pillow cannot convert
         raise BadPictureError(str(e) or type(e).__name__) from None
-      return Decoded(pixels, found.stored, found.image.size, found.turned)
+      upright = found.image.size
+      return Decoded(pixels, found.stored, upright, found.turned, found.several)
 
   def of_mode(self, stored: str) -> str:
     """For reports: what happens to pictures of a `Picture.stored` kind."""
@@ -132,10 +135,7 @@ class Form:
     """For reports: what happens to the size."""
     if not self.resolution:
       return 'left at their size'
-    return (
-      f'short side resized to {self.resolution} ({self.filter}), then'
-      ' centre crop'
-    )
+    return f'short side resized to {self.resolution} ({self.filter})'
 
 
 class Picture(NamedTuple):
@@ -145,11 +145,13 @@ class Picture(NamedTuple):
     image: upright, of any mode; the first frame of several.
     stored: how it was stored, such as 'RGB' or 'palette with transparency'.
     turned: whether its EXIF data said to rotate or flip it.
+    several: whether there are more frames or pages than the first.
   """
 
   image: Image.Image
   stored: str
   turned: bool
+  several: bool
 
 
 def read(data: bytes) -> Picture:
@@ -224,6 +226,7 @@ def _identify(data):
 
 def _load(image):
   try:
+    several = _has_several(image)
     if isinstance(image, TiffImagePlugin.TiffImageFile):
       # The memory that it would take itself, but after asking Pillow's limit.
       image.im = Image.core.new(image.mode, image._tile_size)  # pylint: disable=protected-access
@@ -240,7 +243,15 @@ def _load(image):
     upright = ImageOps.exif_transpose(image) if turned else image
   except Exception:  # broken EXIF beside good pixels: keep them as they lie
     upright, turned = image, False
-  return Picture(upright, stored, turned)
+  return Picture(upright, stored, turned, several)
+
+
+def _has_several(image):
+  """Whether a picture that is not loaded yet has frames after its first."""
+  try:
+    return bool(getattr(image, 'is_animated', False))
+  except Exception:  # what is broken behind the first frame does no harm
+    return False
 
 
 # What `Picture.stored` begins with where the values told the range.

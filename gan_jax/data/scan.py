@@ -25,6 +25,7 @@ class Scan:
     modes: how many good pictures are stored how.
     sizes: how many good pictures are (width, height) large, upright.
     turned: how many were turned by their EXIF data.
+    several: of how many, with several frames or pages, the first is used.
     shape: (H, W, C) of the pictures in their form.
     pixels: the good pictures uint8 [n, H, W, C], or None if they are too many.
   """
@@ -34,6 +35,7 @@ class Scan:
   modes: collections.Counter
   sizes: collections.Counter
   turned: int
+  several: int
   shape: tuple[int, int, int]
   pixels: np.ndarray | None
 
@@ -71,7 +73,7 @@ def scan(
       except picture.BadPictureError as e:
         found[i] = str(e)
         continue
-      found[i] = (one.stored, one.size, one.turned)
+      found[i] = (one.stored, one.size, one.turned, one.several)
       if keep and one.pixels.shape == shape:
         pixels[i] = one.pixels
 
@@ -91,6 +93,7 @@ def scan(
     collections.Counter(found[i][0] for i in good),
     sizes,
     sum(found[i][2] for i in good),
+    sum(found[i][3] for i in good),
     shape,
     pixels if keep else None,
   )

@@ -95,6 +95,54 @@ def test_mixed_folder_names_what_it_skips(mixed, open_source):
     assert text in source.report, text
 
 
+@pytest.mark.parametrize(
+  'width, height, text',
+  [
+    (16, 16, 'all 16x16\n'),
+    (32, 32, 'resized to 16 (lanczos)\n'),
+    (20, 30, 'the middle is kept, and 33% cut off'),
+    (30, 20, 'of 2 that are not square the middle is kept, and 33% cut off'),
+    (8, 8, '2 are smaller than 16 and are enlarged, which blurs them'),
+  ],
+)
+def test_what_is_cut_off_is_said(
+  width, height, text, tmp_path, open_source, encode
+):
+  for i in range(2):
+    write(tmp_path / f'{i}.png', encode(np.full((height, width), i, np.uint8)))
+  report = open_source(f'folder:{tmp_path}', resolution=16).report
+  assert text in report
+  assert ('cut off' in report) == (width != height)
+  assert 'all used' in report and 'skipped' not in report
+
+
+@pytest.mark.parametrize('kind', ['GIF', 'WEBP', 'PNG', 'TIFF'])
+def test_frames_that_are_left_out_are_counted(kind, tmp_path, open_source):
+  first, second = (Image.new('RGB', (8, 8), c) for c in ('red', 'lime'))
+  more = dict(save_all=True, append_images=[second])
+  first.save(tmp_path / f'one.{kind.lower()}', kind)
+  source = open_source(f'folder:{tmp_path}', resolution=8)
+  assert 'several frames' not in source.report
+  first.save(tmp_path / f'two.{kind.lower()}', kind, **more)
+  source = open_source(f'folder:{tmp_path}', resolution=8)
+  assert 'of 1 with several frames the first is used' in source.report
+  np.testing.assert_allclose(
+    source.arrays()[0][:, 0, 0, :2], [[255, 0]] * 2, atol=9
+  )
+
+
+def test_pictures_in_formats_that_are_not_read_are_said(
+  tmp_path, open_source, encode
+):
+  write(tmp_path / 'a.png', encode(plain(1)))
+  write(tmp_path / 'a.txt', b'x')
+  report = open_source(f'folder:{tmp_path}', resolution=8).report
+  assert '.txt 1' in report and 'not read' not in report
+  write(tmp_path / 'IMG_1.HEIC', b'x')
+  report = open_source(f'folder:{tmp_path}', resolution=8).report
+  assert '.heic are not read: save what pictures' in report
+
+
 def test_pictures_are_in_the_order_of_their_names(mixed, open_source, encode):
   source = open_source(f'folder:{mixed}', resolution=24)
   names = sorted(p.name for p in mixed.iterdir() if p.name not in BROKEN)
@@ -153,7 +201,7 @@ def test_folders_are_classes(tmp_path, open_source, encode):
   assert [source[i][1] for i in range(3)] == [0, 0, 1]
   assert source.arrays()[1].tolist() == [0, 0, 1]
   assert '2: cat (2), dog (1)' in source.report
-  assert '0 skipped' in source.report
+  assert 'all used' in source.report
   for other in ('.txt 1', '.json 1', 'no suffix 1'):
     assert other in source.report
 

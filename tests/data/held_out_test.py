@@ -64,6 +64,7 @@ def test_of_a_folder(folder, open_source, tmp_path):
   images, _ = source.arrays()
   assert {x.tobytes() for x in images} == pictures(source)
   assert 'of these   train: 27' in source.report
+  assert 'too few to tell' not in source.report
   chosen = [n for n in whole.names if n in source.report.split('held out')[1]]
   assert len(chosen) == 3 and '3 of 30' in source.report
   assert pictures(pickle.loads(pickle.dumps(source)).held_out) == pictures(held)
@@ -90,9 +91,11 @@ def test_of_few(folder, count, expected, open_source):
   if expected:
     assert len(source.held_out) == expected
     assert f'held out   {expected} of {count} (' in source.report
+    assert 'one is too few to tell' in source.report
   else:
     assert source.held_out is None
-    assert 'held out   none: 0.1 of 9 is less than one' in source.report
+    assert 'held out   none: 10% of 9 is less than one' in source.report
+    assert 'nothing watches' in source.report
 
 
 def test_of_parts_and_other_sources(open_source):
