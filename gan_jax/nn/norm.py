@@ -92,8 +92,8 @@ def _by_batch_jvp(epsilon, primals, tangents):
   off, inverse = x - mean, 1.0 / jnp.sqrt(var + epsilon)
   dmean, half_dvar = _mean(dx), _mean(off * dx)
   # Nothing large but dx and `off`: transposed, each sum is taken once.
-  shift = dbias - scale * inverse * dmean
-  slope = inverse * dscale - scale * inverse**3 * half_dvar
+  shift = _to_rows(dbias - scale * inverse * dmean, x)
+  slope = _to_rows(inverse * dscale - scale * inverse**3 * half_dvar, x)
   dy = scale * inverse * dx + off * slope + shift
   return (y, mean, var), (dy, dmean, 2.0 * half_dvar)
 
@@ -107,6 +107,12 @@ def _mean(x):
   if x.ndim > 2:
     x = lax.optimization_barrier(jnp.sum(x, -2))
   return jnp.sum(x, tuple(range(x.ndim - 1))) / count
+
+
+def _to_rows(values, x):
+  """[C] for each row of x, [..., 1, C]; transposed it sums as `_mean` does."""
+  one = jnp.broadcast_to(values, (*x.shape[:-2], 1, x.shape[-1]))
+  return lax.optimization_barrier(one)
 
 
 def pixel_norm(x, epsilon: float = 1e-8):
