@@ -1,5 +1,6 @@
 """Optimisers, and the constraint that follows an update."""
 
+import functools
 from collections.abc import Callable
 from typing import NamedTuple
 
@@ -11,11 +12,28 @@ from gan_jax.settings import INT32, Setting
 from gan_jax.state import At, Player
 from gan_jax.terms import TERMS, keep_idle, lazy, network_only, of
 
+
+def _adam(c) -> optax.GradientTransformation:
+  """Adam (Kingma and Ba 2015), of rate 1.
+
+  XLA turns 0.5 mean + 0.5 gradient into half of a sum, which it then takes
+  twice, for the new mean and for the new weights: of every kernel's mean it
+  keeps a copy in memory through the whole step. So it must not see the 0.5.
+  """
+  rule = functools.partial(optax.scale_by_adam, b2=c.b2, eps=c.eps)
+
+  def update(gradient, state, params=None):
+    b1 = jax.lax.optimization_barrier(jnp.float32(0.5))
+    exact = rule(b1=b1 if c.b1 == 0.5 else c.b1)
+    return exact.update(gradient, state, params)
+
+  adam = optax.GradientTransformation(rule(b1=c.b1).init, update)
+  return optax.chain(adam, optax.scale(-1.0))
+
+
 # Rules of rate 1: the rate is a function of images, outside their state.
 RULES = {
-  'adam': lambda c: optax.chain(
-    optax.scale_by_adam(b1=c.b1, b2=c.b2, eps=c.eps), optax.scale(-1.0)
-  ),
+  'adam': _adam,
   'rmsprop': lambda c: optax.chain(
     # Outside of the root, as Hinton and PyTorch have it: inside, optax's
     # default, an eps of 1e-8 would act as one of 1e-4.

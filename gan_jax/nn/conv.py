@@ -15,6 +15,7 @@ measure faster.
 """
 
 import functools
+import math
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -265,6 +266,27 @@ def conv_transpose(
   return _apply('x', x, kernel, geo)
 
 
+def _more_pixels_than_channels(shape: tuple[int, ...]) -> bool:
+  """Whether a map [N, H, W, C] has.
+
+  A layer of a doubled or a halved map then is one of the small map with a 4x4
+  kernel: 4 products in place of 9 for each pixel of the large one, which is
+  never made. Where it has not, the kernel costs most, and 3x3 is smaller.
+  """
+  return math.prod(shape[:3]) >= shape[3]
+
+
+def _widened(kernel: Array) -> Array:
+  """The sum of a 3x3 kernel [3, 3, ...] at the four places of a 4x4 one."""
+  wide = precision.full(kernel)
+  for axis in (0, 1):
+    edges = lambda *edge, axis=axis: [
+      edge if k == axis else (0, 0) for k in range(kernel.ndim)
+    ]
+    wide = jnp.pad(wide, edges(0, 1)) + jnp.pad(wide, edges(1, 0))
+  return wide
+
+
 def upsample_conv(x: Array, kernel: Array) -> Array:
   """Nearest-neighbour doubling, then a 3x3 SAME convolution.
 
@@ -276,6 +298,9 @@ def upsample_conv(x: Array, kernel: Array) -> Array:
     [N, 2H, 2W, out].
   """
   n, h, w, c = x.shape
+  if _more_pixels_than_channels(x.shape):
+    wide = _widened(kernel)[::-1, ::-1].astype(kernel.dtype)
+    return conv_transpose(x, wide, 2, 1)
   x = jnp.broadcast_to(x[:, :, None, :, None], (n, h, 2, w, 2, c))
   return conv(x.reshape(n, 2 * h, 2 * w, c), kernel)
 
@@ -290,9 +315,11 @@ def downsample_conv(x: Array, kernel: Array) -> Array:
   Returns:
     [N, H/2, W/2, out].
   """
+  n, h, w, _ = x.shape
+  if _more_pixels_than_channels((n, h // 2, w // 2, kernel.shape[3])):
+    return conv(x, (_widened(kernel) / 4).astype(kernel.dtype), 2, 1)
   y = conv(x, kernel)
-  n, h, w, c = y.shape
-  return y.reshape(n, h // 2, 2, w // 2, 2, c).mean((2, 4))
+  return y.reshape(n, h // 2, 2, w // 2, 2, -1).mean((2, 4))
 
 
 class Conv(nn.Module):

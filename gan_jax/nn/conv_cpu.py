@@ -277,10 +277,11 @@ def _kernel_by_depth(x: Array, y: Array, geo: Any) -> Array:
   kh, kw = window = tuple(k // s for k in geo.window)
   size = tuple(o + k - 1 for o, k in zip(geo.out, window, strict=True))
   edges = ((top, size[0] * s - h - top, 0), (left, size[1] * s - w - left, 0))
-  none = (0, 0, 0)
-  x = lax.pad(x, jnp.zeros((), x.dtype), (none, *edges, none))
-  x = x.reshape(n, size[0], s, size[1], s, ci).transpose(0, 1, 3, 2, 4, 5)
-  x = x.reshape(n, -1, s * s * ci)
+
+  def phases(image: Array) -> Array:
+    image = lax.pad(image, jnp.zeros((), x.dtype), (*edges, (0, 0, 0)))
+    image = image.reshape(size[0], s, size[1], s, ci).transpose(0, 2, 1, 3, 4)
+    return image.reshape(-1, s * s * ci)
 
   def add(i: Array, total: Array) -> Array:
     part = lax.optimization_barrier(y[i].transpose(2, 0, 1))
@@ -292,7 +293,7 @@ def _kernel_by_depth(x: Array, y: Array, geo: Any) -> Array:
     ]
     patches = jnp.concatenate(taps).reshape(-1, math.prod(size))
     patches = lax.optimization_barrier(patches)
-    return total + _dot(patches, x[i], (1, 0), geo)
+    return total + _dot(patches, phases(x[i]), (1, 0), geo)
 
   total = lax.full_like(x, 0, shape=(kh * kw * co, s * s * ci))
   total = lax.fori_loop(0, n, add, total).reshape(kh, kw, co, s, s, ci)

@@ -1,10 +1,13 @@
 """Normalisation layers by the names that configs use."""
 
+import functools
 import math
 from collections.abc import Callable
 
 import flax.linen as nn
+import jax
 import jax.numpy as jnp
+from jax import lax
 
 from gan_jax.nn import precision
 from gan_jax.settings import Setting
@@ -42,8 +45,7 @@ class BatchNorm(nn.Module):
       'var': self.variable('batch_stats', 'var', jnp.ones, (channels,)),
     }
     if train:
-      axes = tuple(range(x.ndim - 1))
-      mean, var = jnp.mean(x, axes), jnp.var(x, axes)
+      y, mean, var = _by_batch(x, scale, bias, self.epsilon)
       count = x.size // channels
       if not self.is_initializing():
         unbiased = var * (count / max(count - 1, 1))
@@ -52,8 +54,65 @@ class BatchNorm(nn.Module):
           running[name].value = old + self.momentum * (value - old)
     else:
       mean, var = running['mean'].value, running['var'].value
-    inverse = scale / jnp.sqrt(var + self.epsilon)
-    return ((x - mean) * inverse + bias).astype(dtype)
+      y = _normalised(x, mean, var, scale, bias, self.epsilon)
+    return y.astype(dtype)
+
+
+def _normalised(x, mean, var, scale, bias, epsilon):
+  return (x - mean) * (scale / jnp.sqrt(var + epsilon)) + bias
+
+
+@functools.partial(jax.custom_jvp, nondiff_argnums=(3,))
+def _by_batch(x, scale, bias, epsilon):
+  """Batch normalisation by the batch's own mean and biased variance.
+
+  Its derivative is stated because the gradient then takes two sums over the
+  batch, of the cotangent and of it times x - mean. JAX's own takes five, of
+  which two are copies and one is zero; of [4, 256, 256, 64], with the GLU
+  behind it, that is half of the time on the CPU.
+
+  Args:
+    x: [N, ..., C].
+    scale: [C].
+    bias: [C].
+    epsilon: added to the variance.
+
+  Returns:
+    [N, ..., C], and mean and variance, [C].
+  """
+  mean = _mean(x)
+  var = _mean(jnp.square(x - mean))
+  return _normalised(x, mean, var, scale, bias, epsilon), mean, var
+
+
+@_by_batch.defjvp
+def _by_batch_jvp(epsilon, primals, tangents):
+  (x, scale, bias), (dx, dscale, dbias) = primals, tangents
+  y, mean, var = _by_batch(x, scale, bias, epsilon)
+  off, inverse = x - mean, 1.0 / jnp.sqrt(var + epsilon)
+  dmean, half_dvar = _mean(dx), _mean(off * dx)
+  # Nothing large but dx and `off`: transposed, each sum is taken once.
+  shift = _to_rows(dbias - scale * inverse * dmean, x)
+  slope = _to_rows(inverse * dscale - scale * inverse**3 * half_dvar, x)
+  dy = scale * inverse * dx + off * slope + shift
+  return (y, mean, var), (dy, dmean, 2.0 * half_dvar)
+
+
+def _mean(x):
+  """Over all axes but the last: of each row, then of the rows.
+
+  XLA's CPU backend is slow at both at once, which the barrier forbids.
+  """
+  count = x.size // x.shape[-1]
+  if x.ndim > 2:
+    x = lax.optimization_barrier(jnp.sum(x, -2))
+  return jnp.sum(x, tuple(range(x.ndim - 1))) / count
+
+
+def _to_rows(values, x):
+  """[C] for each row of x, [..., 1, C]; transposed it sums as `_mean` does."""
+  one = jnp.broadcast_to(values, (*x.shape[:-2], 1, x.shape[-1]))
+  return lax.optimization_barrier(one)
 
 
 def pixel_norm(x, epsilon: float = 1e-8):

@@ -12,8 +12,8 @@ import jax.numpy as jnp
 import numpy as np
 
 from gan_jax.networks.fastgan import Norm
+from gan_jax.networks.upsample import DoublingConv
 from gan_jax.nn.conv import Conv
-from gan_jax.nn.levels import double
 from gan_jax.nn.spectral import spectral_norm
 
 Array = jax.Array
@@ -41,13 +41,13 @@ class Decoder(nn.Module):
   def __call__(self, x: Array, *, train: bool) -> Array:
     """See the class; with batch statistics and a power iteration if `train`."""
 
-    def conv(x, width: int, name: str):
-      layer = Conv(width, 3, use_bias=False, name=name)
+    def conv(x, width: int, name: str, kind=Conv):
+      layer = kind(width, 3, use_bias=False, name=name)
       return spectral_norm(layer, True, train=train)(x)
 
     x = adaptive_mean(x, SMALLEST)
     for k, width in enumerate(WIDTHS[: self.doublings]):
-      x = conv(double(x), 2 * width, f'conv{k}')
+      x = conv(x, 2 * width, f'conv{k}', DoublingConv)
       x = nn.glu(Norm('batch', name=f'norm{k}')(x, train=train))
     return jnp.tanh(conv(x, self.channels, 'rgb'))
 

@@ -400,8 +400,10 @@ def test_first_layer_of_a_generator():
   close(together(ours, *every)(x, k), together(plain, *every)(x, k))
 
 
-def test_resampling_convolutions():
-  x, k = normal(9, 2, 4, 6, 3), normal(10, 3, 3, 3, 5)
+@pytest.mark.parametrize('out', [5, 60])
+def test_resampling_convolutions(out):
+  """With more pixels than channels and with fewer."""
+  x, k = normal(9, 2, 4, 6, 3), normal(10, 3, 3, 3, out)
   doubled = np.repeat(np.repeat(x, 2, 1), 2, 2)
   close(
     conv_lib.upsample_conv(x, k),
@@ -415,6 +417,25 @@ def test_resampling_convolutions():
     + full[:, 1::2, 1::2]
   ) / 4
   close(conv_lib.downsample_conv(x, k), jnp.asarray(mean, jnp.float32))
+
+
+@pytest.mark.parametrize('channels', [3, 60])
+def test_gradients_of_resampling_convolutions(channels):
+  x, k = normal(9, 2, 4, 6, channels), normal(10, 3, 3, channels, 5)
+
+  def up(x, k):
+    return conv_lib.conv(jnp.repeat(jnp.repeat(x, 2, 1), 2, 2), k)
+
+  def down(x, k):
+    y = conv_lib.conv(x, k)
+    return (y[:, ::2] + y[:, 1::2]).reshape(2, 2, 3, 2, 5).sum(3) / 4
+
+  every = itself, grads, penalty_grads
+  for ours, plain in (
+    (conv_lib.upsample_conv, up),
+    (conv_lib.downsample_conv, down),
+  ):
+    close(together(ours, *every)(x, k), together(plain, *every)(x, k))
 
 
 def test_layers():

@@ -37,6 +37,40 @@ def test_batch_norm_in_training():
   np.testing.assert_allclose(stats['var'], 0.9 + 0.1 * unbiased, rtol=1e-5)
 
 
+def by_batch_plainly(x, scale, bias):
+  axes = tuple(range(x.ndim - 1))
+  mean, var = jnp.mean(x, axes), jnp.var(x, axes)
+  return (x - mean) / jnp.sqrt(var + 1e-5) * scale + bias, mean, var
+
+
+def batch_norm_penalty(function):
+  """Sums of what it gives, its gradient and the gradient's gradient."""
+
+  def energy(*inputs):
+    y, mean, var = function(*inputs)
+    return jnp.sum(jnp.sin(y)) + jnp.sum(mean**2) + jnp.sum(var**3)
+
+  def penalty(*inputs):
+    slopes = jax.grad(energy, (0, 1, 2))(*inputs)
+    return energy(*inputs) + sum(jnp.sum(s**2) for s in slopes)
+
+  return jax.jit(jax.value_and_grad(penalty, (0, 1, 2)))
+
+
+@pytest.mark.parametrize('shape', [(7, 5), (3, 4, 5), (2, 3, 4, 5)])
+def test_derivatives_of_batch_norm_by_the_batch(shape):
+  rng = np.random.default_rng(1)
+  x = rng.normal(0.5, 1.0, shape).astype('f')
+  scale, bias = rng.normal(1.0, 0.3, (2, 5)).astype('f')
+  ours = lambda *inputs: norm._by_batch(*inputs, 1e-5)
+  for a, b in zip(
+    jax.tree.leaves(batch_norm_penalty(ours)(x, scale, bias)),
+    jax.tree.leaves(batch_norm_penalty(by_batch_plainly)(x, scale, bias)),
+    strict=True,
+  ):
+    np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-4 * np.abs(b).max())
+
+
 def test_batch_norm_in_use_takes_the_running_averages():
   stats = {'mean': np.full(48, 2.0, 'f'), 'var': np.full(48, 9.0, 'f')}
   y, new = run('batch', X, False, stats)
