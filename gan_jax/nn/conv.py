@@ -92,8 +92,8 @@ def _plain(a: Array, b: Array, *, kind: str, geo: Geometry) -> Array:
     # Zeros like an operand vary over the same devices in a `shard_map`.
     zeros = lax.full_like(a, 0, shape=shape)
     if kind == 'x':
-      return jax.vjp(lambda x: conv_(x, b), zeros)[1](a)[0]
-    return jax.vjp(lambda k: conv_(a, k), zeros)[1](b)[0]
+      return jax.linear_transpose(lambda x: conv_(x, b), zeros)(a)[0]
+    return jax.linear_transpose(lambda k: conv_(a, k), zeros)(b)[0]
 
   if a.shape[0] == 1:
     return member(a[0], b[0])[None]
