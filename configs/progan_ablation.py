@@ -26,8 +26,8 @@ Options:
   images      real images of training, in thousands; default 10000
 Data: TFDS downloads and prepares it once (needs the tf extra); another source
 does as well: --config.data.source=npz:cifar10.npz.
-Expected numbers: those of the table are the paper's; docs/results-gpu.md has
-the rows in miniature, on CIFAR-10.
+Expected numbers: those of the table are the paper's; docs/results.md has the
+rows in miniature, on CIFAR-10, too short to show their order.
 """
 
 from _progan import progan
