@@ -11,7 +11,6 @@ import pytest
 
 from gan_jax.networks import stylegan2
 from gan_jax.nn import resample, style
-from gan_jax.nn.conv import conv
 from gan_jax.nn.norm import pixel_norm
 from gan_jax.nn.stddev import minibatch_stddev
 from tests.golden import inputs, rule
@@ -72,11 +71,7 @@ def to_ours(name, x):
   if name == 'synthesis.b4.const':
     return x.transpose(1, 2, 0)
   if name.endswith('weight'):
-    return (
-      x.transpose(*range(x.ndim)[:1:-1], 1, 0)[::1].swapaxes(0, x.ndim // 2 - 1)
-      if x.ndim == 4
-      else x.T
-    )
+    return x.transpose(2, 3, 1, 0) if x.ndim == 4 else x.T
   return x
 
 
@@ -93,7 +88,7 @@ def to_released(name, x, shape):
 
 
 @functools.cache
-def network(name, base=512, most=32, **more):
+def network(name):
   """(module, variables) of a reference network."""
   net = ABOUT['nets'][name]
   ctor = net['ctor']
@@ -138,7 +133,7 @@ def primitives():
   x, styles, b, x6 = (value(k) for k in ('op_x', 'op_styles', 'op_b', 'op_x6'))
   # Four-dimensional inputs come as pictures do: undone for kernels.
   w, w1 = (value(k).transpose(1, 2, 3, 0) for k in ('op_w', 'op_w1'))
-  found = {}
+  found, more = {}, 1.7 / np.sqrt(2)
   for end, taps in (('', (1, 3, 3, 1)), ('_asym', (1, 2, 5, 1))):
     found |= {
       f'up2{end}': resample.upsample(x, taps),
@@ -152,17 +147,142 @@ def primitives():
   return found | {
     'modconv_fused0': style.modulated(x, w, styles),
     'modconv_up2_fused0': style.modulated(x, w, styles, up=True),
-    'modconv_nodemod': style.modulated(x, w, styles, demodulate=False),
+    'modconv_nodemod': style.modulated(x, w1, styles, demodulate=False),
     'bias_lrelu': style.activated(x + b),
-    'bias_lrelu_clamp': style.activated(x + b, 0.8),
+    # Its gain is 1.7, its limit 0.8 behind it.
+    'bias_lrelu_clamp': style.activated(x + b, 0.8 / more, more),
     'bias_linear': x + b,
     'mbstd_g2_f1': minibatch_stddev(x6, 2, 'strided'),
     'mbstd_gNone_f1': minibatch_stddev(x6, 6),
-    'norm2': pixel_norm(x[:, 0, 0]),
+    'norm2': pixel_norm(styles),
   }
 
 
 @pytest.mark.parametrize('name', CASES['ops']['out'])
 def test_primitives(name):
-  print(name, CASES['ops'].get('args'))
   assert error(primitives()[name], 'ops', name) < FORWARD
+
+
+# G: the case's input, its w and its picture, by what styles are given.
+PASSES = [
+  ('G32', 'z32', 'psi1', {}),
+  ('G32', 'z32', 'psi0.7', dict(truncation=0.7)),
+  ('G32_cutoff', 'z32', 'psi0.5', dict(truncation=0.5, cutoff=3)),
+  ('G_cond', 'zc', 'psi1', {}),
+  pytest.param('G256', 'z256', 'psi1', {}, marks=pytest.mark.slow),
+]
+
+
+@pytest.mark.parametrize('case, z, name, more', PASSES)
+def test_generator(case, z, name, more):
+  module, variables = network(CASES[case]['nets']['G'])
+  labels = value('c').argmax(-1) if case == 'G_cond' else None
+
+  def run(g, z):
+    styles = g.styles(z, labels, train=False, **more)
+    return styles, g.synthesise(styles, train=False).samples
+
+  run = functools.partial(module.apply, variables, method=run)
+  styles, samples = jax.jit(run, compiler_options=QUICK)(value(z))
+  wanted = styles if case == 'G32_cutoff' else styles[:, 0]
+  assert error(wanted, case, f'w/{name}') < FORWARD
+  assert error(samples, case, f'img/{name}') < FORWARD
+
+
+def test_generator_without_noise_and_its_mean_w():
+  module, variables = network('G32')
+
+  def run(g, z):
+    styles = g.styles(z, train=False, truncation=0.7)
+    samples = g.synthesise(styles, train=True).samples
+    g.styles(z, train=True)
+    return samples
+
+  run = functools.partial(
+    module.clone(noise='none').apply,
+    variables,
+    method=run,
+    mutable=['w_average'],
+  )
+  samples, new = jax.jit(run, compiler_options=QUICK)(value('z32'))
+  assert error(samples, 'G32', 'img_nonoise') < FORWARD
+  assert error(new['w_average']['mean'], 'G32', 'w_avg_after') < FORWARD
+
+
+@pytest.mark.parametrize(
+  'case, x',
+  [
+    ('D32', 'x32'),
+    ('D_cond', 'xc'),
+    pytest.param('D256', 'x256', marks=pytest.mark.slow),
+  ],
+)
+def test_discriminator(case, x):
+  module, variables = network(CASES[case]['nets']['D'])
+  labels = value('c').argmax(-1) if case == 'D_cond' else None
+  judge = lambda x: module.apply(variables, x, labels, train=True).logits
+  logits = jax.jit(judge, compiler_options=QUICK)(value(x))
+  assert error(logits, case, 'logits') < FORWARD
+
+
+def losses():
+  """By phase: which network learns, and its loss by parameters."""
+  (g, of_g), (d, of_d) = network('G32'), network('D32')
+  args = CASES['loss32']['args']
+  z, real, noise = value('z32'), value('real32'), value('pl_noise32')
+  frozen = {k: v for k, v in of_g.items() if k != 'params'}
+
+  def made(params, *args, **more):
+    variables = {'params': params, **frozen}
+    return g.apply(variables, *args, train=False, **more)
+
+  score = lambda p, x: d.apply({'params': p}, x, train=True).logits
+  fake = made(of_g['params'], z)
+
+  def g_main(params):
+    each = jax.nn.softplus(-score(of_d['params'], made(params, z)))
+    return jnp.mean(each), {'G_loss': each}
+
+  def g_reg(params):
+    draw = noise / np.sqrt(noise.shape[1] * noise.shape[2])
+    picture = lambda w: jnp.sum(
+      draw * made(params, w, method='synthesise').samples
+    )
+    slopes = jax.grad(picture)(made(params, z[:2], method='styles'))
+    lengths = jnp.sqrt(jnp.mean(jnp.sum(slopes**2, -1), -1))
+    mean = args['pl_mean'] + 0.01 * (jnp.mean(lengths) - args['pl_mean'])
+    each = (lengths - mean) ** 2
+    seen = {'pl_penalty': each, 'pl_mean_after': mean}
+    return args['pl_weight'] * jnp.mean(each), seen
+
+  def d_main(params):
+    on_real = score(params, real)
+    each = jax.nn.softplus(score(params, fake)) + jax.nn.softplus(-on_real)
+    return jnp.mean(each), {'D_loss': each, 'scores_real': on_real}
+
+  def d_reg(params):
+    slopes = jax.grad(lambda x: jnp.sum(score(params, x)))(real)
+    each = jnp.sum(slopes**2, (1, 2, 3))
+    return 0.5 * args['r1_gamma'] * jnp.mean(each), {'r1_penalty': each}
+
+  return {
+    'Gmain': ('G32', g_main),
+    'Greg': ('G32', g_reg),
+    'Dmain': ('D32', d_main),
+    'Dreg': ('D32', d_reg),
+  }
+
+
+@pytest.mark.parametrize('phase', ['Gmain', 'Greg', 'Dmain', 'Dreg'])
+def test_losses_and_their_gradients(phase):
+  """To second order in Greg (path length) and Dreg (R1)."""
+  name, loss = losses()[phase]
+  take = jax.jit(jax.grad(loss, has_aux=True), compiler_options=QUICK)
+  gradient, seen = take(network(name)[1]['params'])
+  for key, found in seen.items():
+    assert error(found, 'loss32', f'{phase}/{key}') < FORWARD, key
+  row = CASES['loss32']
+  tolerance = max(1e-3, 5 * row['grad_noise'][phase])
+  errors = rule.gradient_errors(released(name, gradient), row['grads'][phase])
+  for key, off in errors:
+    assert off < tolerance, (key, off)
