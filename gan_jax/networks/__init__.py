@@ -4,6 +4,7 @@
 |---|---|---|
 | dcgan | pictures of 28, 32, 64 px | dcgan.py |
 | progan | pictures of 4, 8, ..., 1024 px, growing | progan.py |
+| stylegan2 | pictures of 32, 64, ..., 1024 px | stylegan2.py |
 | fastgan | pictures of 64, 128, ..., 1024 px, from few of them | fastgan.py |
 | mnist1k | pictures of 4, 8, 16, 32 px; MNIST-1K's small pair | mnist1k.py |
 | mlp | pictures of any shape, 2-D points | mlp.py |
@@ -41,6 +42,7 @@ from gan_jax.networks import (
   mnist1k,
   progan,
   resnet,
+  stylegan2,
   upsample,
 )
 from gan_jax.networks.judgement import Judgement
@@ -63,6 +65,7 @@ GENERATORS = {
   'dcgan': dcgan.Generator,
   'progan': progan.Generator,
   'fastgan': fastgan.Generator,
+  'stylegan2': stylegan2.Generator,
   'mnist1k': mnist1k.Generator,
   'mlp': mlp.Generator,
   'charcnn': charcnn.Generator,
@@ -72,6 +75,7 @@ DISCRIMINATORS = {
   'dcgan': dcgan.Discriminator,
   'progan': progan.Discriminator,
   'fastgan': fastgan.Discriminator,
+  'stylegan2': stylegan2.Discriminator,
   'mnist1k': mnist1k.Discriminator,
   'mlp': mlp.Discriminator,
   'charcnn': charcnn.Discriminator,

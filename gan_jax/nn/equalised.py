@@ -81,3 +81,30 @@ class Opening(Conv):
   def form(self, x: Array, kernel: Array) -> Array:
     """The layer without bias and constant."""
     return plain.conv_transpose(x, kernel, 1, 0)
+
+
+class Dense(nn.Module):
+  """A dense layer.
+
+  Attributes:
+    features: numbers of its output.
+    gain: numerator of the constant.
+    lr_multiplier: of weights and biases (StyleGAN, appendix C): they are drawn
+      so many times larger the smaller it is, and multiplied by it at run time,
+      which slows them down by it.
+    bias_init: initialiser of the bias.
+  """
+
+  features: int
+  gain: float = 1.0
+  lr_multiplier: float = 1.0
+  bias_init: Callable[..., Array] = nn.initializers.zeros
+
+  @nn.compact
+  def __call__(self, x: Array) -> Array:
+    """[N, C] -> [N, features]."""
+    first = nn.initializers.normal(1.0 / self.lr_multiplier)
+    kernel = self.param('kernel', first, (x.shape[-1], self.features))
+    bias = self.param('bias', self.bias_init, (self.features,))
+    constant = self.gain * self.lr_multiplier / math.sqrt(x.shape[-1])
+    return (x @ kernel) * constant + bias * self.lr_multiplier

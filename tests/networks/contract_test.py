@@ -39,6 +39,10 @@ PROGAN = [
   dict(shape=(16, 16, 3), fmap_base=32, fmap_max=8),
   dict(shape=(8, 8, 1), fmap_base=32, fmap_max=8, classes=3),
 ]
+STYLEGAN2 = [
+  dict(shape=(32, 32, 3), fmap_base=128, fmap_max=8, depth=2),
+  dict(shape=(32, 32, 1), fmap_base=128, fmap_max=8, depth=2, classes=3),
+]
 FASTGAN = [dict(shape=(64, 64, 1), width=2, norm='group', classes=3)]
 MNIST1K = [
   dict(shape=(32, 32, 3), norm='batch'),
@@ -51,6 +55,7 @@ CASES = [
     ('dcgan', DCGAN),
     ('progan', PROGAN),
     ('fastgan', FASTGAN),
+    ('stylegan2', STYLEGAN2),
     ('mnist1k', MNIST1K),
     ('mlp', MLP),
     ('charcnn', TEXT),
@@ -97,8 +102,8 @@ def test_generator(name, settings):
   samples = make(LABELS)
   assert samples.shape == (N, *settings['shape'])
   assert samples.dtype == jnp.float32
-  if len(settings['shape']) == 3 and name != 'progan':
-    # ProGAN's last layer is linear; `tanh` is for rows of its Table 1.
+  if len(settings['shape']) == 3 and name not in ('progan', 'stylegan2'):
+    # Their last layer is linear; ProGAN's `tanh` is for rows of its Table 1.
     assert np.abs(samples).max() <= 1
   assert len({s.tobytes() for s in np.asarray(samples)}) == N
   moved = make((LABELS + 1) % 3)
