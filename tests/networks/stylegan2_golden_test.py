@@ -273,7 +273,16 @@ def losses():
   }
 
 
-@pytest.mark.parametrize('phase', ['Gmain', 'Greg', 'Dmain', 'Dreg'])
+@pytest.mark.parametrize(
+  'phase',
+  # The other two are of second order, and contain these.
+  [
+    pytest.param('Gmain', marks=pytest.mark.slow),
+    'Greg',
+    pytest.param('Dmain', marks=pytest.mark.slow),
+    'Dreg',
+  ],
+)
 def test_losses_and_their_gradients(phase):
   """To second order in Greg (path length) and Dreg (R1)."""
   name, loss = losses()[phase]
