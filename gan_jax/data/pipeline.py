@@ -144,14 +144,9 @@ class Feed:
     self._step_bytes = draws * len(rows) * source.nbytes() // len(source)
     # The first step whose samples there are.
     self._first = max(0, -(offset // (draws * batch)))
+    read = None if self._resident else source
     self._load = _Loader(
-      None if self._resident else source,
-      len(source),
-      self._shape,
-      rows,
-      seed,
-      mirror,
-      offset,
+      read, len(source), self._shape, rows, seed, mirror, offset
     )
     self.source = source
     self.table = {}

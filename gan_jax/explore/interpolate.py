@@ -97,10 +97,8 @@ def run(restored, out, settings) -> None:
   film.check_side(shape[0] * zoom, shape[1] * zoom, 'ask for a smaller side')
   form = film.chosen(settings.format) if settings.make != 'strip' else ''
   ends = asked.chosen(settings.seeds, 'seeds')
-  stem, path = (
-    asking.place(out, restored, 'interpolate'),
-    PATHS[latent.distribution],
-  )
+  stem = asking.place(out, restored, 'interpolate')
+  path = PATHS[latent.distribution]
   if settings.make != 'film':
     _strip(asked, ends, path, settings, stem)
   if settings.make != 'strip':

@@ -176,9 +176,7 @@ class Discriminator(_Levels):
       if everything or 2 * side == images.shape[1]:
         x = fade(from_rgb(side), x, alpha)
       features[str(side)] = x
-    if self.group_size != 1:
-      group = stddev.group_of(len(x), self.group_size, train=train)
-      x = stddev.minibatch_stddev(x, group)
+    x = stddev.spread(x, self.group_size, train=train)
     close = dict(kernel_size=4, padding='VALID', gain=1.0)
     x = self.conv(x, 'score', 1, **close)
     return Judgement(x[:, 0, 0, 0], features)

@@ -204,23 +204,8 @@ class Discriminator(_Levels):
   tells_classes = True
 
   norm: str = field(_norm('none'))
-  group_size: int = field(
-    Setting(
-      4,
-      'samples over which the minibatch stddev is taken; 0: the whole batch, 1:'
-      ' D does not see it',
-      low=0,
-      high=2**16,
-    )
-  )
-  group_layout: str = field(
-    Setting(
-      'contiguous',
-      'which samples are a group: neighbours, or each batch/group_size-th, as'
-      ' in the released networks',
-      choices=stddev.LAYOUTS,
-    )
-  )
+  group_size: int = field(stddev.GROUP_SIZE)
+  group_layout: str = field(stddev.GROUP_LAYOUT)
   discrimination: int = field(
     Setting(
       0,
@@ -316,7 +301,8 @@ class Discriminator(_Levels):
       side //= 2
       if everything or 2 * side == top:
         x = fade(from_rgb(side), x, alpha)
-    x = self._spread(x, train)
+    how = self.group_size, self.group_layout
+    x = stddev.spread(x, *how, train=train)
     x = self.layer(x, 4, 0, self.width(4), train=train)
     features['4'] = precision.full(x)
     close = dict(kernel_size=4, padding='VALID')
@@ -342,13 +328,6 @@ class Discriminator(_Levels):
     if self.fused_scale_order:
       return self.layer(x, side, 1, width, equal.DownConv, train=train)
     return reduce_to(self.layer(x, side, 1, width, train=train), side // 2)
-
-  def _spread(self, x, train: bool):
-    """The map with the minibatch's deviation behind its channels."""
-    if self.group_size == 1:
-      return x
-    group = stddev.group_of(len(x), self.group_size, train=train)
-    return stddev.minibatch_stddev(x, group, self.group_layout)
 
 
 def _enlarged(images, side: int):

@@ -233,23 +233,8 @@ class Discriminator(_Levels):
   with what a mapping network makes of the label (the released code).
   """
 
-  group_size: int = field(
-    Setting(
-      4,
-      'samples over which the minibatch stddev is taken; 0: the whole batch, 1:'
-      ' D does not see it',
-      low=0,
-      high=2**16,
-    )
-  )
-  group_layout: str = field(
-    Setting(
-      'contiguous',
-      'which samples are a group: neighbours, or each batch/group_size-th, as'
-      ' in the released networks',
-      choices=stddev.LAYOUTS,
-    )
-  )
+  group_size: int = field(stddev.GROUP_SIZE)
+  group_layout: str = field(stddev.GROUP_LAYOUT)
 
   @property
   def per_sample(self) -> bool:
@@ -289,7 +274,8 @@ class Discriminator(_Levels):
       x = self._block(x, side)
       side //= 2
       features[str(side)] = precision.full(x)
-    x = self._spread(features['4'], train)
+    how = self.group_size, self.group_layout
+    x = stddev.spread(features['4'], *how, train=train)
     x = self._layer(x, 'conv_4', self.width(4))
     x = equal.Dense(self.width(4), name='dense')(x.reshape(len(x), -1))
     x = activated(x)
@@ -315,10 +301,3 @@ class Discriminator(_Levels):
     x = self._layer(x, *own, dtype=dtype)
     down = f'conv_{side}_1', width, DownConv, HALF
     return beside + self._layer(x, *down, dtype=dtype)
-
-  def _spread(self, x, train: bool):
-    """The map with the minibatch's deviation behind its channels."""
-    if self.group_size == 1:
-      return x
-    group = stddev.group_of(len(x), self.group_size, train=train)
-    return stddev.minibatch_stddev(x, group, self.group_layout)

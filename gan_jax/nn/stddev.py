@@ -1,13 +1,32 @@
-"""Minibatch standard deviation: what tells D how much its samples vary."""
+"""Minibatch standard deviation: what tells D how much its samples vary.
+
+A network that offers it has a field `group_size` with `GROUP_SIZE` and may have
+`group_layout` with `GROUP_LAYOUT`, and passes its map through `spread`.
+"""
 
 import jax.numpy as jnp
 
 from gan_jax.errors import UserError
+from gan_jax.settings import Setting
 
 # How the samples of a batch fall into M groups of G: neighbours, which on a
 # mesh lie on one device; or sample g M + m is member g of group m, as in
 # NVIDIA's released networks, whose groups then cross devices.
 LAYOUTS = ('contiguous', 'strided')
+
+GROUP_SIZE = Setting(
+  4,
+  'samples over which the minibatch stddev is taken; 0: the whole batch, 1:'
+  ' D does not see it',
+  low=0,
+  high=2**16,
+)
+GROUP_LAYOUT = Setting(
+  'contiguous',
+  'which samples are a group: neighbours, or each batch/group_size-th, as'
+  ' in the released networks',
+  choices=LAYOUTS,
+)
 
 
 def group_of(count: int, wanted: int, *, train: bool) -> int:
@@ -61,3 +80,23 @@ def minibatch_stddev(x, group: int, layout: str = 'contiguous'):
   each = jnp.tile(found, group) if strided else jnp.repeat(found, group)
   wide = jnp.broadcast_to(each[:, None, None, None], (*x.shape[:-1], 1))
   return jnp.concatenate([x, wide.astype(x.dtype)], -1)
+
+
+def spread(x, size: int, layout: str = 'contiguous', *, train: bool):
+  """A map with the deviation of its groups behind its channels.
+
+  Args:
+    x: [N, H, W, C].
+    size: samples of a group, see `group_of`; 1 leaves the map as it is.
+    layout: one of `LAYOUTS`.
+    train: see `group_of`.
+
+  Returns:
+    [N, H, W, C + 1], or x.
+
+  Raises:
+    UserError: see `group_of`.
+  """
+  if size == 1:
+    return x
+  return minibatch_stddev(x, group_of(len(x), size, train=train), layout)
