@@ -186,6 +186,7 @@ def test_the_configs_grow_as_their_presets_say():
     load('celebahq.py:preset=paper,devices=2')
 
 
+@pytest.mark.slow
 def test_a_plan_of_a_set_that_streams_stores_no_level(tmp_path, monkeypatch):
   """It would go through all pictures and write gigabytes."""
   monkeypatch.setenv('GAN_JAX_LEVELS', str(tmp_path / 'levels'))

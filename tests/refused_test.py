@@ -266,7 +266,15 @@ def further(trained, tmp_path_factory):
   return folder
 
 
-@pytest.mark.parametrize('damage', DAMAGES)
+# One that is no JSON, one of another kind, one with false numbers.
+QUICKLY = ('cut', 'a list', 'no numbers')
+EACH = [
+  damage if damage in QUICKLY else pytest.param(damage, marks=pytest.mark.slow)
+  for damage in DAMAGES
+]
+
+
+@pytest.mark.parametrize('damage', EACH)
 def test_training_goes_on_from_damaged_files_that_it_rewrites(
   damage, trained, further, tmp_path, monkeypatch
 ):

@@ -174,6 +174,7 @@ def test_a_kill_after_a_checkpoint_loses_no_look(
   assert left(tmp_path) == left(whole)
 
 
+@pytest.mark.slow
 def test_a_copier_is_no_best_state(tmp_path, monkeypatch):
   """Whatever its score; and a kill while a best state is kept changes none."""
   held_out = config(data=dict(split='train[:500]', held_out=0.1))
