@@ -1,8 +1,12 @@
 """The running average of a generator."""
 
+import functools
+from collections.abc import Callable, Iterable
+
 import jax
 import jax.numpy as jnp
 
+from gan_jax.nn import norm, spectral
 from gan_jax.settings import Setting
 from gan_jax.state import At, Average, Player
 from gan_jax.terms import network_only
@@ -33,6 +37,11 @@ SETTINGS = {
     when={'name': ('decay',)},
   ),
 }
+
+# What `settled` makes anew: batch norms' statistics.
+MEASURED = norm.COLLECTION
+# What comes about on the way, in training passes of the average.
+_PASSED = (MEASURED, spectral.COLLECTION)
 
 
 def start(player: Player) -> Average:
@@ -90,3 +99,33 @@ def update(
   mixed = jax.tree.map(mix, average, new)
   kept = {name: new.stats[name] for name in copied if name in new.stats}
   return mixed.replace(stats=mixed.stats | kept)
+
+
+def settled(variables, train: Callable, inputs: Iterable):
+  """An average's variables with batch statistics that are its own.
+
+  The maps of an average of networks are smaller than those of the networks that
+  it is the average of, so that their statistics, or an average of these, do not
+  fit: where a network learns fast it then gives one grey picture for whatever
+  latent vector. So the statistics are those of training passes of the average
+  (Izmailov et al. 2018, section 3.2), and spectral norms' vectors are what such
+  passes make of them. The released FastGAN, for that reason, leaves its average
+  in training mode, where a sample depends on the others of its batch.
+
+  Args:
+    variables: of the average; with a collection `MEASURED`.
+    train: (variables, *input) -> variables as a training pass leaves them.
+    inputs: of the passes, in order; at least one.
+
+  Returns:
+    The variables, which are a function of the inputs and of what is learned.
+  """
+  zeros = jax.tree.map(jnp.zeros_like, variables[MEASURED])
+  own, kept = variables | {MEASURED: zeros}, 1.0
+  for one in inputs:
+    new = train(own, *one)
+    own |= {name: new[name] for name in _PASSED if name in new}
+    kept *= 1.0 - norm.MOMENTUM
+  # Running averages that began with zero, as Adam's do.
+  whole = functools.partial(jnp.multiply, 1.0 / (1.0 - kept))
+  return own | {MEASURED: jax.tree.map(whole, own[MEASURED])}

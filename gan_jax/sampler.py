@@ -16,13 +16,16 @@ import numpy as np
 from jax.sharding import NamedSharding
 from jax.sharding import PartitionSpec as P
 
-from gan_jax import limits
+from gan_jax import ema, limits
 from gan_jax import mesh as mesh_lib
 from gan_jax.errors import UserError, did_you_mean
 from gan_jax.experiment import Experiment
 from gan_jax.networks.made import can_be_mixed, has_levels, picture
 from gan_jax.nn import latent
 from gan_jax.state import TrainState
+
+BATCH = 64  # samples of a pass that settles an average, if they fit
+SETTLING = 256  # samples that settle it, in all
 
 
 def at_once(shape, most: int) -> int:
@@ -61,6 +64,7 @@ class Sampler:
     self.resolution, self._alpha = 0, 1.0  # of a generator that grows
     # One object: one compilation for each resolution.
     self._compiled = jax.jit(self._generate, static_argnums=0)
+    self._train = jax.jit(self._after_training_pass, static_argnums=0)
     mixed = can_be_mixed(self._generator)
     self.gates = self._generator.gates if mixed else ()
 
@@ -100,10 +104,24 @@ class Sampler:
       return jnp.full(len(seeds), label, jnp.int32)
     return jnp.asarray(np.asarray(seeds) % max(self.classes, 1), jnp.int32)
 
-  @staticmethod
-  def variables(state: TrainState) -> dict:
-    """What samples of a state are made with: the average, if there is one."""
-    return (state.ema or state.pair.g).variables
+  def variables(self, state: TrainState) -> dict:
+    """What samples of a state are made with: the average, if there is one.
+
+    Its batch statistics are made here, see `ema.settled`.
+    """
+    if state.ema is None:
+      return state.pair.g.variables
+    variables = state.ema.variables
+    if ema.MEASURED not in variables:
+      return variables
+    size = at_once(getattr(self._generator, 'shape', ()), BATCH)
+    # The last seeds that there are: nobody asks for their samples.
+    seeds = 2**32 - 1 - np.arange(max(SETTLING, size))
+    chunks = (seeds[i : i + size] for i in range(0, len(seeds), size))
+    level = self.resolution, self._alpha
+    train = functools.partial(self._train, *level)
+    inputs = ((self.latents(part), self.labels(part)) for part in chunks)
+    return ema.settled(variables, train, inputs)
 
   def generate(self, variables, z, labels) -> jax.Array:
     """Samples [N, ...] in inference mode: a pure function, to be traced.
@@ -120,13 +138,21 @@ class Sampler:
     return picture(self._generate(*level, variables, z, labels))
 
   def _generate(self, resolution: int, alpha, variables, z, labels):
-    generator, level = self._generator, {}
-    if has_levels(generator):
-      generator, level = (
-        generator.clone(resolution=resolution),
-        dict(alpha=alpha),
-      )
+    generator, level = self._at_level(resolution, alpha)
     return _in_use(generator, variables, z, labels, **level)
+
+  def _after_training_pass(self, resolution: int, alpha, variables, z, labels):
+    generator, level = self._at_level(resolution, alpha)
+    moving = [name for name in variables if name != 'params']
+    more = dict(train=True, mutable=moving, **level)
+    return variables | _in_use(generator, variables, z, labels, **more)[1]
+
+  def _at_level(self, resolution: int, alpha):
+    """The generator, and what its passes take beside the samples'."""
+    generator = self._generator
+    if not has_levels(generator):
+      return generator, {}
+    return generator.clone(resolution=resolution), dict(alpha=alpha)
 
   def _generate_each(self, resolution: int, alpha, variables, z, labels):
     one = lambda own: self._generate(resolution, alpha, own, z, labels)
@@ -190,13 +216,14 @@ class Sampler:
     return picture(sample(*level, variables, z, labels))
 
 
-def _in_use(generator, variables, *inputs, **more):
-  """A generator's pass in inference mode, with the noise that all passes have.
+def _in_use(generator, variables, *inputs, train=False, **more):
+  """A generator's pass, with the noise that all passes have.
 
   Args:
     generator: a network.
     variables: of it.
     *inputs: of the method.
+    train: whether in training mode.
     **more: for `apply`, or the method.
   """
   # A seed gives one picture.
@@ -204,7 +231,7 @@ def _in_use(generator, variables, *inputs, **more):
   # Of latent vectors too: GPUs and TPUs would round them to three digits by
   # default, and a path length's two ends, 1e-4 apart, to one and the same.
   with jax.default_matmul_precision('highest'):
-    return generator.apply(variables, *inputs, train=False, rngs=rngs, **more)
+    return generator.apply(variables, *inputs, train=train, rngs=rngs, **more)
 
 
 class Chunks:

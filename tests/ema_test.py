@@ -1,5 +1,6 @@
 """The running average against its recurrence in NumPy."""
 
+import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import ml_collections
@@ -9,6 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gan_jax import ema
+from gan_jax.nn.norm import normalise
+from gan_jax.nn.spectral import spectral_norm
 from gan_jax.state import START, Player
 
 
@@ -64,3 +67,90 @@ def test_the_first_average_shares_no_buffer_with_the_network():
   pointer = lambda x: x.unsafe_buffer_pointer()
   assert pointer(average.params['w']) != pointer(player.params['w'])
   jax.block_until_ready(average)
+
+
+class _Deep(nn.Module):
+  """Five layers with spectral norm, batch norm and a kink."""
+
+  @nn.compact
+  def __call__(self, x, *, train):
+    for _ in range(5):
+      x = spectral_norm(_Layer(), True, train=train)(x)
+      x = nn.relu(normalise(x, 'batch', train=train))
+    return x
+
+
+class _Layer(nn.Module):
+  """A dense layer of 32 whose kernel can be changed."""
+
+  @nn.compact
+  def __call__(self, x, change):
+    shape = (x.shape[-1], 32)
+    kernel = self.param('kernel', nn.initializers.normal(0.1), shape)
+    return x @ change(self, kernel)
+
+
+@jax.jit
+def _train(variables, x):
+  moving = [name for name in variables if name != 'params']
+  return variables | _Deep().apply(variables, x, train=True, mutable=moving)[1]
+
+
+@pytest.fixture(name='averaged', scope='module')
+def _averaged():
+  """The average of four networks that have little in common, and inputs."""
+  x = jax.random.normal(jax.random.key(9), (40, 256, 32))
+  networks = []
+  for seed in range(4):
+    one = _Deep().init(jax.random.key(seed), x[0], train=True)
+    for batch in x:
+      one = _train(one, batch)
+    networks.append(one)
+  mean = jax.tree.map(lambda *leaves: sum(leaves) / 4, *networks)
+  return mean | {'spectral': networks[-1]['spectral']}, x
+
+
+def test_an_average_does_not_fit_its_networks_statistics(averaged):
+  """What the next test is about: FastGAN's grids were grey for 1,000 steps."""
+  average, x = averaged
+  made = _Deep().apply(average, x[0], train=False)
+  wanted = _Deep().apply(average, x[0], train=True, mutable=list(average))[0]
+  ratio = made.std(0).mean() / wanted.std(0).mean()
+  assert abs(np.log(ratio)) > np.log(5)
+
+
+def test_a_settled_average_is_as_varied_as_in_training(averaged):
+  average, x = averaged
+  settled = ema.settled(average, _train, ((batch,) for batch in x))
+  assert settled['params'] is average['params']
+  for batch in (x[0], jax.random.normal(jax.random.key(10), (256, 32))):
+    made = _Deep().apply(settled, batch, train=False)
+    wanted = _Deep().apply(settled, batch, train=True, mutable=list(average))[0]
+    off = jnp.square(made - wanted).mean() / wanted.var()
+    assert off < 0.1
+    spread = float(made.std(0).mean())
+    assert spread == pytest.approx(float(wanted.std(0).mean()), rel=0.1)
+
+
+def test_settled_statistics_are_the_batchs_moments(averaged):
+  """Of the first layer, whose input is known: NumPy's mean and variance."""
+  average, x = averaged
+  settled = ema.settled(average, _train, [(x[0],)])
+  kernel = np.asarray(average['params']['_Layer_0']['kernel'], np.float64)
+  u, v = (
+    np.asarray(settled['spectral']['_Layer_0'][name], np.float64)
+    for name in 'uv'
+  )
+  made = np.asarray(x[0], np.float64) @ kernel / (v @ kernel @ u)
+  found = settled['batch_stats']['BatchNorm_0']
+  np.testing.assert_allclose(found['mean'], made.mean(0), atol=1e-5)
+  np.testing.assert_allclose(found['var'], made.var(0, ddof=1), rtol=1e-4)
+
+
+def test_what_an_average_had_before_does_not_count(averaged):
+  average, x = averaged
+  other = average | {
+    'batch_stats': jax.tree.map(lambda x: x + 3.0, average['batch_stats'])
+  }
+  one, two = (ema.settled(a, _train, [(x[0],)]) for a in (average, other))
+  jax.tree.map(np.testing.assert_array_equal, one, two)

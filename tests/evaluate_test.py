@@ -336,7 +336,8 @@ def test_path_length_is_the_generators_speed(trained, monkeypatch):
   _, config, made = open_run(trained, overrides)
   state = restore(trained, one_device()).state
   # A generator that moves enough to be measured in float32.
-  faster = jax.tree.map(lambda x: 4 * x, Sampler.variables(state)['params'])
+  sampler = Sampler(config, made)
+  faster = jax.tree.map(lambda x: 4 * x, state.ema.params)
   state = state.replace(ema=state.ema.replace(params=faster))
   measured = scores.Evaluator(config, made, open_source(config.data))
   found = measured(state)['path_length']
@@ -354,8 +355,9 @@ def test_path_length_is_the_generators_speed(trained, monkeypatch):
 
   def pictures(t):
     z = path_length.on_sphere(a, b, t)
-    return generate.apply(Sampler.variables(state), z, labels, train=False)
+    return generate.apply(variables, z, labels, train=False)
 
+  variables = sampler.variables(state)
   _, speed = jax.jvp(pictures, (times,), (jnp.ones_like(times),))
   lengths = jnp.square(speed).sum((1, 2, 3))
   expected = path_length.trimmed_mean(lengths)

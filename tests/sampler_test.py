@@ -11,6 +11,7 @@ import pytest
 from gan_jax.config import defaults
 from gan_jax.mesh import one_device, replicated
 from gan_jax.nn import latent
+from gan_jax.nn.norm import normalise
 from gan_jax.sampler import Chunks, Sampler, at_once
 
 SEEDS = [5, 0, 13]
@@ -80,14 +81,44 @@ def test_how_many_are_made_at_a_time(side, most):
   assert at_once((2,), most) == at_once((12, 30), most) == most
 
 
-def test_the_average_is_asked_where_there_is_one():
-  player = types.SimpleNamespace(variables='live')
-  state = lambda ema: types.SimpleNamespace(
-    ema=ema, pair=types.SimpleNamespace(g=player)
-  )
-  assert Sampler.variables(state(None)) == 'live'
-  average = types.SimpleNamespace(variables='average')
-  assert Sampler.variables(state(average)) == 'average'
+def _state(live, average):
+  """A state with these variables of G, and of its average."""
+  average = average and types.SimpleNamespace(variables=average)
+  pair = types.SimpleNamespace(g=types.SimpleNamespace(variables=live))
+  return types.SimpleNamespace(ema=average, pair=pair)
+
+
+def test_the_average_is_asked_where_there_is_one(noisy):
+  sampler, variables = noisy
+  assert sampler.variables(_state(variables, None)) is variables
+  assert sampler.variables(_state(None, variables)) is variables
+
+
+class Normed(nn.Module):
+  """Batch norm alone: what is known of it."""
+
+  classes: int = 0
+
+  @nn.compact
+  def __call__(self, z, labels, *, train):
+    del labels
+    return normalise(z, 'batch', train=train)
+
+
+def test_the_average_has_the_batch_statistics_of_its_own_samples():
+  """Latent vectors of N(0, 1): mean 0, variance 1, whatever it had."""
+  game = types.SimpleNamespace(generator=Normed())
+  config = defaults()
+  config.latent.update(size=3, distribution='normal')
+  sampler = Sampler(config, types.SimpleNamespace(objective=game, growth=None))
+  z = jnp.zeros((1, 3))
+  has = Normed().init(jax.random.key(1), z, None, train=False)
+  has['batch_stats'] = jax.tree.map(lambda x: x + 7.0, has['batch_stats'])
+  own = sampler.variables(_state(has, has))['batch_stats']['BatchNorm_0']
+  np.testing.assert_allclose(own['mean'], 0.0, atol=0.3)
+  np.testing.assert_allclose(own['var'], 1.0, atol=0.5)
+  live = sampler.variables(_state(has, None))
+  assert live['batch_stats'] == has['batch_stats']
 
 
 def test_local_generators_are_asked_one_by_one(noisy):

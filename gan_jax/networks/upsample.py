@@ -16,7 +16,7 @@ import jax.numpy as jnp
 from gan_jax.nn import norm as norms
 from gan_jax.nn.conv import Conv, upsample_conv
 from gan_jax.nn.labels import with_label
-from gan_jax.nn.norm import normalise
+from gan_jax.nn.norm import MOMENTUM, normalise
 from gan_jax.settings import Setting, field
 
 
@@ -66,7 +66,7 @@ class Generator(nn.Module):
     x = Conv(self.shape[-1])(x)
     whiten = nn.BatchNorm(
       use_running_average=not train,
-      momentum=0.9,
+      momentum=1.0 - MOMENTUM,
       epsilon=1e-5,
       use_scale=False,
       use_bias=False,

@@ -18,6 +18,9 @@ NORMS = ('batch', 'group', 'layer', 'instance', 'pixel', 'none')
 # not a per-sample function.
 CROSS_SAMPLE = ('batch',)
 
+COLLECTION = 'batch_stats'  # of batch norm's running averages
+MOMENTUM = 0.1  # weight of the new value in them
+
 SETTING = Setting('batch', 'the normalisation layer', choices=NORMS)
 
 
@@ -30,7 +33,6 @@ class BatchNorm(nn.Module):
   """
 
   epsilon: float = 1e-5
-  momentum: float = 0.1  # weight of the new value in the running average
   scale_init: Callable = nn.initializers.ones
 
   @nn.compact
@@ -41,8 +43,8 @@ class BatchNorm(nn.Module):
     scale = self.param('scale', self.scale_init, (channels,))
     bias = self.param('bias', nn.initializers.zeros, (channels,))
     running = {
-      'mean': self.variable('batch_stats', 'mean', jnp.zeros, (channels,)),
-      'var': self.variable('batch_stats', 'var', jnp.ones, (channels,)),
+      'mean': self.variable(COLLECTION, 'mean', jnp.zeros, (channels,)),
+      'var': self.variable(COLLECTION, 'var', jnp.ones, (channels,)),
     }
     if train:
       y, mean, var = _by_batch(x, scale, bias, self.epsilon)
@@ -51,7 +53,7 @@ class BatchNorm(nn.Module):
         unbiased = var * (count / max(count - 1, 1))
         for name, value in (('mean', mean), ('var', unbiased)):
           old = running[name].value
-          running[name].value = old + self.momentum * (value - old)
+          running[name].value = old + MOMENTUM * (value - old)
     else:
       mean, var = running['mean'].value, running['var'].value
       y = _normalised(x, mean, var, scale, bias, self.epsilon)
