@@ -24,10 +24,10 @@ Data: pictures of any size and kind are resized and cropped; the report at the
 start says what was found and what was skipped. Minibatch and steps suit them as
 well, 8 and 50,000 for a hundred and more, on a CPU 20,000: the log says what
 was chosen, --mode=plan before the run. The average of G soon forgets its
-beginning (ema.ramp_up); after 14,000 steps it is the released one. A tenth of the pictures is held out, to
-see whether the others are learned by heart. Each 1,000 steps 500 samples are
-measured (kid_random, which needs no weights), and the best state is kept:
---step=best.
+beginning (ema.ramp_up); after 14,000 steps it is the released one. A tenth of
+the pictures is held out, to see whether the others are learned by heart. Each
+1,000 steps 500 samples are measured (kid_random, which needs no weights), and
+the best state is kept: --step=best.
 Expected numbers: not yet measured. The paper has, with all of it, Frechet
 distances at 256 px of 41.05 (Obama, 100 pictures), 10.03 (Panda), 26.65
 (Grumpy-cat), of 50.66 (dogs, 389) and 35.11 (cats, 160).
