@@ -104,7 +104,7 @@ def network(name):
   )
   if name[0] == 'G':
     module = stylegan2.Generator(
-      style_size=ctor['w_dim'], noise='const', **fields
+      style_size=ctor['w_dim'], noise='const', mixing=0.0, **fields
     )
   else:
     size = ctor['epilogue_kwargs']['mbstd_group_size']
