@@ -14,7 +14,7 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-from gan_jax import losses, networks, passes, tasks
+from gan_jax import losses, mesh, networks, passes, tasks
 from gan_jax import terms as terms_lib
 from gan_jax.data import diff_augment
 from gan_jax.errors import UserError
@@ -376,6 +376,7 @@ def _check_classes(config, terms: dict[str, Term]) -> None:
 
 def latents_of(section) -> Callable:
   """(key, count) -> latent vectors, of `config.latent`."""
-  return functools.partial(
+  draw = functools.partial(
     latent.draw, size=section.size, distribution=section.distribution
   )
+  return lambda key, count: mesh.spread(draw(key, count))
