@@ -100,8 +100,9 @@ def test_pairs_spread_over_eight_devices_equal_pairs_on_one(values):
   reduced = sum(elements('all-reduce', text))
   if count == 8:
     assert parameters <= reduced <= parameters + len(metrics)
-  else:  # and over `data`: each device's own pair and messenger
-    assert parameters <= reduced <= 4 * parameters + len(metrics)
+  else:  # over `data`, too: its own pair, its messenger, both global players,
+    # and what local pairs share
+    assert parameters <= reduced <= 6 * parameters + len(metrics)
 
 
 def test_devices_get_equally_many_pairs():
