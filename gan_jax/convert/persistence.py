@@ -6,13 +6,22 @@ by a function from a dictionary with that text and the module's state. Here the
 state is read as data, and the text is not looked at.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import numpy as np
 
+from gan_jax.errors import UserError
+
 # In front of the name of a setting that a module was made with.
 SETTING = 'init/'
+# A class of snapshots that are refused, and how.
+TENSORFLOWS = ('dnnlib.tflib.network', 'Network')
+REFUSAL = (
+  "is a snapshot of StyleGAN's TensorFlow version"
+  f' ({".".join(TENSORFLOWS)}), which is not read: take the network as a .pkl'
+  ' of stylegan2-ada-pytorch or stylegan3, whose legacy.py converts it.'
+)
 
 
 class Module:
@@ -46,3 +55,39 @@ class Module:
         if value is None or type(value) in (bool, int, float):
           number = np.nan if value is None else float(value)
           yield f'{SETTING}{name}', np.float64(number)
+
+
+def is_setting(name: str) -> bool:
+  """Whether an array is a setting that a module was made with."""
+  return f'.{name}'.rpartition('.')[2].startswith(SETTING)
+
+
+def told(
+  arrays: Mapping[str, np.ndarray], name: str, default: float | None
+) -> float | None:
+  """A setting that all modules that have it share.
+
+  Args:
+    arrays: of a network by name, settings among them.
+    name: of the setting.
+    default: where no module tells it.
+
+  Returns:
+    The number, or None where that is what modules were made with.
+
+  Raises:
+    UserError: modules differ in it, or it is no number.
+  """
+  found = set()
+  for key, array in arrays.items():
+    if is_setting(key) and key.endswith(f'{SETTING}{name}'):
+      if np.size(array) != 1:
+        raise UserError(f'{key} is no number.')
+      value = float(np.ravel(array)[0])
+      found.add(None if np.isnan(value) else value)
+  if len(found) > 1:
+    raise UserError(
+      f'its layers differ in {name}, {sorted(map(str, found))}, and here all'
+      ' have the same.'
+    )
+  return found.pop() if found else default

@@ -204,6 +204,7 @@ ALLOWED: dict[tuple[str, str], Callable | str] = {
   ),
   ('dnnlib.util', 'EasyDict'): _mapping,
   ('builtins', 'set'): _set,
+  ('__builtin__', 'set'): _set,
   ('numpy', 'ndarray'): 'ndarray',
   ('numpy', 'dtype'): _DType,
 }
@@ -221,16 +222,6 @@ for _core in ('core', '_core'):  # NumPy 1 and 2
   }
 
 
-# What is known and not read -> what to do instead.
-REFUSED: dict[tuple[str, str], str] = {
-  ('dnnlib.tflib.network', 'Network'): (
-    "is a snapshot of StyleGAN's TensorFlow version"
-    ' (dnnlib.tflib.network.Network), which is not read: take the network as a'
-    ' .pkl of stylegan2-ada-pytorch or stylegan3, whose legacy.py converts it.'
-  ),
-}
-
-
 class _Unpickler(Machine):
   """Reads a pickle as data; anything outside `ALLOWED` is refused by name."""
 
@@ -241,8 +232,8 @@ class _Unpickler(Machine):
 
   def find(self, module, name):
     """What stands for a name."""
-    if (module, name) in REFUSED:
-      raise UserError(REFUSED[module, name])
+    if (module, name) == persistence.TENSORFLOWS:
+      raise UserError(persistence.REFUSAL)
     if (module, name) not in ALLOWED:
       # A name can hold anything: the sentence stays one line.
       called = f'{module:.80}.{name:.80}'.encode('unicode_escape').decode()

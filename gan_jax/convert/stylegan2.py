@@ -23,7 +23,7 @@ import numpy as np
 from gan_jax import networks, settings
 from gan_jax.convert import layout
 from gan_jax.convert.layout import CONV, Kind, Row
-from gan_jax.convert.persistence import SETTING
+from gan_jax.convert.persistence import is_setting, told
 from gan_jax.errors import UserError
 from gan_jax.networks import stylegan2
 from gan_jax.nn import resample
@@ -38,43 +38,9 @@ SLOWED = 0.01  # the learning rate of the mapping network, to that of the rest
 GROUP = 4
 
 
-def _is_told(name: str) -> bool:
-  """Whether an array is a setting that a layer was made with."""
-  return SETTING in name
-
-
-def _told(arrays, name: str, default: float | None) -> float | None:
-  """A setting that all layers that have it share.
-
-  Args:
-    arrays: by released name.
-    name: of the setting.
-    default: where no layer tells it.
-
-  Returns:
-    The number; None for one that stands for none.
-
-  Raises:
-    UserError: layers differ in it, or it is no number.
-  """
-  found = set()
-  for key, array in arrays.items():
-    if key.rpartition(SETTING)[2] == name and _is_told(key):
-      if np.size(array) != 1:
-        raise UserError(f'{key} is no number.')
-      value = float(np.ravel(array)[0])
-      found.add(None if np.isnan(value) else value)
-  if len(found) > 1:
-    raise UserError(
-      f'its layers differ in {name}, {sorted(map(str, found))}, and here all'
-      ' have the same.'
-    )
-  return found.pop() if found else default
-
-
 def _clamp(arrays) -> float:
   """The largest number behind a layer; 0.0: any."""
-  value = _told(arrays, 'conv_clamp', 256.0)
+  value = told(arrays, 'conv_clamp', 256.0)
   if value is not None and not 0 < value <= 1e30:
     raise UserError(f'conv_clamp is {value}, and must be above 0.')
   return value or 0.0
@@ -92,7 +58,7 @@ def _check_layers(arrays) -> None:
           ' only one that is built here.'
         )
   own = {k: a for k, a in arrays.items() if k.startswith('mapping.fc')}
-  slowed = _told(own, 'lr_multiplier', SLOWED)
+  slowed = told(own, 'lr_multiplier', SLOWED)
   if slowed != SLOWED:
     raise UserError(
       f'lr_multiplier of the mapping network is {slowed}, and only {SLOWED} is'
@@ -105,7 +71,8 @@ def _check_names(rows: list[Row], arrays: Mapping) -> None:
   beside = [
     name
     for name in arrays
-    if _is_told(name) or (name not in own and name.rpartition('.')[2] == FILTER)
+    if is_setting(name)
+    or (name not in own and name.rpartition('.')[2] == FILTER)
   ]
   layout.check_names(rows, arrays, beside)
 
@@ -204,11 +171,17 @@ def _theirs(arrays: dict) -> dict:
   return found
 
 
-def _top(arrays, name: str) -> int:
-  """The side of the pictures: the largest of which there is such an array."""
-  found = [side for side in SIDES if name.format(side) in arrays]
-  if not found or found[-1] == 4:
-    raise UserError(f'{name.format(8)} is missing.')
+def _top(arrays, part: str) -> int:
+  """The side of the pictures, as the names of the highest block have it.
+
+  Args:
+    arrays: by released name.
+    part: in front of the blocks' names.
+  """
+  begins = lambda side: any(n.startswith(f'{part}b{side}.') for n in arrays)
+  found = [side for side in SIDES[1:] if begins(side)]
+  if not found:
+    raise UserError(f'{part}b8.conv1.weight is missing.')
   return found[-1]
 
 
@@ -249,7 +222,7 @@ def _sizes(widths: Mapping[int, int]) -> dict:
 
 def read_generator(arrays):
   """Arrays by released name -> (stylegan2.Generator, variables)."""
-  top = _top(arrays, 'synthesis.b{}.conv1.weight')
+  top = _top(arrays, 'synthesis.')
   sides = [side for side in SIDES if side <= top]
   if 'mapping.fc0.weight' not in arrays:
     raise UserError('mapping.fc0.weight is missing.')
@@ -289,7 +262,7 @@ def _group_size(arrays, channels: int) -> int:
   more = layout.shape_of(arrays, 'b4.conv.weight', 4)[1] - channels
   if not more:
     return 1  # D does not see them
-  size = _told(arrays, 'group_size', _told(arrays, 'mbstd_group_size', GROUP))
+  size = told(arrays, 'group_size', told(arrays, 'mbstd_group_size', GROUP))
   if size is not None and (size != int(size) or not 0 < size <= 2**16):
     raise UserError(f'the size of its groups, {size}, is no whole number.')
   return int(size or 0)
@@ -297,7 +270,7 @@ def _group_size(arrays, channels: int) -> int:
 
 def _read_judge(arrays) -> tuple[stylegan2.Discriminator, list[Row]]:
   """The module that a D's arrays tell, and its rows."""
-  top = _top(arrays, 'b{}.conv1.weight')
+  top = _top(arrays, '')
   if 'b8.skip.weight' not in arrays and f'b{top}.skip.weight' not in arrays:
     raise UserError(
       'its blocks have no skips, and only the architecture resnet is built'
