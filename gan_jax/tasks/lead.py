@@ -147,7 +147,7 @@ class Lead:
       )
     name = f'{path}.resolution'
     entered = 0 if self.resolution == ALONE else self.resolution
-    pyramid.check_entry(name, entered, shape, made)
+    pyramid.check_entry(name, entered, shape[0] // 2, made)
     setting = f'{path}.decoder' if self.decoder else name
     pyramid.check(setting, self._side, shape, features)
     how, instead = f'{path}.loss', repr(perceptual.PIXELS)
