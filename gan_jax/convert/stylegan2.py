@@ -66,7 +66,12 @@ def _check_layers(arrays) -> None:
     )
 
 
-def _check_names(rows: list[Row], arrays: Mapping) -> None:
+def check_names(rows: list[Row], arrays: Mapping) -> None:
+  """Checks the names, those of filters and settings let pass.
+
+  Raises:
+    UserError: see `layout.check_names`.
+  """
   own = [row.released for row in rows]
   beside = [
     name
@@ -85,7 +90,14 @@ def _dense(released: str, *ours: str) -> list[Row]:
   ]
 
 
-def _conv(released: str, *ours: str, bias: bool = True) -> list[Row]:
+def conv(released: str, *ours: str, bias: bool = True) -> list[Row]:
+  """The arrays of a convolution.
+
+  Args:
+    released: its name.
+    *ours: its path among our parameters.
+    bias: whether it has one.
+  """
   home = ('params', *ours)
   kernel = Row(f'{released}.weight', (*home, 'kernel'), CONV)
   return [kernel, Row(f'{released}.bias', (*home, 'bias'))][: 1 + bias]
@@ -110,29 +122,29 @@ def _generator(module: stylegan2.Generator) -> list[Row]:
     block = f'synthesis.b{side}'
     for k in (0, 1) if side > 4 else (1,):
       name, ours = f'{block}.conv{k}', f'conv_{side}_{k}'
-      rows += _conv(name, ours)
+      rows += conv(name, ours)
       rows += _dense(f'{name}.affine', ours, 'style')
       if module.noise != 'none':
         rows.append(Row(f'{name}.noise_strength', ('params', ours, 'strength')))
         rows.append(Row(f'{name}.noise_const', (NOISE_MAPS, ours, 'map')))
     if residual and side > 4:
-      rows += _conv(f'{block}.skip', f'skip_{side}', bias=False)
+      rows += conv(f'{block}.skip', f'skip_{side}', bias=False)
     if side == top or not residual:
-      rows += _conv(f'{block}.torgb', f'to_rgb_{side}')
+      rows += conv(f'{block}.torgb', f'to_rgb_{side}')
       rows += _dense(f'{block}.torgb.affine', f'to_rgb_{side}', 'style')
   return rows
 
 
-def _discriminator(module: stylegan2.Discriminator) -> list[Row]:
+def discriminator_rows(module: stylegan2.Discriminator) -> list[Row]:
   """The arrays of a D."""
   rows = _mapping(module.depth, module.classes) if module.classes else []
   top = module.shape[0]
-  rows += _conv(f'b{top}.fromrgb', 'from_rgb')
+  rows += conv(f'b{top}.fromrgb', 'from_rgb')
   for side in (side for side in SIDES[1:] if side <= top):
     for k in (0, 1):
-      rows += _conv(f'b{side}.conv{k}', f'conv_{side}_{k}')
-    rows += _conv(f'b{side}.skip', f'skip_{side}', bias=False)
-  rows += _conv('b4.conv', 'conv_4')
+      rows += conv(f'b{side}.conv{k}', f'conv_{side}_{k}')
+    rows += conv(f'b{side}.skip', f'skip_{side}', bias=False)
+  rows += conv('b4.conv', 'conv_4')
   return [
     *rows,
     *_dense('b4.fc', 'dense'),
@@ -140,7 +152,7 @@ def _discriminator(module: stylegan2.Discriminator) -> list[Row]:
   ]
 
 
-def _ours(arrays: Mapping) -> dict:
+def brought_over(arrays: Mapping) -> dict:
   """Arrays whose axes a `Row` can bring into our order."""
   found = dict(arrays)
   for name, array in arrays.items():
@@ -159,8 +171,8 @@ def _ours(arrays: Mapping) -> dict:
   return found
 
 
-def _theirs(arrays: dict) -> dict:
-  """The way back of `_ours`."""
+def brought_back(arrays: dict) -> dict:
+  """The way back of `brought_over`."""
   found = dict(arrays)
   for name, array in arrays.items():
     if name.endswith('.noise_const'):
@@ -241,7 +253,7 @@ def read_generator(arrays):
   )
   rows = _generator(module)
   _check_layers(arrays)
-  _check_names(rows, arrays)
+  check_names(rows, arrays)
   size = inputs - size * bool(module.classes)
   if size < 1:
     raise UserError(
@@ -249,7 +261,7 @@ def read_generator(arrays):
     )
   args = jnp.zeros((1, size)), jnp.zeros(1, jnp.int32)
   shapes = layout.shapes(module, *args, train=False)
-  return module, layout.fill(rows, _ours(arrays), shapes)
+  return module, layout.fill(rows, brought_over(arrays), shapes)
 
 
 def _group_size(arrays, channels: int) -> int:
@@ -268,7 +280,7 @@ def _group_size(arrays, channels: int) -> int:
   return int(size or 0)
 
 
-def _read_judge(arrays) -> tuple[stylegan2.Discriminator, list[Row]]:
+def judge_of(arrays) -> tuple[stylegan2.Discriminator, list[Row]]:
   """The module that a D's arrays tell, and its rows."""
   top = _top(arrays, '')
   if 'b8.skip.weight' not in arrays and f'b{top}.skip.weight' not in arrays:
@@ -291,33 +303,35 @@ def _read_judge(arrays) -> tuple[stylegan2.Discriminator, list[Row]]:
     group_layout='strided',
   )
   _check_layers(arrays)
-  return module, _discriminator(module)
+  return module, discriminator_rows(module)
 
 
 def read_discriminator(arrays):
   """Arrays by released name -> (stylegan2.Discriminator, variables)."""
-  module, rows = _read_judge(arrays)
-  _check_names(rows, arrays)
+  module, rows = judge_of(arrays)
+  check_names(rows, arrays)
   args = jnp.zeros((1, *module.shape)), jnp.zeros(1, jnp.int32)
   shapes = layout.shapes(module, *args, train=False)
-  return module, layout.fill(rows, _ours(arrays), shapes)
+  return module, layout.fill(rows, brought_over(arrays), shapes)
 
 
-def _write(network, rows_of, variables) -> dict[str, np.ndarray]:
+def write(network, rows_of, variables, more=()) -> dict[str, np.ndarray]:
   """Variables, or gradients by them, under released names.
 
   Args:
     network: a class of `networks.stylegan2`.
     rows_of: a module of it -> its rows.
-    variables: of some collections, a task's heads not looked at.
+    variables: of some collections.
+    more: rows of a task's heads, which are not looked at without them.
 
   Raises:
     UserError: there are layers that the released networks have not.
   """
+  heads = {row.ours for row in more}
   own = {
     path: array
     for path, array in flax.traverse_util.flatten_dict(variables).items()
-    if TERMS not in path[:2]
+    if TERMS not in path[:2] or path in heads
   }
   text = ' '.join('/'.join(path) for path in own)
   numbers = lambda name: [int(n) for n in re.findall(rf'/{name}(\d+)', text)]
@@ -326,7 +340,7 @@ def _write(network, rows_of, variables) -> dict[str, np.ndarray]:
   if '/skip_' in text and network is stylegan2.Generator:
     fields |= dict(form='residual')
   module = network((top, top, 3), int('/embed/' in text), **fields)
-  rows = [row for row in rows_of(module) if row.ours in own]
+  rows = [row for row in (*rows_of(module), *more) if row.ours in own]
   left = own.keys() - {row.ours for row in rows}
   if left:
     names = sorted({'/'.join(path[1:-1]) for path in left})
@@ -334,17 +348,17 @@ def _write(network, rows_of, variables) -> dict[str, np.ndarray]:
       f'{", ".join(names)}: the released networks have no such layers.'
     )
   tree = flax.traverse_util.unflatten_dict(own)
-  return _theirs(layout.write(rows, tree))
+  return brought_back(layout.write(rows, tree))
 
 
 def write_generator(variables):
   """Our variables -> arrays by released name."""
-  return _write(stylegan2.Generator, _generator, variables)
+  return write(stylegan2.Generator, _generator, variables)
 
 
 def write_discriminator(variables):
   """Our variables -> arrays by released name."""
-  return _write(stylegan2.Discriminator, _discriminator, variables)
+  return write(stylegan2.Discriminator, discriminator_rows, variables)
 
 
 def _generator_facts(module, variables):
@@ -383,6 +397,7 @@ GENERATOR = Kind(
 DISCRIMINATOR = Kind(
   role='discriminator',
   marks=(('b4.fc.weight', 'b4.out.weight'),),
+  unless=('b8_dec.weight',),  # of GLeaD's, see glead.py
   read=read_discriminator,
   write=write_discriminator,
 )

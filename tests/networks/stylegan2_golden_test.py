@@ -28,31 +28,40 @@ def error(ours, case, name):
   return rule.relative_error(ours, *rule.stored(ABOUT, ARRAYS, case, name))
 
 
-@functools.cache
-def network(name):
+def kind(net):
+  """What the converter calls a reference network."""
+  family, role = net['kind'].split('.')
+  glead = family == 'glead' and role == 'Discriminator'
+  return f'{"glead" if glead else "stylegan2"}.{role.lower()}'
+
+
+def converted(net):
   """(module, variables) of a reference network, by the converter alone."""
-  net = ABOUT['nets'][name]
-  ctor = net['ctor']
+  ctor, of_g = net['ctor'], 'z_dim' in net['ctor']
   told = {'init/conv_clamp': np.float64('nan')}
-  if name[0] == 'D':
+  if not of_g:
     size = ctor['epilogue_kwargs']['mbstd_group_size']
     told['b4.mbstd.init/group_size'] = np.float64(size)
-  module, variables = convert.released(kind(name), rule.weights(net) | told)
+  module, variables = convert.released(kind(net), rule.weights(net) | told)
   side = ctor['img_resolution']
   assert module.shape == (side, side, ctor['img_channels'])
   assert module.classes == ctor.get('c_dim', 0) and module.clamp == 0.0
-  if name[0] == 'G':  # one map for all samples, as the reference has it
+  if of_g:  # one map for all samples, as the reference has it
     module = module.clone(noise='const')
   return module, variables
 
 
-def kind(name):
-  return f'stylegan2.{"generator" if name[0] == "G" else "discriminator"}'
+@functools.cache
+def network(name):
+  """The same by its name."""
+  return converted(ABOUT['nets'][name])
 
 
 def released(name, gradient):
   """A gradient's arrays by released name."""
-  return convert.under_released_names(kind(name), {'params': gradient})
+  return convert.under_released_names(
+    kind(ABOUT['nets'][name]), {'params': gradient}
+  )
 
 
 @functools.cache
