@@ -256,9 +256,9 @@ def _read(chosen: Sequence[Found]) -> dict[str, Network]:
       own = found.kind.beside(own, networks['discriminator'].module)
     try:
       module, variables = convert.released(name, own)
+      told = found.kind.told(own)
     except UserError as error:
       raise UserError(f'{path}: {error}') from None
-    told = found.kind.told(own)
     networks[role] = Network(found.kind, module, variables, found.where, told)
   return networks
 

@@ -110,6 +110,8 @@ def _told(arrays) -> dict:
   entered = told(arrays, 'glead_res_g', None)
   if entered is None:
     return {'tasks.lead.decoder': side}
+  if entered not in pyramid.SIDES:
+    raise UserError(f'glead_res_g is {entered}, and no side of a map of G.')
   # 0: as far as where G is entered.
   return {
     'tasks.lead.resolution': int(entered),

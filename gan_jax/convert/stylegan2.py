@@ -275,7 +275,7 @@ def _group_size(arrays, channels: int) -> int:
   if not more:
     return 1  # D does not see them
   size = told(arrays, 'group_size', told(arrays, 'mbstd_group_size', GROUP))
-  if size is not None and (size != int(size) or not 0 < size <= 2**16):
+  if size is not None and (not 0 < size <= 2**16 or size != int(size)):
     raise UserError(f'the size of its groups, {size}, is no whole number.')
   return int(size or 0)
 

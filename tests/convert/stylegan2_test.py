@@ -316,6 +316,11 @@ def without(own, *names):
       lambda a: a | {'b4.mbstd.init/group_size': np.float64(2.5)},
       'the size of its groups, 2.5, is no whole number',
     ),
+    (
+      D,
+      lambda a: a | {'b4.mbstd.init/group_size': np.float64('inf')},
+      'the size of its groups, inf, is no whole number',
+    ),
   ],
 )
 def test_arrays_that_are_no_network(kind, damage, words):
