@@ -302,7 +302,8 @@ def compile_step(experiment: Experiment, stage: Stage, decode, on):
   step = experiment.make_step(stage)
 
   def train_step(train_state, constants, table, raw, span):
-    return step(train_state, constants, decode(table, raw), span, on)
+    with mesh.tracing_on(on):
+      return step(train_state, constants, decode(table, raw), span, on)
 
   everywhere, places = mesh.replicated(on), mesh.of_state(on)
   return jax.jit(

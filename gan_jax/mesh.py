@@ -127,6 +127,24 @@ def of_state(mesh: Mesh) -> TrainState:
   return TrainState(whole, whole, whole, whole, apart)
 
 
+def tracing_on(mesh: Mesh):
+  """A context: functions that are traced in it `spread` over this mesh."""
+  return jax.sharding.use_abstract_mesh(mesh.abstract_mesh)
+
+
+def spread(samples):
+  """What a step draws for each sample, [N, ...], over `data` as the data are.
+
+  The compiler follows where arrays lie from a step's inputs, and what is drawn
+  has none: left to itself, every device would make and judge all fakes.
+  Outside of `tracing_on`, or where N does not divide, it stays as it is.
+  """
+  parts = jax.sharding.get_abstract_mesh().shape.get('data', 1)
+  if parts == 1 or len(samples) % parts:
+    return samples
+  return jax.lax.with_sharding_constraint(samples, P('data'))
+
+
 def by_sample(mesh: Mesh) -> NamedSharding:
   """Minibatches [K, N, ...] with their samples spread over `data`."""
   return NamedSharding(mesh, P(None, 'data'))

@@ -368,20 +368,24 @@ def _generator_facts(module, variables):
 
 
 def _generator_hints(module):
-  """The D that plays against this G, and how they train (spec 5.4, 5.5)."""
+  """The D that plays against this G, and how they train: as paper256 does."""
   own = settings.values(networks.settings('discriminator', 'stylegan2'))
-  sizes = dict(
-    fmap_base=module.fmap_base, fmap_max=module.fmap_max, clamp=module.clamp
-  )
+  same = ('fmap_base', 'fmap_max', 'clamp')
+  sizes = {name: getattr(module, name) for name in same}
   return {
-    'discriminator': own | sizes | dict(name='stylegan2'),
+    'discriminator': own | sizes | dict(name='stylegan2', group_size=8),
     'loss.name': 'non_saturating',
     'penalties.r1.weight': 1.0,
     'penalties.r1.every': 16,
     'penalties.r1.phase': 'after',
+    'penalties.path_length.weight': 2.0,
+    'penalties.path_length.every': 4,
+    'penalties.path_length.phase': 'after',
+    'train.batch': 64,
     **layout.training_hints(lr=2.5e-3, b1=0.0, b2=0.99),
     'ema.name': 'half_life',
     'ema.half_life': 20_000.0,
+    'ema.ramp_up': 0.0,
   }
 
 

@@ -13,6 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
+from gan_jax import config as config_lib
 from gan_jax import convert, released
 from gan_jax.convert import files
 from gan_jax.data.source import to_bytes
@@ -211,17 +212,14 @@ def test_what_a_run_of_a_generator_alone_trains_with():
   module, variables, _ = drawn(G)
   network = released.Network(convert.kind(G), module, variables, 'a file')
   config, _ = released.make_config({'generator': network}, overrides=DATA)
-  # Spec 5.4 and 5.5.
-  assert config.loss.name == 'non_saturating'
-  r1 = config.penalties.r1
-  assert (r1.weight, r1.every, r1.phase) == (1.0, 16, 'after')
-  rule_of = config.optimizer.discriminator
-  assert (rule_of.lr, rule_of.b1, rule_of.b2) == (0.0025, 0.0, 0.99)
-  assert config.ema.half_life == 20_000
-  assert (config.discriminator.name, config.discriminator.fmap_max) == (
-    'stylegan2',
-    4,
-  )
+  assert config.latent.size == Z
+  preset = config_lib.load('configs/stylegan2_folder.py:preset=paper256')
+  for section in ('loss', 'optimizer', 'ema', 'penalties'):
+    assert config[section] == preset[section], section
+  assert config.train.batch == preset.train.batch
+  found = config.discriminator
+  assert (found.name, found.fmap_max) == ('stylegan2', 4)
+  assert found.group_size == preset.discriminator.group_size
 
 
 def test_a_network_with_other_layers_has_no_released_names():

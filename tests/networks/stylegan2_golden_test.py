@@ -46,8 +46,8 @@ def converted(net):
   side = ctor['img_resolution']
   assert module.shape == (side, side, ctor['img_channels'])
   assert module.classes == ctor.get('c_dim', 0) and module.clamp == 0.0
-  if of_g:  # one map for all samples, as the reference has it
-    module = module.clone(noise='const')
+  if of_g:  # as the reference has them: one w and one map a sample
+    module = module.clone(noise='const', mixing=0.0)
   return module, variables
 
 
