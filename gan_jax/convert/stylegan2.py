@@ -145,11 +145,7 @@ def discriminator_rows(module: stylegan2.Discriminator) -> list[Row]:
       rows += conv(f'b{side}.conv{k}', f'conv_{side}_{k}')
     rows += conv(f'b{side}.skip', f'skip_{side}', bias=False)
   rows += conv('b4.conv', 'conv_4')
-  return [
-    *rows,
-    *_dense('b4.fc', 'dense'),
-    *_dense('b4.out', 'score'),
-  ]
+  return [*rows, *_dense('b4.fc', 'dense'), *_dense('b4.out', 'score')]
 
 
 def brought_over(arrays: Mapping) -> dict:
@@ -285,8 +281,8 @@ def judge_of(arrays) -> tuple[stylegan2.Discriminator, list[Row]]:
   top = _top(arrays, '')
   if 'b8.skip.weight' not in arrays and f'b{top}.skip.weight' not in arrays:
     raise UserError(
-      'its blocks have no skips, and only the architecture resnet is built'
-      ' here: take G alone, by --as=stylegan2.generator:G.'
+      "D's blocks have no skips, and only the architecture resnet is built"
+      ' here: take G alone, by --as=stylegan2.generator.'
     )
   image = f'b{top}.fromrgb.weight'
   widths = {top: _width(arrays, image)}

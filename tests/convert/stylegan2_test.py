@@ -295,7 +295,7 @@ def without(own, *names):
       lambda a: a | {'synthesis.b8.resample_filter': np.ones((4, 4)) / 16},
       'b8.resample_filter is another filter than that of [1, 3, 3, 1]',
     ),
-    (D, lambda a: without(a, '.skip.'), 'only the architecture resnet'),
+    (D, lambda a: without(a, '.skip.'), "D's blocks have no skips"),
     (D, lambda a: without(a, 'b8.skip'), 'b8.skip.weight is missing'),
     (D, lambda a: without(a, 'b32.fromrgb'), 'b32.fromrgb.weight is missing'),
     (D, lambda a: without(a, 'b4.conv.weight'), 'b4.conv.weight is missing'),
