@@ -10,16 +10,16 @@ Presets:
   preset    channels      minibatch          groups  rate            gamma
   paper256  16384 / side  64                 8       .0025           1
   full      32768 / side  32                 4       .002            10
-  auto      16384 / side, 32; 256 px: 16,    4       .0025,          .0002 side^2
-            from 512 px   512: 8, 1024: 4            1024 px: .002   / minibatch
+  auto      16384 / side, 32; 256 px: 16,    4       .0025,          see below
+            from 512 px   512: 8, 1024: 4            1024 px: .002
             32768 / side
 
 paper256 is GLeaD's baseline (spec/glead.md, 5.1 and 5.5), made for 256 px; full
 the paper's own networks and rules. auto is for one device and any size: gamma
-by the rule that appendix C of Karras et al. 2020b has to begin with, the rest
-our choice. The half-life is 20,000 images for paper256, 10,000 for full, without
-a ramp; for auto the latter for each 32 images of the minibatch, at most 0.05 of
-those shown.
+is 0.0002 side^2 / minibatch, which appendix C of Karras et al. 2020b begins
+with, the rest our choice. The half-life is 20,000 images for paper256 and
+10,000 for full, without a ramp; for auto 10,000 for each 32 images of the
+minibatch, and at most 0.05 of the images shown.
 
 What is not as released:
 - A step has D's update first, then G's. Updates alternate all the same: with D

@@ -12,8 +12,8 @@ Options:
             device; see configs/_stylegan2.py; default paper256
 Data: TFDS downloads and prepares it once (needs the tf extra); a folder of
 the pictures does as well: --config.data.source=folder:PATH.
-Expected numbers: not yet measured. GLeaD's paper has FIDs of 4.30 on bedrooms and
-4.04 on churches for the baseline, of 2.55 and 2.82 with GLeaD.
+Expected numbers: not yet measured. GLeaD's paper has FIDs of 4.30 on
+bedrooms and 4.04 on churches for the baseline, of 2.55 and 2.82 with GLeaD.
 """
 
 from _stylegan2 import PRESETS, build

@@ -67,7 +67,7 @@ def drawn(seed: int):
     size=4, distribution=draw.choice(sorted(latent.DISTRIBUTIONS))
   )
   config.loss.name = draw.choice(sorted(losses.LOSSES))
-  for name in sorted(losses.PENALTIES):
+  for name in sorted(set(losses.PENALTIES) - {'path_length'}):
     if draw.random() < 0.2:
       config.penalties[name].weight = draw.choice((0.1, 1.0, 10.0))
       config.penalties[name].every = draw.choice((1, 1, 2, 4))
@@ -98,6 +98,13 @@ def drawn(seed: int):
       draw.sample(sorted(CHANGES), draw.randint(1, 3))
     )
   config.loss.margin_jitter = draw.choice((0.0, 0.2))
+  draw = random.Random(f'path length {seed}')
+  if draw.random() < 0.1:
+    config.penalties.path_length.update(
+      weight=draw.choice((0.1, 2.0)),
+      every=draw.choice((1, 2, 4)),
+      phase=draw.choice(('with', 'after')),
+    )
   config.train.update(batch=8, steps=4)
   config.metrics.names = ('scores',)  # what all kinds of samples have
   return config.lock()

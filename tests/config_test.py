@@ -25,7 +25,14 @@ SECTIONS = set(
 )
 
 
-LONG = {'fastgan_folder', 'fastgan_paper'}  # half a minute of compiling
+LONG = {  # half a minute of compiling
+  'fastgan_folder',
+  'fastgan_paper',
+  'stylegan2_cifar',
+  'stylegan2_ffhq',
+  'stylegan2_folder',
+  'stylegan2_lsun',
+}
 
 
 @pytest.mark.parametrize(

@@ -14,7 +14,7 @@ from gan_jax import config as config_lib
 from gan_jax import config_files
 from gan_jax.data import open_source
 from gan_jax.errors import UserError
-from gan_jax.validate import validate
+from gan_jax.validate import validate, validate_shape
 
 CONFIGS = pathlib.Path(__file__).parent.parent / 'configs'
 FILES = list(config_files.files(CONFIGS))
@@ -515,3 +515,47 @@ def test_a_data_set_that_is_absent_says_what_belongs_there(
   text = refusal(fastgan('data=art', 'pictures=3000'))
   assert 'data=art: 1000, 2000, 5000, 10000.' in text and '\n' not in text
   assert "did you mean 'obama'" in refusal(fastgan('data=obma'))
+
+
+# spec/glead.md 5.1, 5.4 and 5.5.
+@pytest.mark.parametrize(
+  'name, mirror, images',
+  [('ffhq', True, 25_000_000), ('lsun', False, 50_000_000)],
+)
+def test_gleads_baselines(name, mirror, images):
+  c = config_lib.load(f'{CONFIGS}/stylegan2_{name}.py')
+  validate(c)
+  assert c.data.resolution == 256 and c.augment.mirror == mirror
+  assert not c.augment.diff and c.train.images == images
+  for network in (c.generator, c.discriminator):
+    assert network.fmap_base // 256 == 64 and network.fmap_max == 512
+  assert c.discriminator.group_size == 8 and c.latent.size == 512
+  assert (c.generator.mixing, c.loss.name) == (0.9, 'non_saturating')
+  terms = {
+    'r1': dict(weight=1.0, every=16, phase='after'),
+    'path_length': dict(
+      weight=2.0, every=4, phase='after', decay=0.01, shrink=2
+    ),
+  }
+  for term, wanted in terms.items():
+    assert c.penalties[term].to_dict() == wanted
+  for rule in (c.optimizer.generator, c.optimizer.discriminator):
+    assert (rule.name, rule.lr, rule.b1, rule.b2) == ('adam', 0.0025, 0.0, 0.99)
+    assert rule.eps == 1e-8 and not rule.ramp_up
+  assert c.ema.half_life == 20_000 and not c.ema.ramp_up
+  assert (c.train.batch, c.scheme.d_steps) == (64, 1)
+
+
+@pytest.mark.parametrize('side', [32, 64, 128, 256, 512, 1024])
+@pytest.mark.parametrize('preset', ['auto', 'paper256', 'full'])
+def test_stylegan2_of_every_size_can_be_built(side, preset):
+  """Minibatches fall into groups, and terms find what they read."""
+  c = config_lib.load(
+    f'{CONFIGS}/stylegan2_folder.py:resolution={side},preset={preset},width=2'
+  )
+  validate(c)
+  validate_shape(c, (side, side, 3))
+  assert c.train.batch % c.discriminator.group_size == 0
+  if preset == 'auto':
+    gamma = 0.0002 * side**2 / c.train.batch  # Karras et al. 2020b, appendix C
+    assert c.penalties.r1.weight == pytest.approx(gamma)

@@ -38,6 +38,40 @@ def test_ramp_up_shortens_the_half_life_early_on():
   assert float(late) == pytest.approx(0.5 ** (32 / 1000))
 
 
+@settings(max_examples=15)
+@given(
+  half_life=st.floats(10, 1e4),
+  ramp_up=st.sampled_from([0.0, 0.05, 0.5]),
+  per_step=st.integers(1, 64),
+  seed=st.integers(0, 2**16),
+)
+def test_an_average_with_a_ramp_is_the_released_recurrence(
+  half_life, ramp_up, per_step, seed
+):
+  """The ramp counts the images before the step; statistics that are averages
+  already are taken over."""
+  weights = np.random.default_rng(seed).normal(size=(12, 3))
+  of = lambda x: Player(
+    {'w': jnp.float32(x)},
+    {name: {'x': jnp.float32(x)} for name in ('plain', 'w_average')},
+    (),
+  )
+  average, expected = ema.start(of(weights[0])), weights[0]
+  s, images = section(half_life=half_life, ramp_up=ramp_up), 0
+  for new in weights[1:]:
+    weight = ema.decay(s, START.later(images), per_step)
+    average = ema.update(average, of(new), weight, ('w_average',))
+    now = min(half_life, images * ramp_up) if ramp_up else half_life
+    beta = 0.5 ** (per_step / now) if now else 0.0
+    expected = new + (expected - new) * beta
+    images += per_step
+  near = dict(rtol=1e-4, atol=1e-5)
+  np.testing.assert_allclose(average.params['w'], expected, **near)
+  np.testing.assert_allclose(average.stats['plain']['x'], expected, **near)
+  found = average.stats['w_average']['x']
+  assert np.array_equal(found, np.float32(weights[-1]))
+
+
 def test_plain_decay_is_the_number_given():
   weight = ema.decay(section('decay', decay=0.875), START, 64)
   assert float(weight) == 0.875

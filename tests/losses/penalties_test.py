@@ -1,5 +1,7 @@
 """Penalties on discriminators whose gradients are known in closed form."""
 
+import types
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -9,6 +11,7 @@ from hypothesis import strategies as st
 
 from gan_jax.losses import PENALTIES, penalties
 from gan_jax.networks import Made
+from gan_jax.state import stream
 
 OWN = {'wgan_gp': dict(target=1.0), 'dragan': dict(noise=0.5)}
 KEY = jax.random.key(0)
@@ -102,5 +105,55 @@ def test_a_flat_score_gives_finite_gradients(name):
     view = View(judge, REAL, FAKE, judge(REAL))
     view.carried = {}
     return PENALTIES[name].make(**OWN.get(name, {})).value({}, view)[0]
+
+  assert np.isfinite(jax.grad(loss)(0.0))
+
+
+@pytest.mark.parametrize('layers', [(), (3,)], ids=['one w', 'a w a layer'])
+def test_path_length_of_pictures_that_are_linear_in_w(layers):
+  """J is then a matrix: lengths, their running mean, the penalty in NumPy."""
+  size, count = (*layers, 5), 4
+  matrix = np.float32(RNG.normal(size=(*size, 4, 2, 3)))
+  drawn = []
+
+  def synthesise(w):
+    flat = w.reshape(len(w), -1) @ matrix.reshape(np.prod(size), -1)
+    return Made(flat.reshape(len(w), 4, 2, 3), {})
+
+  def latents(n):
+    drawn.append(n)
+    return jnp.zeros((n, *size))
+
+  view = types.SimpleNamespace(
+    play=types.SimpleNamespace(styles=lambda z: z, synthesise=synthesise),
+    labels=np.zeros(2 * count),
+    latents=latents,
+    key=KEY,
+    carried={'mean': 0.5},
+  )
+  value, new, logged = penalties.path_length(view, decay=0.25, shrink=2)
+  assert drawn == [count]
+  noise = jax.random.normal(stream(KEY, 'picture'), (count, 4, 2, 3))
+  noise = np.asarray(noise, np.float64) / np.sqrt(4 * 2)
+  slopes = np.einsum('...hwc,nhwc->n...', np.float64(matrix), noise)
+  squares = np.sum(slopes**2, -1)
+  lengths = np.sqrt(squares.mean(-1) if layers else squares)
+  mean = 0.75 * 0.5 + 0.25 * lengths.mean()
+  np.testing.assert_allclose(new['mean'], mean, rtol=1e-5)
+  np.testing.assert_allclose(logged['pl_length'], lengths.mean(), rtol=1e-5)
+  np.testing.assert_allclose(value, np.mean((lengths - mean) ** 2), rtol=1e-4)
+
+
+def test_path_length_is_finite_where_w_does_nothing():
+  def loss(scale):
+    made = lambda w: Made(scale * jnp.tile(w[:, None, None], (1, 4, 4, 1)), {})
+    view = types.SimpleNamespace(
+      play=types.SimpleNamespace(styles=lambda z: z, synthesise=made),
+      labels=np.zeros(4),
+      latents=lambda n: jnp.ones((n, 3)),
+      key=KEY,
+      carried={'mean': 0.5},
+    )
+    return penalties.path_length(view, decay=0.01, shrink=2)[0]
 
   assert np.isfinite(jax.grad(loss)(0.0))

@@ -10,7 +10,6 @@ import pytest
 
 from gan_jax import config as config_lib
 from gan_jax import experiment
-from gan_jax.data import open_source
 from gan_jax.data.diff_augment import CHANGES, DiffAugment
 from gan_jax.errors import UserError
 from gan_jax.losses import LOSSES
@@ -22,6 +21,7 @@ from gan_jax.schemes import SCHEMES, growth, one_stage
 from gan_jax.state import Pair, Player, Span, Stage, stream
 from gan_jax.validate import validate, validate_shape
 from tests import small, tiny
+from tests.schemes.devices_test import on_mesh
 
 ALL = tuple(CHANGES)
 N = 4
@@ -160,31 +160,12 @@ def digits(diff):
   return c
 
 
-def on_mesh(config, mesh):
-  """The text of a compiled step, and what it gives."""
-  source = open_source(config.data)
-  made = experiment.build(config, source.shape, 0)
-  (span,), (stage,), _ = made.growth
-  feed = experiment.make_feed(config, stage, source, mesh)
-  state = experiment.initial_state(made, 0, mesh)
-  arguments = (
-    state,
-    {},
-    feed.table,
-    next(feed.batches(0)),
-    jax.tree.map(np.int32, span),
-  )
-  step = experiment.compile_step(made, stage, feed.decode, mesh)
-  quick = {'xla_backend_optimization_level': 0}
-  compiled = step.lower(*arguments).compile(compiler_options=quick)
-  return compiled.as_text(), compiled(*arguments)
-
-
 @pytest.mark.slow
 def test_eight_devices_change_their_own_pictures():
   """Nothing of a batch passes between devices, and the step is the same."""
   config = digits(ALL)
-  text, on_eight = on_mesh(config, make_mesh(config.mesh))
+  many, on_eight = on_mesh(config, make_mesh(config.mesh))
+  text = many.as_text()
   assert 'all-reduce' in text  # gradients
   for word in ('all-gather', 'all-to-all', 'collective-permute'):
     assert word not in text, word
