@@ -102,7 +102,7 @@ def module(name, net):
   )
   if name[0] == 'G':
     return stylegan2.Generator(
-      style_size=ctor['w_dim'], noise='const', **fields
+      style_size=ctor['w_dim'], noise='const', mixing=0.0, **fields
     )
   size = ctor['epilogue_kwargs']['mbstd_group_size']
   return stylegan2.Discriminator(
