@@ -337,6 +337,7 @@ def build_terms(config) -> dict[str, Term]:
   found |= terms_lib.build(tasks.TASKS, config, 'tasks')
   _check_classes(config, found)
   _check_entered(config, found)
+  _check_aligned(config, found)
   return found
 
 
@@ -352,6 +353,19 @@ def _check_entered(config, terms: dict[str, Term]) -> None:
     f' pictures of them, and {name!r} does not: set config.generator.name ='
     f' {" or ".join(map(repr, able))}, or config.{entering[0]}.weight = 0.0.'
   )
+
+
+def _check_aligned(config, terms: dict[str, Term]) -> None:
+  """Refuses to compare maps of a moved picture with those of the picture."""
+  moving = [name for name in config.augment.diff if name != 'color']
+  for term in terms.values():
+    if moving and {'features_fake', 'made'} <= term.reads:
+      raise UserError(
+        f"config.{term.path} compares D's maps of fakes with G's, pixel by"
+        f' pixel, and config.augment.diff has {", ".join(map(repr, moving))},'
+        " which moves what D sees: set config.augment.diff to ('color',) or"
+        f' (), or config.{term.path}.weight = 0.0.'
+      )
 
 
 def _check_classes(config, terms: dict[str, Term]) -> None:

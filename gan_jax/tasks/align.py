@@ -56,7 +56,7 @@ def term(resolution: int) -> Term:
     pyramid.check(path, resolution, shape, features)
 
   reads = frozenset(['features_fake', 'made'])
-  return Term('d', value, reads, init, check=check)
+  return Term('d', value, reads, init, check=check, enters=True)
 
 
 ALIGN = Kind(

@@ -82,22 +82,16 @@ def check_entry(path: str, side: int, most: int, made: Mapping) -> None:
 
   Args:
     path: of the setting, such as 'tasks.lead.resolution'.
-    side: of the map; 0: any G that can be entered will do.
+    side: of the map.
     most: the largest side that makes sense.
-    made: shapes of G's features by name, {} of one that cannot be entered.
+    made: shapes of G's features by name.
 
   Raises:
     UserError: if G has no such map.
   """
   section = path.rpartition('.')[0]
-  if not made:
-    raise UserError(
-      f'config.{section} needs a generator that can be entered midway: set'
-      " config.generator.name = 'stylegan2' or 'progan', or"
-      f' config.{section}.weight = 0.0.'
-    )
   have = sorted(size[1] for size in made.values() if size[1] <= most)
-  if side and side not in have:
+  if side not in have:
     found = (
       f'maps of {", ".join(map(str, have))} px: name one of these'
       if have
