@@ -230,6 +230,10 @@ def finish(config, test: bool = False):
       )
     if config.teacher:
       config.teacher.workdir = 'random'  # an untrained one: teacher.py
+    if config.tasks.lead.weight:  # without weights, on small pictures
+      config.tasks.lead.update(loss='pixels', resolution=8, decoder=0)
+    if config.tasks.align.weight:
+      config.tasks.align.resolution = 8
     if config.tasks.autoencode.loss == 'lpips':
       config.tasks.autoencode.weights = 'random'  # nothing is downloaded
     if config.data.test_split:

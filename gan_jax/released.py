@@ -1,7 +1,8 @@
 """--mode=convert: a released checkpoint becomes a run."""
 
 import logging
-from collections.abc import Sequence
+import types
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 import flax.linen as nn
@@ -30,12 +31,21 @@ AVERAGE = 'average'  # of the generator
 
 
 class Network(NamedTuple):
-  """A released network; `where` says in words what it came from."""
+  """A released network.
+
+  Attributes:
+    kind: what is known of it.
+    module: of its sizes.
+    variables: of the module.
+    where: what it came from, in words.
+    told: see `Kind.told`.
+  """
 
   kind: convert.Kind
   module: nn.Module
   variables: Any
   where: str
+  told: Mapping = types.MappingProxyType({})
 
 
 class Found(NamedTuple):
@@ -246,9 +256,10 @@ def _read(chosen: Sequence[Found]) -> dict[str, Network]:
       own = found.kind.beside(own, networks['discriminator'].module)
     try:
       module, variables = convert.released(name, own)
+      told = found.kind.told(own)
     except UserError as error:
       raise UserError(f'{path}: {error}') from None
-    networks[role] = Network(found.kind, module, variables, found.where)
+    networks[role] = Network(found.kind, module, variables, found.where, told)
   return networks
 
 
@@ -270,7 +281,7 @@ def make_config(networks: dict[str, Network], spec=None, overrides=()):
   before = config.copy_and_resolve_references()
   facts = {}
   for role in (r for r in REGISTRIES if r in networks):
-    kind, module, variables, _ = networks[role]
+    kind, module, variables, _, told = networks[role]
     height, _, channels = module.shape
     facts |= {
       role: section(role, module),
@@ -278,6 +289,7 @@ def make_config(networks: dict[str, Network], spec=None, overrides=()):
       'data.channels': channels,
       'data.conditional': bool(module.classes),
       **kind.facts(module, variables),
+      **told,
     }
     hints = {} if spec else kind.hints(module)
     for path, value in hints.items():

@@ -294,14 +294,16 @@ MISTAKES = {
   'no format': (['--from={}/page.pth'], 'web page'),
   'no network': (
     ['--from={}/other.npz'],
-    'known are osgan.generator, progan.generator, fastgan.generator; held are'
+    'known are osgan.generator, progan.generator, fastgan.generator,'
+    ' stylegan2.generator; held are'
     ' fc.weight.',
   ),
   'no generator': ([f'--from={D}'], 'held are osgan.discriminator.'),
   'no prefix': (
     [f'--from={G}', '--as=osgan.generator:g_ema'],
     'no generator that --as=osgan.generator:g_ema names: known are'
-    ' osgan.generator, progan.generator, fastgan.generator; held are'
+    ' osgan.generator, progan.generator, fastgan.generator,'
+    ' stylegan2.generator; held are'
     ' osgan.generator.',
   ),
   'two': ([f'--from={G},{G}'], 'two networks for the generator'),

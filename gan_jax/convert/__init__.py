@@ -8,12 +8,16 @@
 | progan.discriminator | its discriminator | progan.py |
 | fastgan.generator | FastGAN's generator | fastgan.py |
 | fastgan.discriminator | its discriminator, with the decoders | fastgan.py |
+| stylegan2.generator | StyleGAN2's generator | stylegan2.py |
+| stylegan2.discriminator | its discriminator | stylegan2.py |
+| glead.discriminator | StyleGAN2's, with GLeaD's or GGDR's heads | glead.py |
 | inception | FID's Inception-v3 | feature_nets.py |
 | vgg16, alexnet | torchvision's, Oxford's VGG-16 | feature_nets.py |
 | lpips | one of these two with the linear heads of LPIPS | feature_nets.py |
 
 files.py reads the files that networks are released in, pickles.py the pickles
-among them, tfutil.py the networks in ProGAN's, onnx.py the weights of ONNX
+among them, tfutil.py the networks in ProGAN's, persistence.py those in
+StyleGAN2's, onnx.py the weights of ONNX
 files, layout.py has what the methods share, weights.py says where feature
 networks' weights lie. A method is a file with its `Kind`s and their names in
 `KINDS`. --mode=convert: released.py at the
@@ -25,7 +29,14 @@ from collections.abc import Mapping
 import flax.linen as nn
 import numpy as np
 
-from gan_jax.convert import fastgan, feature_nets, osgan, progan
+from gan_jax.convert import (
+  fastgan,
+  feature_nets,
+  glead,
+  osgan,
+  progan,
+  stylegan2,
+)
 from gan_jax.convert.layout import Kind
 from gan_jax.errors import UserError, did_you_mean
 
@@ -36,6 +47,9 @@ KINDS: dict[str, Kind] = {
   'progan.discriminator': progan.DISCRIMINATOR,
   'fastgan.generator': fastgan.GENERATOR,
   'fastgan.discriminator': fastgan.DISCRIMINATOR,
+  'stylegan2.generator': stylegan2.GENERATOR,
+  'stylegan2.discriminator': stylegan2.DISCRIMINATOR,
+  'glead.discriminator': glead.DISCRIMINATOR,
   'inception': feature_nets.INCEPTION,
   'vgg16': feature_nets.VGG16,
   'alexnet': feature_nets.ALEXNET,
@@ -124,6 +138,7 @@ def find(arrays: Mapping[str, np.ndarray]) -> list[tuple[str, str]]:
           candidate.endswith(first)
           and (not prefix or prefix.endswith('.'))
           and all(prefix + other in arrays for other in others)
+          and not any(prefix + other in arrays for other in known.unless)
         ):
           found.append((name, prefix))
   return found

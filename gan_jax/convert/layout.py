@@ -48,6 +48,9 @@ class Kind(NamedTuple):
     hints: module -> settings by path for a config that nobody named.
     beside: (arrays of a generator, the D that comes with it) -> the arrays with
       what only D tells.
+    told: arrays by released name -> settings by path that only they tell, such
+      as a task's of the heads that come with a discriminator.
+    unless: a file whose names include one of these holds another network.
     averages: prefixes under which a file holds the average of a generator, to
       those of the generator.
   """
@@ -59,6 +62,8 @@ class Kind(NamedTuple):
   facts: Callable[[nn.Module, Any], dict] = lambda module, variables: {}
   hints: Callable[[nn.Module], dict] = lambda module: {}
   beside: Callable[[Mapping, nn.Module], Mapping] = lambda arrays, other: arrays
+  told: Callable[[Mapping], dict] = lambda arrays: {}
+  unless: Sequence[str] = ()
   averages: Mapping[str, str] = types.MappingProxyType({})
 
 

@@ -17,7 +17,7 @@ import ml_dtypes
 import numpy as np
 
 from gan_jax import limits
-from gan_jax.convert import tfutil
+from gan_jax.convert import persistence, tfutil
 from gan_jax.convert.opcodes import Bounded, Budget, Machine, checked_key
 from gan_jax.errors import UserError
 
@@ -179,6 +179,13 @@ def _encode(text, coding):
   return _text(text).encode(coding)
 
 
+def _set(entries=()):
+  """A set as a list, which nothing looks at."""
+  if not isinstance(entries, tuple | list):
+    raise ValueError('a set of it is of something else than entries')
+  return list(entries)
+
+
 # (module, name) -> what stands for it. Strings stand for types.
 ALLOWED: dict[tuple[str, str], Callable | str] = {
   ('collections', 'OrderedDict'): _mapping,
@@ -192,6 +199,12 @@ ALLOWED: dict[tuple[str, str], Callable | str] = {
   ('torch.storage', 'UntypedStorage'): 'uint8',  # counts in bytes
   ('torch.storage', '_load_from_bytes'): _nested,
   ('tfutil', 'Network'): tfutil.Network,
+  ('torch_utils.persistence', '_reconstruct_persistent_obj'): (
+    persistence.Module
+  ),
+  ('dnnlib.util', 'EasyDict'): _mapping,
+  ('builtins', 'set'): _set,
+  ('__builtin__', 'set'): _set,
   ('numpy', 'ndarray'): 'ndarray',
   ('numpy', 'dtype'): _DType,
 }
@@ -219,6 +232,8 @@ class _Unpickler(Machine):
 
   def find(self, module, name):
     """What stands for a name."""
+    if (module, name) == persistence.TENSORFLOWS:
+      raise UserError(persistence.REFUSAL)
     if (module, name) not in ALLOWED:
       # A name can hold anything: the sentence stays one line.
       called = f'{module:.80}.{name:.80}'.encode('unicode_escape').decode()
@@ -363,7 +378,7 @@ def _walk(value, name: str = '', depth: int = 0) -> Iterator[tuple[str, Any]]:
   items = ()
   if isinstance(value, tfutil.Network):
     items = value.content.items()
-  elif isinstance(value, dict):
+  elif isinstance(value, dict | persistence.Module):
     items = value.items()
   elif type(value) in (list, tuple):
     items = enumerate(value)

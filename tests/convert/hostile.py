@@ -50,6 +50,12 @@ def number(value: int) -> bytes:
   return b'\x8b' + struct.pack('<i', len(raw)) + raw
 
 
+def module(parts: bytes) -> bytes:
+  """A module of StyleGAN's; `parts` are opcodes of a dictionary."""
+  call = b'ctorch_utils.persistence\n_reconstruct_persistent_obj\n('
+  return call + b'}' + text('state') + b'}' + text('_modules') + parts + b'sstR'
+
+
 def pickles():
   """By name the opcodes of pickles without head and end."""
   huge, wide = (1 << 8_000_000) - 1, 1 << 40
@@ -60,7 +66,16 @@ def pickles():
   layers = b']q\x00('
   for k in range(8):
     layers += b'h' + bytes([k]) + b'2' * 900 + b'lq' + bytes([k + 1]) + b'('
+  modules = b'Nq\x00'
+  for k in range(8):
+    parts = b''.join(text(c) + b'h' + bytes([k]) for c in 'abcdefghij')
+    modules += module(b'}(' + parts + b'u') + b'q' + bytes([k + 1])
   return {
+    'modules': modules,
+    'module-in-itself': b'}q\x00' + module(b'h\x00') + b'q\x01h\x00'
+    + text('a') + b'h\x01s0',
+    'module-state': module(NESTED),
+    'set-of-text': b'cbuiltins\nset\n' + text('a' * 1000) + b'\x85R',
     'memo': b']r\xff\xff\xff\x0f',
     'memo-largest': b']r\xff\xff\xff\xff',
     'memo-in-words': b']p99999999999\n',

@@ -9,7 +9,7 @@ import pickle
 
 import torch
 
-from tests.golden import rule
+from tests.golden import persistent, rule
 
 FOLDER = pathlib.Path(__file__).parent
 
@@ -100,8 +100,22 @@ def onnx():
   torch.onnx.export(net, torch.zeros(1, 1, 4, 4), file, dynamo=False)
 
 
+def stylegan2():
+  """Writes torch_stylegan2.pkl: a snapshot with PyTorch's own tensors."""
+
+  def make(array, learned):
+    tensor = torch.as_tensor(array)
+    return torch.nn.Parameter(tensor, False) if learned else tensor
+
+  own = rule.weights(persistent.TINY)
+  net = persistent.network(own, persistent.TINY_SAID, make)
+  with open(FOLDER / 'torch_stylegan2.pkl', 'wb') as file:
+    persistent.snapshot(file, {'G_ema': net}, stand_ins=persistent.OURS)
+
+
 def main():
   onnx()
+  stylegan2()
   g, d = osgan()
   torch.save(g, FOLDER / 'torch_osgan_g.pth')
   torch.save(

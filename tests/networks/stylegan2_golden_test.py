@@ -1,18 +1,16 @@
 """StyleGAN2's layers and networks against its released code, run in float64."""
 
 import functools
-import re
 import types
 from unittest import mock
 
-import flax.traverse_util
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from gan_jax import convert
 from gan_jax.losses import PENALTIES
-from gan_jax.networks import stylegan2
 from gan_jax.nn import resample, style
 from gan_jax.nn.norm import pixel_norm
 from gan_jax.nn.stddev import minibatch_stddev
@@ -33,101 +31,40 @@ def error(ours, case, name):
   return rule.relative_error(ours, *rule.stored(ABOUT, ARRAYS, case, name))
 
 
-# A released parameter's name: ours, the collection in front.
-NAMES = [
-  (r'mapping\.w_avg', r'w_average/mean'),
-  (r'synthesis\.b4\.const', r'params/const'),
-  (r'(.*\.)?b(\d+)\.conv(\d)\.noise_const', r'noise_maps/conv_\2_\3/map'),
-  (r'mapping\.fc(\d)', r'params/mapping/dense_\1'),
-  (r'mapping\.embed', r'params/mapping/embed'),
-  (r'(.*\.)?b(\d+)\.conv(\d)', r'params/conv_\2_\3'),
-  (r'(.*\.)?b(\d+)\.torgb', r'params/to_rgb_\2'),
-  (r'b(\d+)\.fromrgb', r'params/from_rgb'),
-  (r'b(\d+)\.skip', r'params/skip_\1'),
-  (r'b4\.conv', r'params/conv_4'),
-  (r'b4\.fc', r'params/dense'),
-  (r'b4\.out', r'params/score'),
-]
-LEAVES = {'weight': 'kernel', 'bias': 'bias', 'noise_strength': 'strength'}
+def kind(net):
+  """What the converter calls a reference network."""
+  family, role = net['kind'].split('.')
+  glead = family == 'glead' and role == 'Discriminator'
+  return f'{"glead" if glead else "stylegan2"}.{role.lower()}'
 
 
-def ours(name):
-  """The path of a released parameter among our variables."""
-  layer, _, leaf = name.rpartition('.')
-  if leaf in LEAVES:
-    layer, affine = re.subn(r'\.affine$', '', layer)
-    path = ours(layer) + ('style',) * affine
-    return (*path, LEAVES[leaf])
-  for pattern, path in NAMES:
-    if re.fullmatch(pattern, name):
-      return tuple(re.sub(pattern, path, name).split('/'))
-  raise KeyError(name)
-
-
-def to_ours(name, x):
-  """An array in the released layout in ours."""
-  if name == 'b4.fc.weight':  # flattens channel, y, x
-    x = x.reshape(len(x), -1, 4, 4).transpose(2, 3, 1, 0)
-    return x.reshape(-1, x.shape[-1])
-  if name.endswith('noise_const'):
-    return x[None, :, :, None]
-  if name == 'synthesis.b4.const':
-    return x.transpose(1, 2, 0)
-  if name.endswith('weight'):
-    return x.transpose(2, 3, 1, 0) if x.ndim == 4 else x.T
-  return x
-
-
-def to_released(name, x, shape):
-  """The way back."""
-  x = np.asarray(x)
-  if name == 'b4.fc.weight':
-    return x.reshape(4, 4, -1, shape[0]).transpose(3, 2, 0, 1).reshape(shape)
-  if name == 'synthesis.b4.const':
-    return x.transpose(2, 0, 1)
-  if name.endswith('weight'):
-    return x.transpose(3, 2, 0, 1) if x.ndim == 4 else x.T
-  return x
+def converted(net):
+  """(module, variables) of a reference network, by the converter alone."""
+  ctor, of_g = net['ctor'], 'z_dim' in net['ctor']
+  told = {'init/conv_clamp': np.float64('nan')}
+  if not of_g:
+    size = ctor['epilogue_kwargs']['mbstd_group_size']
+    told['b4.mbstd.init/group_size'] = np.float64(size)
+  module, variables = convert.released(kind(net), rule.weights(net) | told)
+  side = ctor['img_resolution']
+  assert module.shape == (side, side, ctor['img_channels'])
+  assert module.classes == ctor.get('c_dim', 0) and module.clamp == 0.0
+  if of_g:  # as the reference has them: one w and one map a sample
+    module = module.clone(noise='const', mixing=0.0)
+  return module, variables
 
 
 @functools.cache
 def network(name):
-  """(module, variables) of a reference network."""
-  net = ABOUT['nets'][name]
-  ctor = net['ctor']
-  side, classes = ctor['img_resolution'], ctor.get('c_dim', 0)
-  synthesis = ctor.get('synthesis_kwargs', ctor)
-  fields = dict(
-    shape=(side, side, ctor['img_channels']),
-    classes=classes,
-    fmap_base=synthesis['channel_base'],
-    fmap_max=synthesis['channel_max'],
-    depth=ctor.get('mapping_kwargs', {}).get('num_layers', 8),
-    clamp=0.0,
-  )
-  if name[0] == 'G':
-    module = stylegan2.Generator(
-      style_size=ctor['w_dim'], noise='const', mixing=0.0, **fields
-    )
-  else:
-    size = ctor['epilogue_kwargs']['mbstd_group_size']
-    module = stylegan2.Discriminator(
-      group_size=size, group_layout='strided', **fields
-    )
-  arrays = {ours(k): to_ours(k, x) for k, x in rule.weights(net).items()}
-  return module, flax.traverse_util.unflatten_dict(arrays)
+  """The same by its name."""
+  return converted(ABOUT['nets'][name])
 
 
 def released(name, gradient):
-  """A gradient's arrays by released name, as far as they are parameters."""
-  found = flax.traverse_util.flatten_dict({'params': gradient})
-  return {
-    row['name']: to_released(
-      row['name'], found[ours(row['name'])], row['shape']
-    )
-    for row in ABOUT['nets'][name]['params']
-    if ours(row['name']) in found
-  }
+  """A gradient's arrays by released name."""
+  return convert.under_released_names(
+    kind(ABOUT['nets'][name]), {'params': gradient}
+  )
 
 
 @functools.cache
