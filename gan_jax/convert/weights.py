@@ -108,15 +108,21 @@ NETWORKS = {
   'vgg16': Network(
     'vgg16',
     ('vgg16',),
-    'frechet_vgg16, kid_vgg16, precision_recall_vgg16, density_coverage_vgg16',
+    'frechet_vgg16, kid_vgg16, precision_recall_vgg16, density_coverage_vgg16;'
+    ' config.tasks.lead.loss',
   ),
   'alexnet': Network('alexnet', ('alexnet',), 'a part of lpips_alex'),
   'lpips_vgg': Network(
     'lpips',
     ('vgg16', 'lpips_vgg'),
-    'lpips_vgg, path_length; config.tasks.autoencode.loss',
+    'lpips_vgg, path_length; config.tasks.autoencode.loss,'
+    ' config.tasks.lead.loss',
   ),
-  'lpips_alex': Network('lpips', ('alexnet', 'lpips_alex'), 'lpips_alex'),
+  'lpips_alex': Network(
+    'lpips',
+    ('alexnet', 'lpips_alex'),
+    'lpips_alex; config.tasks.lead.loss',
+  ),
 }
 _MODULES = {m.__name__: m for m in (Inception, Vgg16, AlexNet, Lpips)}
 # Of the converted files; raised whenever variables are laid out anew.
