@@ -24,6 +24,7 @@ def sample(
   step: int | str | None,
   label: str | int | None,
   out=None,
+  truncation: float | None = None,
 ) -> None:
   """Writes one PNG a seed, and a grid of the first, to <workdir>/samples.
 
@@ -38,6 +39,7 @@ def sample(
     step: of the checkpoint, or 'best'; None for the newest.
     label: class of all samples, see `class_of`; None for the classes in turn.
     out: a folder to write to instead; the run is only read then.
+    truncation: psi, see `sampler.TRUNCATION`; None for all of w.
 
   Raises:
     UserError: for whatever the user can put right.
@@ -51,6 +53,8 @@ def sample(
       ' samples: use --mode=evaluate for its accuracy.'
     )
   sampler = Sampler(config, experiment).at(step)
+  if truncation is not None:
+    sampler = sampler.truncated(truncation)
   kind = None
   if label is not None:
     kind = class_of(label, run.load_data()['classes'], sampler.classes)

@@ -7,7 +7,9 @@
 | neighbours.py | samples beside the nearest pictures of the training data |
 | invert.py | pictures beside what G makes of latent vectors found for them |
 | interpolate.py | the way from picture to picture: a strip, and a film |
+| gradcam.py, within.py | where D looks; derivatives by its inner maps |
 | mix.py | the content of some samples in the style of others, as a grid |
+| truncation.py | samples between the mean w and themselves, as a grid |
 | asking.py | what tools have in common: a generator, a place for results |
 | walk.py, film.py | ways through latent space; frames to MP4 or WebP |
 | targets.py, likeness.py | of inversions: which pictures, by what distance |
@@ -28,11 +30,13 @@ import types
 from gan_jax import paths
 from gan_jax.errors import UserError, did_you_mean
 from gan_jax.explore import (
+  gradcam,
   interpolate,
   invert,
   mix,
   neighbours,
   progress,
+  truncation,
   video,
 )
 from gan_jax.mesh import one_device
@@ -44,7 +48,9 @@ TOOLS = {
   'neighbours': neighbours,
   'invert': invert,
   'interpolate': interpolate,
+  'gradcam': gradcam,
   'mix': mix,
+  'truncation': truncation,
 }
 
 

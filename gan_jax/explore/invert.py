@@ -7,6 +7,14 @@ As in the released code the loss is LPIPS at half the resolution + 0.2 times the
 mean squared error. Without LPIPS's weights it is a mean squared error over
 several scales; figure and numbers say which, and the two do not compare.
 
+Of a generator with styles (stylegan2) space=w looks for one w of all layers,
+space=w+ for one of each, which comes nearer and says less of what G can draw.
+Both are StyleGAN2's projector (appendix D): it begins at the mean w, the rate
+rises in the first twentieth and falls to 0 in the last quarter, and to w noise
+is added that fades within three quarters. Not as there: the loss is the one
+above, and the noise maps stay those of the run; the paper moves them too, held
+back by a regulariser.
+
 Beside the figure and the numbers there is an .npz of the latent vectors, which
 `interpolate` and `mix` take by latents=FILE. It is written after each batch:
 the same command goes on where a killed one was, with other options it begins
@@ -37,8 +45,9 @@ import optax
 from gan_jax.data.source import Progress
 from gan_jax.errors import UserError
 from gan_jax.explore import asking, likeness, pairs
+from gan_jax.explore import targets as targets_lib
 from gan_jax.explore.latents import Inverted, digest, load
-from gan_jax.explore.targets import Targets, wanted
+from gan_jax.explore.targets import Targets
 from gan_jax.run.write import strict, whole
 from gan_jax.sampler import Chunks, Sampler, at_once
 from gan_jax.settings import INT32, Setting
@@ -46,14 +55,7 @@ from gan_jax.settings import INT32, Setting
 log = logging.getLogger('gan_jax')
 
 SETTINGS = {
-  'pictures': Setting(
-    '', "a folder or .zip of pictures; '': those of the run's data"
-  ),
-  'split': Setting(
-    '',
-    "which of them, such as train[90%:]; '': of the run's data those held out,"
-    ' if there are any',
-  ),
+  **targets_lib.SETTINGS,
   'count': Setting(16, 'pictures; 0: all', low=0, high=INT32),
   'label': Setting(
     '', "class of all pictures, a name or number; '': their own"
@@ -69,13 +71,26 @@ SETTINGS = {
   'mse': Setting(
     0.2, 'weight of the mean squared error beside it', low=0.0, high=1e6
   ),
+  'space': Setting(
+    'z',
+    'of what is looked for: latent vectors, or of stylegan2 w or a w a layer',
+    choices=('z', 'w', 'w+'),
+  ),
   'seed': Setting(
-    0, 'the first picture begins at its latent vector', low=0, high=2**31
+    0,
+    'the first picture begins at its latent vector; in w of the noise',
+    low=0,
+    high=2**31,
   ),
   'batch': Setting(8, 'pictures at a time, about', low=1, high=1024),
 }
 
 _EVERY = 10  # iterations between two looks at how far it is
+
+# Of StyleGAN2's projector, appendix D; parts of all iterations.
+_RISE, _FALL, _NOISY = 0.05, 0.25, 0.75
+_NOISE = 0.05  # of the deviation of w
+_DRAWN = 2048  # w that the deviation is estimated by
 
 
 def run(restored, out, settings) -> None:
@@ -91,7 +106,7 @@ def run(restored, out, settings) -> None:
   """
   asking.check_pictures(restored, 'invert')
   sampler = Sampler(restored.config, restored.experiment).at(restored.step)
-  targets = wanted(restored, settings, sampler.classes)
+  targets = targets_lib.wanted(restored, settings, sampler.classes, 'invert')
   shape, named = targets.source.shape, restored.config.metrics.weights
   near = likeness.open_likeness(settings.distance, named, shape)
   search = Search(restored, sampler, near, settings)
@@ -110,7 +125,7 @@ def run(restored, out, settings) -> None:
         zip(found.distance[shown], found.mse[shown], strict=True)
       )
     ],
-    _title(restored, targets, near, found, len(found.z[shown])),
+    _title(restored, targets, near, found, settings.space, shown),
   )
   with whole(stem.with_name(f'{stem.name}.png')) as scratch:
     figure.savefig(scratch, dpi=pairs.DPI)
@@ -126,26 +141,57 @@ def run(restored, out, settings) -> None:
   )
 
 
+def rate(done, lr: float):
+  """The projector's rate after a part of the iterations.
+
+  Args:
+    done: in [0, 1].
+    lr: the largest.
+  """
+  fall = 0.5 - 0.5 * jnp.cos(jnp.pi * jnp.minimum(1.0, (1.0 - done) / _FALL))
+  return lr * fall * jnp.minimum(1.0, done / _RISE)
+
+
+def noise(done):
+  """The projector's noise as a part of the deviation of w, likewise."""
+  return _NOISE * jnp.maximum(0.0, 1.0 - done / _NOISY) ** 2
+
+
 class Search:
-  """Looks for latent vectors, by batches.
+  """Looks for latent vectors or w, by batches.
 
   Args:
     restored: the run.
     sampler: its generator, at the run's step.
     near: the distance.
     settings: of the tool.
+
+  Raises:
+    UserError: if the generator has no w to look for.
   """
 
   def __init__(self, restored, sampler, near, settings):
     self._sampler, self._near, self._settings = sampler, near, settings
     latent = restored.config.latent
-    self._size, self._bounded = latent.size, latent.distribution == 'uniform'
+    self._size, self._in_w = latent.size, settings.space != 'z'
+    self._bounded = latent.distribution == 'uniform' and not self._in_w
+    if self._in_w and not sampler.style_shape:
+      name = restored.config.generator.name
+      raise UserError(
+        f'--tool=invert:space={settings.space}: the generator of this run,'
+        f" '{name}', has no w: choose space=z, or name a run of stylegan2 by"
+        ' --workdir.'
+      )
     shape = restored.run.load_data()['shape']
     self._chunks = Chunks(at_once(shape, settings.batch))
     state = sampler.variables(restored.state)
     self._generator = digest(state)
     self._variables = self._chunks.place((state, near.variables))
-    self._adam = optax.adam(settings.lr)
+    n, lr = settings.iterations, settings.lr
+    self._adam = optax.adam((lambda i: rate(i / n, lr)) if self._in_w else lr)
+    if self._in_w:
+      self._begin = jax.jit(sampler.truncated(0.0).styles)
+      self._deviation = self._deviation_of_w()
     self._update = jax.jit(self._updated)
     self._measure = jax.jit(self._measured)
     self._make = jax.jit(self._made)
@@ -153,8 +199,32 @@ class Search:
   def _made(self, variables, z, labels):
     """Pictures [n, H, W, C] at the data's size."""
     return self._sampler.enlarged(
-      self._sampler.generate(variables[0], z, labels)
+      self._sampler.generate(variables[0], self._whole(z), labels)
     )
+
+  def _whole(self, z):
+    """What is looked for [n, ...] as a generator takes it: a w each layer."""
+    shape = self._sampler.style_shape
+    return jnp.broadcast_to(z, (len(z), *shape)) if self._in_w else z
+
+  def _first(self, seeds, labels):
+    """What each picture's search begins at."""
+    z = self._sampler.latents(seeds)
+    if not self._in_w:
+      return z
+    mean = self._begin(self._variables[0], *self._chunks.spread(z, labels))
+    return mean[: len(seeds), : 1 if self._settings.space == 'w' else None]
+
+  def _deviation_of_w(self):
+    """The root of the mean squared distance of w from their mean."""
+    sampler, seeds = self._sampler, range(_DRAWN)
+
+    def squares(variables, z, labels):
+      w = sampler.styles(variables, z, labels)[:, 0]
+      return jnp.sum(jnp.square(w - jnp.mean(w, 0)), -1)
+
+    z, labels = sampler.latents(seeds), sampler.labels(seeds)
+    return jnp.sqrt(jnp.mean(jax.jit(squares)(self._variables[0], z, labels)))
 
   def _errors(self, variables, made, targets):
     """The distances and the mean squared errors of a batch, [n] each."""
@@ -167,10 +237,15 @@ class Search:
     made = jnp.clip(self._made(variables, z, labels), -1, 1)
     return self._errors(variables, made, targets)
 
-  def _updated(self, variables, z, opt, labels, targets):
-    """One iteration; no picture's depends on the others of its batch."""
+  def _updated(self, variables, z, opt, labels, targets, keys, i):
+    """Iteration i; no picture's depends on the others of its batch.
+
+    `keys` are of each picture's noise, None without.
+    """
 
     def loss(z):
+      if keys is not None:
+        z += self._noise(z, keys, i)
       made = self._made(variables, z, labels)
       distance, mse = self._errors(variables, made, targets)
       return jnp.sum(distance + self._settings.mse * mse)
@@ -179,6 +254,12 @@ class Search:
     z = optax.apply_updates(z, move)
     # G has met no other numbers.
     return (jnp.clip(z, -1, 1) if self._bounded else z), opt
+
+  def _noise(self, z, keys, i):
+    """What iteration i adds to w [n, k, numbers]."""
+    scale = self._deviation * noise(i / self._settings.iterations)
+    one = lambda key: jax.random.normal(jax.random.fold_in(key, i), z.shape[1:])
+    return scale * jax.vmap(one)(keys)
 
   def pictures(self, z, labels) -> np.ndarray:
     """What G makes, [N, H, W, C] about in [-1, 1]."""
@@ -218,6 +299,7 @@ class Search:
     settings, near = self._settings, self._near
     facts = [settings.iterations, settings.lr, settings.mse, settings.seed]
     facts += [near.name, near.about, part.start, self._chunks.size]
+    facts += [settings.space]
     total = hashlib.sha256(json.dumps(facts).encode())
     total.update(self._generator.tobytes())
     total.update(targets.labels[part].tobytes())
@@ -229,7 +311,8 @@ class Search:
     if not file.exists():
       return None
     try:
-      found = load(file, self._size, str(file))
+      shape = self._sampler.style_shape
+      found = load(file, self._size, shape, str(file))
     except UserError as error:
       log.warning('All pictures are inverted anew: %s', error)
       return None
@@ -248,19 +331,20 @@ class Search:
     """One batch's; `told` hears how many iterations there have been."""
     n, settings = part.stop - part.start, self._settings
     seeds = settings.seed + np.arange(part.start, part.stop)
-    first = self._sampler.latents(seeds)
-    z, labels, pictures = self._chunks.spread(
-      first, targets.labels[part], targets.pictures(part)
+    first = self._first(seeds, targets.labels[part])
+    z, labels, pictures, seeds = self._chunks.spread(
+      first, targets.labels[part], targets.pictures(part), np.uint32(seeds)
     )
+    keys = jax.vmap(jax.random.key)(seeds) if self._in_w else None
     opt = self._adam.init(z)
     for i in range(settings.iterations):
-      z, opt = self._update(self._variables, z, opt, labels, pictures)
+      z, opt = self._update(self._variables, z, opt, labels, pictures, keys, i)
       if (i + 1) % _EVERY == 0 or i + 1 == settings.iterations:
         jax.block_until_ready(z)
         told(i + 1)
     distance, mse = self._measure(self._variables, z, labels, pictures)
     return Inverted(
-      np.asarray(z)[:n],
+      np.asarray(self._whole(z))[:n],
       targets.labels[part],
       targets.rows[part],
       np.asarray(distance)[:n],
@@ -299,16 +383,15 @@ def _joined(a: Inverted, b: Inverted) -> Inverted:
   return Inverted(*rows, a.generator)
 
 
-def _title(restored, targets, near, found, shown: int) -> str:
-  count = len(found.z)
+def _title(restored, targets, near, found, space: str, shown: slice) -> str:
+  count, shown = len(found.z), len(found.z[shown])
   some = f'{count:,} pictures' + (
     f', of which {shown}' if shown < count else ''
   )
-  words = targets.words
-  words = words if len(words) < 48 else f'...{words[-44:]}'
   return (
-    f'step {restored.step:,}: target and reconstruction; {some} of {words}\n'
-    f'{near.name} and mean squared error below each; mean'
+    f'step {restored.step:,}: target and reconstruction; {some} of'
+    f' {targets.short}\n'
+    f'{near.name} and mean squared error below each, {space}; mean'
     f' {found.distance.mean():.4g} and {found.mse.mean():.4g}'
   )
 
@@ -322,6 +405,7 @@ def _numbers(restored, targets, near, found, settings) -> dict:
     'pictures': len(found.z),
     'distance': {'name': near.name, 'how': near.about},
     'loss': f'{near.name} + {settings.mse:g} MSE',
+    'space': settings.space,
     'optimizer': f'adam, lr {settings.lr:g}',
     'iterations': settings.iterations,
     'seed': settings.seed,
