@@ -132,9 +132,9 @@ class Objective(NamedTuple):
     asking = [term for term in self.terms.values() if term.check]
     for side in sides if asking else ():
       here = (side, side, *shape[2:]) if side else tuple(shape)
-      maps = _features_of(self.at_resolution(side), shape, here)
+      maps, made = _features_of(self.at_resolution(side), shape, here)
       for term in asking:
-        term.check(term.path, here, maps)
+        term.check(term.path, here, maps, made)
 
   def d_view(self, params, stats, g: Player, made, judged, now) -> View:
     """What terms of D see; `judged` is None after the main update."""
@@ -288,17 +288,21 @@ def _untrained(terms: Mapping[str, Term]) -> dict:
   }
 
 
-def _features_of(game: Objective, shape, here) -> dict[str, tuple]:
-  """Shapes of D's features by name, of samples of a shape at a stage."""
+def _features_of(game: Objective, shape, here) -> tuple[dict, dict]:
+  """Shapes of D's features and of G's by name, of a sample at a stage."""
 
-  def judged(key):
-    d = initial_player(game.discriminator, jnp.zeros((1, *shape)), key)
+  def passed(key):
     now = Round(jnp.zeros((1, *here)), jnp.zeros(1, jnp.int32), START, key)
+    d = initial_player(game.discriminator, jnp.zeros((1, *shape)), key)
     plain = game._replace(augment=None)
-    return plain.judge(d.params, d.stats, now.real, now, 'real')[0].features
+    judged = plain.judge(d.params, d.stats, now.real, now, 'real')[0]
+    z = game.latents(key, 1)
+    g = initial_player(game.generator, z, key)
+    made = game.generate(g.params, g.stats, z, now)[0]
+    return judged.features, made.features
 
-  found = jax.eval_shape(judged, jax.random.key(0))
-  return {name: x.shape for name, x in found.items()}
+  found = jax.eval_shape(passed, jax.random.key(0))
+  return jax.tree.map(lambda x: x.shape, found)
 
 
 def build(config, shape, classes: int) -> Objective:

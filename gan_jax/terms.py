@@ -85,9 +85,9 @@ class Term(NamedTuple):
     phase: 'with' the main loss, or 'after' the player's last update of a step,
       in an update of its own, as StyleGAN2 has it.
     path: its section of a config, such as 'penalties.r1', for messages.
-    check: (path, shape of D's samples, shapes of D's features by name) -> None,
-      which raises a UserError for what it cannot work on; None if it takes all.
-      Asked for each stage of a run, before anything compiles.
+    check: (path, shape of D's samples, shapes of D's features by name, of G's)
+      -> None, which raises a UserError for what it cannot work on; None if it
+      takes all. Asked for each stage of a run, before anything compiles.
     frozen: networks that it finds among the view's constants, by name.
   """
 

@@ -51,6 +51,7 @@ from gan_jax.explore.targets import Targets
 from gan_jax.run.write import strict, whole
 from gan_jax.sampler import Chunks, Sampler, at_once
 from gan_jax.settings import INT32, Setting
+from gan_jax.tasks.perceptual import squared
 
 log = logging.getLogger('gan_jax')
 
@@ -230,7 +231,7 @@ class Search:
     """The distances and the mean squared errors of a batch, [n] each."""
     with jax.default_matmul_precision('highest'):
       distance = self._near.function(variables[1], made, targets)
-    return distance, likeness.squared(made - targets)
+    return distance, squared(made - targets)
 
   def _measured(self, variables, z, labels, targets):
     """The same of pictures as they are saved, without what no pixel shows."""

@@ -8,12 +8,12 @@ import jax
 import jax.numpy as jnp
 
 from gan_jax.convert import weights
+from gan_jax.tasks.perceptual import LAST, across_scales
 
 log = logging.getLogger('gan_jax')
 
 NAMES = ('auto', 'lpips_vgg', 'lpips_alex', 'pixels')
 LEAST = 64  # px, that LPIPS's network sees at least
-_LAST = 4  # px, the smallest scale of `pixels`
 
 
 class Likeness(NamedTuple):
@@ -55,7 +55,7 @@ def open_likeness(name: str, named: str, shape) -> Likeness:
   if name == 'pixels':
     return Likeness(
       'MSE over scales',
-      f'mean over scales, each half the one before, down to {_LAST} px',
+      f'mean over scales, each half the one before, down to {LAST} px',
       (),
       lambda _, a, b: across_scales(a, b),
     )
@@ -74,29 +74,3 @@ def open_likeness(name: str, named: str, shape) -> Likeness:
   words = f'at {side} px, bilinear; {about}'
   kind = 'VGG' if name == 'lpips_vgg' else 'AlexNet'
   return Likeness(f'LPIPS ({kind})', words, variables, function)
-
-
-def across_scales(a, b) -> jax.Array:
-  """Mean squared errors of pictures and of their means over 2x2, 4x4, ...
-
-  Args:
-    a: [N, H, W, C].
-    b: of the same shape.
-
-  Returns:
-    [N], the mean over the scales: a side halves while both are even, and gets
-    no smaller than 4 px.
-  """
-  apart = a - b
-  terms = [squared(apart)]
-  n, height, width, channels = apart.shape
-  while not (height % 2 or width % 2) and min(height, width) >= 2 * _LAST:
-    height, width = height // 2, width // 2
-    apart = apart.reshape(n, height, 2, width, 2, channels).mean((2, 4))
-    terms.append(squared(apart))
-  return jnp.mean(jnp.stack(terms), 0)
-
-
-def squared(apart) -> jax.Array:
-  """The mean square of each, [N, ...] -> [N]."""
-  return jnp.mean(jnp.square(apart), tuple(range(1, apart.ndim)))

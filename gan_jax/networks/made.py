@@ -42,12 +42,13 @@ class Start(NamedTuple):
   Attributes:
     level: resolution of the block whose output is replaced.
     features: [N, level, level, channels], in the place of what it gives.
-    rgb: [N, level, level, C], the sum of the pictures up to there.
+    rgb: [N, level, level, C], the sum of the pictures up to there; None for a
+      generator that does not look at it.
   """
 
   level: int
   features: jax.Array
-  rgb: jax.Array
+  rgb: jax.Array | None = None
 
 
 def can_be_entered(generator) -> bool:
@@ -55,7 +56,8 @@ def can_be_entered(generator) -> bool:
 
   Such a module offers, beside `__call__`, `styles(z, labels, *, train)` and
   `synthesise(styles, start=None, *, train)`, which takes a `Start` and gives a
-  `Made`; `__call__` is one after the other.
+  `Made`; `__call__` is one after the other. `enters_with` has what it looks at,
+  entered midway, beside a map: 'rgb', 'styles'.
   """
   return hasattr(generator, 'synthesise')
 

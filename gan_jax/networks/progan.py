@@ -125,6 +125,8 @@ class _Levels(nn.Module):
 class Generator(_Levels):
   """Latent vectors to pictures; it can be entered at each level."""
 
+  enters_with = ()
+
   norm: str = field(_norm('pixel'))
   sphere: str = field(
     Setting(
@@ -150,8 +152,8 @@ class Generator(_Levels):
 
     Args:
       styles: see `styles`.
-      start: a `networks.Start`, to leave out all layers before it; its `rgb`
-        stands for the picture that its features would give.
+      start: a `networks.Start`, to leave out all layers before it; its `rgb`,
+        if any, stands for the picture that its features would give.
       train: whether in training.
       alpha: how far the highest level is faded in, [] in [0, 1].
 
@@ -163,7 +165,7 @@ class Generator(_Levels):
     top = self.shape[0] if everything else self.resolution or self.shape[0]
 
     def picture(side, x):
-      if start is not None and side == start.level:
+      if start and side == start.level and start.rgb is not None:
         return start.rgb
       x, name = precision.full(x), f'to_rgb_{side}'
       return self.conv(x, name, self.shape[-1], kernel_size=1, gain=1.0)

@@ -124,6 +124,11 @@ class Generator(_Levels):
     )
 
   @property
+  def enters_with(self) -> tuple[str, ...]:
+    """See `made.can_be_entered`."""
+    return ('rgb', 'styles') if self.form == 'skip' else ('styles',)
+
+  @property
   def layers(self) -> int:
     """How many w a picture takes, one a layer: 14 at 256 px."""
     return 2 * int(math.log2(self.shape[0])) - 2

@@ -20,20 +20,16 @@ import jax
 import jax.numpy as jnp
 
 from gan_jax.errors import UserError
-from gan_jax.networks.lpips import Lpips
-from gan_jax.networks.vgg import Vgg16
 from gan_jax.settings import Setting, field, of
 from gan_jax.state import stream
-from gan_jax.tasks import decoder
+from gan_jax.tasks import decoder, perceptual
 from gan_jax.tasks.decoder import SMALLEST, WHOLE, Decoder, Window
 from gan_jax.tasks.heads import check_maps
-from gan_jax.terms import Frozen, Kind, Term
+from gan_jax.terms import Kind, Term
 
 Array = jax.Array
 
 LPIPS = 'lpips_vgg'  # the frozen network's name
-_PERCEPTUAL = Lpips(Vgg16())
-_LEAST = 32  # pixels that VGG-16 needs
 
 
 class Shown(NamedTuple):
@@ -102,7 +98,7 @@ class Autoencode:
       for name in getattr(self, how):
         yield how, name
 
-  def check(self, path: str, shape, features) -> None:
+  def check(self, path: str, shape, features, made) -> None:
     """See `terms.Term.check`."""
     if not self.decoders:
       raise UserError(
@@ -112,13 +108,11 @@ class Autoencode:
       )
     for how in ('whole', 'part'):
       check_maps(f'{path}.{how}', getattr(self, how), shape, features)
-    side = SMALLEST * 2 ** decoder.doublings_for(min(shape[:2]))
-    if self.loss == 'lpips' and (side < _LEAST or shape[2] not in (1, 3)):
-      raise UserError(
-        f"config.{path}.loss = 'lpips' compares pictures of {_LEAST} px and"
-        f' more, grey or in colour, not of shape {"x".join(map(str, shape))}:'
-        f" set config.{path}.loss = 'l1' or 'mse'."
-      )
+    del made
+    if self.loss == 'lpips':
+      side = SMALLEST * 2 ** decoder.doublings_for(min(shape[:2]))
+      setting = f'{path}.loss', 'lpips', "'l1' or 'mse'"
+      perceptual.check(LPIPS, side, shape[2], *setting)
 
   def init(self, view, key):
     """See `terms.Term.init`: parameters and statistics of each decoder."""
@@ -187,11 +181,7 @@ class Autoencode:
       constants: frozen networks' variables by name; LPIPS needs its own.
     """
     if self.loss == 'lpips':
-      # To VGG-16 a grey picture has three equal channels.
-      colour = lambda x: jnp.broadcast_to(x, (*x.shape[:3], 3))
-      return _PERCEPTUAL.apply(
-        constants[LPIPS], colour(shown.target), colour(shown.picture)
-      )
+      return perceptual.distance(LPIPS, constants, *shown)
     off = shown.picture - shown.target
     off = jnp.abs(off) if self.loss == 'l1' else jnp.square(off)
     return jnp.mean(off, (1, 2, 3))
@@ -212,17 +202,6 @@ class Autoencode:
     )
     return total, carried, {}
 
-  def frozen(self) -> dict[str, Frozen]:
-    """The networks that it uses and does not train."""
-    if self.loss != 'lpips':
-      return {}
-    picture = jnp.zeros((1, _LEAST, _LEAST, 3))
-    first = lambda key: _PERCEPTUAL.init(key, picture, picture)
-    without = '--config.tasks.autoencode.loss=l1'
-    return {
-      LPIPS: Frozen(first, self.weights, 'tasks.autoencode.weights', without)
-    }
-
 
 def of_config(config) -> Autoencode | None:
   """The task that a run has, if it has it."""
@@ -234,14 +213,21 @@ def of_config(config) -> Autoencode | None:
 
 def term(**settings) -> Term:
   """The term of D."""
-  task = Autoencode(**settings)
+  task, frozen = Autoencode(**settings), {}
+  if task.loss == 'lpips':
+    frozen = perceptual.frozen(
+      LPIPS,
+      task.weights,
+      'tasks.autoencode.weights',
+      '--config.tasks.autoencode.loss=l1',
+    )
   return Term(
     'd',
     task.value,
     frozenset(['features_real']),
     task.init,
     check=task.check,
-    frozen=task.frozen(),
+    frozen=frozen,
   )
 
 

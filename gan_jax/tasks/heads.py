@@ -90,7 +90,7 @@ def check_maps(path: str, names: Iterable[str], shape, features: Mapping):
 
 def check(setting: str, names: Iterable[str]):
   """The `terms.Term.check` of a task whose maps one setting names."""
-  return lambda path, shape, features: check_maps(
+  return lambda path, shape, features, made: check_maps(
     f'{path}.{setting}', names, shape, features
   )
 

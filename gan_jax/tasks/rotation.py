@@ -31,8 +31,8 @@ def term(features) -> Term:
   """The term of D."""
   head = heads.Head(TURNS)
 
-  def check(path, shape, found):
-    heads.check('features', features)(path, shape, found)
+  def check(path, shape, found, made):
+    heads.check('features', features)(path, shape, found, made)
     if shape[0] != shape[1]:
       raise UserError(
         f'config.{path} turns pictures by quarters, and these have the shape'

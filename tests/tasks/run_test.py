@@ -21,7 +21,7 @@ from gan_jax.restore import check_weights, frozen, keep
 from gan_jax.run.checkpoints import Checkpoints
 from gan_jax.run.folder import RunDir
 from gan_jax.state import Span
-from gan_jax.tasks import autoencode
+from gan_jax.tasks import perceptual as distances
 from gan_jax.tasks.autoencode import LPIPS
 from gan_jax.train import train
 from gan_jax.validate import validate
@@ -123,8 +123,8 @@ def test_pictures_that_are_no_squares_are_not_turned():
     config(tasks=dict(autoencode=OFF, rotation=dict(weight=1.0)))
   )['rotation']
   with pytest.raises(UserError, match='by quarters, and these have the shape'):
-    term.check(term.path, (32, 24, 1), {'8': (1, 8, 6, 4)})
-  term.check(term.path, (32, 32, 1), {'8': (1, 8, 8, 4)})
+    term.check(term.path, (32, 24, 1), {'8': (1, 8, 6, 4)}, {})
+  term.check(term.path, (32, 32, 1), {'8': (1, 8, 8, 4)}, {})
 
 
 @pytest.fixture(name='no_weights')
@@ -152,7 +152,7 @@ def test_without_weights_a_run_does_not_begin(no_weights, tmp_path):
 
 def test_lpips_is_a_constant_of_the_run(no_weights, tmp_path, monkeypatch):
   """Every other step only, so that its value is carried as well."""
-  monkeypatch.setattr(autoencode, '_PERCEPTUAL', Lpips(AlexNet()))  # smaller
+  monkeypatch.setitem(distances.NETWORKS, LPIPS, Lpips(AlexNet()))  # smaller
   c = perceptual(weights='random')
   source = open_source(c.data)
   made = experiment.build(c, source.shape, 0)
