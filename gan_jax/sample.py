@@ -11,7 +11,8 @@ from gan_jax.errors import UserError
 from gan_jax.mesh import one_device
 from gan_jax.restore import restore
 from gan_jax.run import draw
-from gan_jax.sampler import Sampler, class_of, parse_seeds
+from gan_jax.sampler import Sampler
+from gan_jax.seeds import class_of, parse_seeds
 
 log = logging.getLogger('gan_jax')
 

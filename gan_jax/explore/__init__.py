@@ -12,7 +12,11 @@
 | truncation.py | samples between the mean w and themselves, as a grid |
 | asking.py | what tools have in common: a generator, a place for results |
 | walk.py, film.py | ways through latent space; frames to MP4 or WebP |
-| targets.py, likeness.py | of inversions: which pictures, by what distance |
+| realness.py | how real D found pictures and samples, as curves |
+| reconstruct.py | pictures beside what D and G together make of them |
+| search.py | what `invert` looks for, by steps of Adam |
+| targets.py, likeness.py | which pictures, by what distance |
+| shown.py | what D is shown: pictures and samples |
 | latents.py, pairs.py | and their file, their figure |
 
 A tool is a module with
@@ -36,6 +40,8 @@ from gan_jax.explore import (
   mix,
   neighbours,
   progress,
+  realness,
+  reconstruct,
   truncation,
   video,
 )
@@ -49,6 +55,8 @@ TOOLS = {
   'invert': invert,
   'interpolate': interpolate,
   'gradcam': gradcam,
+  'realness': realness,
+  'reconstruct': reconstruct,
   'mix': mix,
   'truncation': truncation,
 }

@@ -21,9 +21,8 @@ from gan_jax.sampler import (
   Chunks,
   Sampler,
   at_once,
-  class_of,
-  parse_seeds,
 )
+from gan_jax.seeds import class_of, parse_seeds
 from gan_jax.settings import Setting
 
 log = logging.getLogger('gan_jax')

@@ -9,7 +9,9 @@ to each picture, the score below it is not.
 
 The map is named by its side: at=32. Scores are the live D's in use, without
 augmentation. A D that compares the pictures of a batch sees reals and samples
-as two batches, and each heat is by its own picture's score.
+as two batches, and each heat is by its own picture's score. The pictures are
+those held out, split=..., or pictures=FOLDER: so two runs can be shown the same
+ones, samples of one of them too.
 """
 
 import logging
@@ -19,32 +21,27 @@ import jax.numpy as jnp
 import numpy as np
 
 from gan_jax.errors import UserError
-from gan_jax.explore import asking, pairs, targets
+from gan_jax.explore import asking, pairs, shown
 from gan_jax.explore.within import pulled_back
 from gan_jax.networks.judgement import per_sample
-from gan_jax.networks.made import has_levels, picture
-from gan_jax.nn.levels import faded, reduce_to
+from gan_jax.networks.made import has_levels
 from gan_jax.run.write import whole
-from gan_jax.sampler import TRUNCATION, at_once
 from gan_jax.settings import Setting
 
 log = logging.getLogger('gan_jax')
 
-_MOST = 32  # pictures of each kind, of a figure
 _DETAIL = 32  # side of the map by default, at most
 
 SETTINGS = {
-  'at': Setting('', "D's map, by its side; '': the largest up to 32 px"),
+  'at': Setting(
+    '', "D's map, by its side; '': up to 32 px, and half the picture's"
+  ),
   'of': Setting(
     'real',
     'what the heat speaks for: that a picture is real, or that it is not',
     choices=('real', 'fake'),
   ),
-  'seeds': asking.SEEDS,
-  'truncation': TRUNCATION,
-  **targets.SETTINGS,
-  'count': Setting(9, 'real pictures', low=1, high=_MOST),
-  'label': asking.LABEL,
+  **shown.SETTINGS,
 }
 
 
@@ -59,33 +56,16 @@ def run(restored, out, settings) -> None:
   Raises:
     UserError: for whatever the user can put right.
   """
-  asked = asking.Asked(restored, settings, 'gradcam')
-  if len(asked.seeds) > _MOST:
-    raise UserError(
-      f'--tool=gradcam:seeds={settings.seeds[:80]} are {len(asked.seeds):,}'
-      f' seeds: a figure has room for {_MOST}.'
-    )
-  reals = targets.wanted(restored, settings, asked.sampler.classes, 'gradcam')
-  sight = Sight(restored, settings.at, settings.of)
+  both = shown.Shown(restored, settings, 'gradcam')
+  sight = Sight(restored, both, settings.at, settings.of)
   stem = asking.place(out, restored, 'gradcam')
-  some = asked.chosen(settings.seeds, 'seeds')
-  pictures, made = reals.pictures(slice(None)), asked.made(some)
-  samples = asked.sampler.enlarged(picture(made))
-  looked = [
-    sight.of_reals(pictures, reals.labels),
-    sight.of_samples(made, some.labels),
-  ]
-  heats, scores = map(np.concatenate, zip(*looked, strict=True))
-  left = np.concatenate([pictures, samples]).clip(-1, 1)
-  names = [f'real {k}' for k in range(len(pictures))]
-  names += [f'seed {seed}' for seed in some.seeds]
-  words = [f'{n}: {s:.3g}' for n, s in zip(names, scores, strict=True)]
+  pictures, (heats, scores) = both(sight)
   title = (
     f"step {restored.step:,}: what speaks for {settings.of} in D's map"
-    f" '{sight.name}' (GradCAM); its score below each\n"
-    f'{len(pictures)} pictures of {reals.short}, then {len(some.seeds)} samples'
+    f" '{sight.name}' (GradCAM); its score below each\n{both.words}"
   )
-  figure = pairs.figure_of(*blended(left, heats), words, title)
+  words = [f'{n}: {s:.3g}' for n, s in zip(both.names, scores, strict=True)]
+  figure = pairs.figure_of(*blended(pictures, heats), words, title)
   file = stem.with_name(f'{stem.name}.png')
   with whole(file) as scratch:
     figure.savefig(scratch, dpi=pairs.DPI)
@@ -97,7 +77,9 @@ class Sight:
 
   Args:
     restored: the run.
-    at: the name of D's map; '': of the largest up to `_DETAIL` px.
+    both: what it is shown.
+    at: the name of D's map; '': of the largest one that a person can tell from
+      the picture itself.
     of: 'real' or 'fake'.
 
   Attributes:
@@ -107,36 +89,30 @@ class Sight:
     UserError: if D has no such map.
   """
 
-  def __init__(self, restored, at: str, of: str):
-    growth, step = restored.experiment.growth, restored.step
-    self._side = growth.stage(step).resolution
-    self._alpha = growth.time(step).alpha
-    game = restored.experiment.objective.at_resolution(self._side)
+  def __init__(self, restored, both, at: str, of: str):
+    game = restored.experiment.objective.at_resolution(both.side)
     self._network = game.discriminator
+    self._level = {}
+    if has_levels(self._network):
+      self._level = dict(alpha=both.alpha)
     inverted = restored.config.loss.name == 'inverted_least_squares'
     self._sign = -1.0 if inverted == (of == 'real') else 1.0
     self._variables = restored.state.pair.d.variables
-    shape = restored.run.load_data()['shape']
-    self._most = at_once(shape, _MOST)
-    self.name = self._named(
-      at, [self._side or n for n in shape[:2]] + shape[2:]
-    )
+    *sides, channels = restored.run.load_data()['shape']
+    sides = [both.side or n for n in sides]
+    self.name = self._named(at, (*sides, channels))
     self._look = jax.jit(self._looked)
 
   def _named(self, at: str, shape) -> str:
     """The name of the map that is meant, of those that D has of a picture."""
-    judged = jax.eval_shape(
-      self._judge,
-      self._variables,
-      jnp.zeros((1, *shape)),
-      jnp.zeros(1, jnp.int32),
-    )
-    features = judged.features
-    maps = [name for name, x in features.items() if len(x.shape) == 4]
-    maps.sort(key=lambda name: -features[name].shape[1])
+    inputs = jnp.zeros((1, *shape)), jnp.zeros(1, jnp.int32)
+    judged = jax.eval_shape(self._judge, self._variables, *inputs)
+    sides = {n: x.shape[1] for n, x in judged.features.items() if x.ndim == 4}
+    maps = sorted(sides, key=lambda name: -sides[name])
     if at in maps:
       return at
-    fit = [name for name in maps if features[name].shape[1] <= _DETAIL]
+    most = min(_DETAIL, shape[0] // 2)
+    fit = [name for name in maps if sides[name] <= most]
     if fit and not at:
       return fit[0]
     have = f'has the maps {", ".join(maps)}' if maps else 'has none'
@@ -145,29 +121,19 @@ class Sight:
       f' it {have}.'
     )
 
-  def of_reals(self, pictures, labels):
-    """Of pictures of the data: see `of_samples`."""
-    if self._side:
-      pictures = faded(reduce_to(pictures, self._side), self._alpha)
-    return self.of_samples(pictures, labels)
+  def _judge(self, variables, samples, labels):
+    return self._network.apply(
+      variables, samples, labels, train=False, **self._level
+    )
 
-  def of_samples(self, samples, labels):
+  def __call__(self, samples, labels):
     """Heats [N, h, w] in [0, 1], and D's scores [N].
 
     Args:
       samples: as G makes them, [N, ...] or a tree of such.
       labels: int32 [N].
     """
-    found = []
-    for i in range(0, len(labels), self._most):
-      some = lambda x, i=i: x[i : i + self._most]
-      rows = jax.tree.map(some, samples), some(labels)
-      found.append(jax.device_get(self._look(self._variables, *rows)))
-    return tuple(map(np.concatenate, zip(*found, strict=True)))
-
-  def _judge(self, variables, samples, labels):
-    level = dict(alpha=self._alpha) if has_levels(self._network) else {}
-    return self._network.apply(variables, samples, labels, train=False, **level)
+    return self._look(self._variables, samples, labels)
 
   def _looked(self, variables, samples, labels):
     def scores(samples):
@@ -192,7 +158,8 @@ def heat_of(maps, gradients):
   Returns:
     [N, h, w] in [0, 1]; zeros where nothing speaks for the score.
   """
-  weights = jnp.mean(gradients.astype(jnp.float32), (1, 2), keepdims=True)
+  maps, gradients = (x.astype(jnp.float32) for x in (maps, gradients))
+  weights = jnp.mean(gradients, (1, 2), keepdims=True)
   heat = jax.nn.relu(jnp.sum(weights * maps, -1))
   most = jnp.max(heat, (1, 2), keepdims=True)
   return heat / jnp.where(most > 0, most, 1.0)

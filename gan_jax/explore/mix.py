@@ -25,7 +25,8 @@ import numpy as np
 from gan_jax.errors import UserError
 from gan_jax.explore import asking
 from gan_jax.run import draw
-from gan_jax.sampler import TRUNCATION, parse_seeds
+from gan_jax.sampler import TRUNCATION
+from gan_jax.seeds import parse_seeds
 from gan_jax.settings import Setting
 
 log = logging.getLogger('gan_jax')

@@ -10,7 +10,7 @@ from gan_jax.data import open_source, order
 from gan_jax.data.files import near
 from gan_jax.data.source import KINDS, to_float
 from gan_jax.errors import UserError
-from gan_jax.sampler import class_of
+from gan_jax.seeds import class_of
 from gan_jax.settings import Setting
 
 SETTINGS = {

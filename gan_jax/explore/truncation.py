@@ -69,6 +69,6 @@ def run(restored, out, settings) -> None:
   made = [list(asked.pictures(some.z, some.labels, s)) for s in samplers]
   file = stem.with_name(f'{stem.name}.png')
   cells = [column[k] for k in range(len(asked.seeds)) for column in made]
-  heads = [f'{psi:g}' for psi in settings.psi]
+  heads = [f'psi {psi:g}' for psi in settings.psi]
   draw.save_grid(file, cells, len(heads), heads)
-  log.info('%d samples at psi %s: %s', len(made[0]), ', '.join(heads), file)
+  log.info('%d samples at %s: %s', len(made[0]), ', '.join(heads), file)

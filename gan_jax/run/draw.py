@@ -286,9 +286,9 @@ def save_curves(file: pathlib.Path, lines: list[dict]) -> None:
     lines: of metrics.jsonl. What is no number in them is left out: null
       stands for one that was not finite, and people edit files.
   """
-  lines = [line for line in lines if _is_number(line.get('images'))]
+  lines = [line for line in lines if is_number(line.get('images'))]
   names = dict.fromkeys(
-    name for line in lines for name in line if _is_number(line[name])
+    name for line in lines for name in line if is_number(line[name])
   )
   beside = ('step', 'images', 'images_per_second', 'memory_gb')
   names = [name for name in names if name not in beside]
@@ -306,7 +306,7 @@ def save_curves(file: pathlib.Path, lines: list[dict]) -> None:
   for axes, (title, group) in zip(panels, groups.items(), strict=True):
     for name in group:
       points = [
-        (ln['images'], ln[name]) for ln in lines if _is_number(ln.get(name))
+        (ln['images'], ln[name]) for ln in lines if is_number(ln.get(name))
       ]
       axes.plot(*zip(*points, strict=True), label=name, linewidth=1)
     axes.set_title(title, fontsize=10)
@@ -317,6 +317,6 @@ def save_curves(file: pathlib.Path, lines: list[dict]) -> None:
   _save_figure(file, figure)
 
 
-def _is_number(value) -> bool:
+def is_number(value) -> bool:
   """Whether a value of JSON can be drawn; whole numbers have no end there."""
   return type(value) in (int, float) and abs(value) < 1e300
