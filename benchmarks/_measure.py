@@ -119,6 +119,7 @@ def our_step(config, side, batch, images):
   """A function that takes one step of a run and waits for it; compile seconds.
 
   As train.py does it: the compiler's memory, then the state's, then steps'.
+  Frozen networks are untrained ones.
 
   Args:
     config: of the run.
@@ -139,11 +140,15 @@ def our_step(config, side, batch, images):
   data = jax.block_until_ready(Batch(images, jnp.zeros((1, batch), jnp.int32)))
   (span,), (stage,), _ = made.growth
   one = made.make_step(stage)
+  first = lambda key: {name: f(key) for name, f in made.constants.items()}
+  constants = jax.jit(first)(jax.random.key(0))
   jitted = jax.jit(
-    lambda state, data: one(state, {}, data, span), donate_argnums=0
+    lambda state, data, constants: one(state, constants, data, span),
+    donate_argnums=0,
   )
   start = time.perf_counter()
-  compiled = jitted.lower(like(made, one_device()), data).compile()
+  state = like(made, one_device())
+  compiled = jitted.lower(state, data, constants).compile()
   seconds = time.perf_counter() - start
   give_back_freed_memory()
   state = [experiment_lib.initial_state(made, 0, one_device())]
@@ -151,7 +156,7 @@ def our_step(config, side, batch, images):
   give_back_freed_memory()
 
   def step():
-    state[0], metrics = compiled(state[0], data)
+    state[0], metrics = compiled(state[0], data, constants)
     jax.block_until_ready(metrics)
 
   return step, seconds

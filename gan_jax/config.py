@@ -215,6 +215,11 @@ def finish(config, test: bool = False):
       if player.get('name') == 'progan':
         player.update(fmap_base=64, fmap_max=8)
         config.data.resolution = 16
+      if player.get('name') == 'stylegan2':
+        player.update(fmap_base=256, fmap_max=8, depth=2)
+        if 'group_size' in player:
+          player.group_size = min(player.group_size, 4)
+        config.data.resolution = 32
       if player.get('name') == 'fastgan':
         config.data.resolution = 64
       if player.get('name') in SHALLOW:
@@ -225,6 +230,10 @@ def finish(config, test: bool = False):
       )
     if config.teacher:
       config.teacher.workdir = 'random'  # an untrained one: teacher.py
+    if config.tasks.lead.weight:  # without weights, on small pictures
+      config.tasks.lead.update(loss='pixels', resolution=8, decoder=0)
+    if config.tasks.align.weight:
+      config.tasks.align.resolution = 8
     if config.tasks.autoencode.loss == 'lpips':
       config.tasks.autoencode.weights = 'random'  # nothing is downloaded
     if config.data.test_split:

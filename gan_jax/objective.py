@@ -20,7 +20,7 @@ from gan_jax.data import diff_augment
 from gan_jax.errors import UserError
 from gan_jax.losses import AdversarialLoss
 from gan_jax.networks.judgement import tells_classes
-from gan_jax.networks.made import has_levels
+from gan_jax.networks.made import can_be_entered, has_levels
 from gan_jax.nn import latent
 from gan_jax.passes import CriticPass, GeneratorPass, Judged, Round
 from gan_jax.state import START, Pair, Player, stream
@@ -336,7 +336,36 @@ def build_terms(config) -> dict[str, Term]:
   found = terms_lib.build(losses.PENALTIES, config, 'penalties')
   found |= terms_lib.build(tasks.TASKS, config, 'tasks')
   _check_classes(config, found)
+  _check_entered(config, found)
+  _check_aligned(config, found)
   return found
+
+
+def _check_entered(config, terms: dict[str, Term]) -> None:
+  """Refuses terms that take G by halves where it has none."""
+  entering = [term.path for term in terms.values() if term.enters]
+  name = config.generator.name
+  if not entering or can_be_entered(networks.GENERATORS[name]):
+    return
+  able = [n for n, g in networks.GENERATORS.items() if can_be_entered(g)]
+  raise UserError(
+    f'config.{entering[0]} needs a generator that makes styles first and'
+    f' pictures of them, and {name!r} does not: set config.generator.name ='
+    f' {" or ".join(map(repr, able))}, or config.{entering[0]}.weight = 0.0.'
+  )
+
+
+def _check_aligned(config, terms: dict[str, Term]) -> None:
+  """Refuses to compare maps of a moved picture with those of the picture."""
+  moving = [name for name in config.augment.diff if name != 'color']
+  for term in terms.values():
+    if moving and {'features_fake', 'made'} <= term.reads:
+      raise UserError(
+        f"config.{term.path} compares D's maps of fakes with G's, pixel by"
+        f' pixel, and config.augment.diff has {", ".join(map(repr, moving))},'
+        " which moves what D sees: set config.augment.diff to ('color',) or"
+        f' (), or config.{term.path}.weight = 0.0.'
+      )
 
 
 def _check_classes(config, terms: dict[str, Term]) -> None:

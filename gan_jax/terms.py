@@ -89,6 +89,8 @@ class Term(NamedTuple):
       -> None, which raises a UserError for what it cannot work on; None if it
       takes all. Asked for each stage of a run, before anything compiles.
     frozen: networks that it finds among the view's constants, by name.
+    enters: whether it takes G by halves, `styles` and `synthesise`; with a G
+      that cannot be entered it is refused.
   """
 
   player: str
@@ -101,6 +103,7 @@ class Term(NamedTuple):
   path: str = ''
   check: Callable | None = None
   frozen: Mapping[str, Frozen] = {}
+  enters: bool = False
 
   @property
   def alone(self) -> bool:

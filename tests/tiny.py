@@ -29,6 +29,7 @@ class Generator(nn.Module):
   """z -> styles [N, WIDE] -> 4 px, 8 px."""
 
   averages = ('mean_style',)
+  enters_with = ('rgb', 'styles')
 
   shape: tuple = SHAPE
   classes: int = 0

@@ -1,19 +1,21 @@
-"""Penalties on the discriminator: terms of D's loss without parameters.
+"""Penalties: terms without parameters, of D, but for path length, which is G's.
 
-Each is a pure function of a `view.View`. D(x) is one score a sample, of a D
-with patches the mean over them. Gradients are taken with respect to samples;
+Those of D are pure functions of a `view.View`. D(x) is one score a sample, of a
+D with patches the mean over them. Gradients are taken with respect to samples;
 |.| is the L2 norm over one sample. Weight clipping constrains the
 parameters instead and lives with the optimiser that it follows:
 `gan_jax.optimizer`.
 """
 
 import functools
+import math
 
 import jax
 import jax.numpy as jnp
 
 from gan_jax.networks.made import picture
 from gan_jax.settings import Setting
+from gan_jax.state import stream
 from gan_jax.terms import Kind, Term
 
 
@@ -88,6 +90,49 @@ def drift(view):
   return jnp.mean(view.scores_real**2)
 
 
+def path_length(view, *, decay: float, shrink: int):
+  """Keeps a step in w as long in pictures everywhere (StyleGAN2, section 3.2).
+
+  Eq. 4 there: (|J^T y| - a)^2 at fresh w, where J is the picture's derivative
+  by w and y a normal picture, here over the root of its number of pixels as
+  released, so that a and the weight mean the same at every size. The length of
+  a w a layer is the root of the mean over layers of its square. a is carried,
+  the running mean of lengths, these included: gradient passes to it too.
+
+  Args:
+    view: of G; the w are mixed as those of training are.
+    decay: how much of each mean length the running one takes.
+    shrink: part of the minibatch it looks at.
+
+  Returns:
+    The penalty; the new a; the mean length as `pl_length`.
+  """
+  styles = view.play.styles(view.latents(max(len(view.labels) // shrink, 1)))
+
+  def on_noise(w):
+    made = picture(view.play.synthesise(w).samples)
+    noise = jax.random.normal(stream(view.key, 'picture'), made.shape)
+    return jnp.sum(made * noise) / math.sqrt(made.shape[1] * made.shape[2])
+
+  slopes = jax.grad(on_noise)(styles)
+  layers = math.prod(slopes.shape[1:-1])
+  lengths = _norm(slopes.reshape(len(slopes), -1)) / math.sqrt(layers)
+  mean = view.carried['mean']
+  mean = mean + decay * (jnp.mean(lengths) - mean)
+  logged = {'pl_length': jnp.mean(lengths)}
+  return jnp.mean((lengths - mean) ** 2), {'mean': mean}, logged
+
+
+def _path_length(**chosen) -> Term:
+  """See `path_length`."""
+  return Term(
+    player='g',
+    value=lambda own, view: path_length(view, **chosen),
+    init=lambda view, key: ({}, {'mean': jnp.float32(0.0)}),
+    enters=True,
+  )
+
+
 PENALTIES = {
   'wgan_gp': penalty(
     wgan_gp,
@@ -104,5 +149,20 @@ PENALTIES = {
     ),
   ),
   'r1': penalty(r1, '|grad D|^2 / 2 at real samples'),
+  'path_length': Kind(
+    _path_length,
+    '(length - its running mean)^2 of what a step in w does to a picture',
+    {
+      'decay': Setting(
+        0.01,
+        'how much of each mean length the running one takes',
+        above=0.0,
+        high=1.0,
+      ),
+      'shrink': Setting(
+        2, 'it looks at 1 / shrink of a minibatch', low=1, high=2**20
+      ),
+    },
+  ),
   'drift': penalty(drift, 'D^2 at real samples', reads=['scores_real']),
 }

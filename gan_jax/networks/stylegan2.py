@@ -13,6 +13,7 @@ That is the default; 0.0 is the paper's.
 import math
 
 import flax.linen as nn
+import jax
 import jax.numpy as jnp
 
 from gan_jax.networks.judgement import Judgement
@@ -116,6 +117,16 @@ class Generator(_Levels):
     )
   )
 
+  mixing: float = field(
+    Setting(
+      0.9,
+      'share of the samples in training whose layers take two w, one up to a'
+      ' random layer and another from there on',
+      low=0.0,
+      high=1.0,
+    )
+  )
+
   def setup(self):
     """Makes what `styles` uses; `synthesise` makes its layers itself."""
     self.mapping = style.Mapping(self.style_size, self.depth, self.classes)
@@ -139,7 +150,7 @@ class Generator(_Levels):
     Args:
       z: [N, Z].
       labels: [N].
-      train: whether in training, where the mean w moves.
+      train: whether in training, where the mean w moves and styles are mixed.
       truncation: psi, the distance from the mean w that is kept (StyleGAN,
         appendix B); 1: all of it.
       cutoff: layers that are truncated, from 4 px upwards; None: all.
@@ -152,9 +163,35 @@ class Generator(_Levels):
     if train and not self.is_initializing():
       new = jnp.mean(w, 0)
       self.average.value = new + W_DECAY * (mean - new)
+    w = jnp.repeat(w[:, None], self.layers, 1)
+    if train and self.mixing and not self.is_initializing():
+      w = self._mixed(w, z, labels)
     cut = self.layers if cutoff is None else cutoff
     kept = jnp.where(jnp.arange(self.layers) < cut, truncation, 1.0)[:, None]
-    return mean + kept * (w[:, None] - mean)
+    return mean + kept * (w - mean)
+
+  def _mixed(self, w, z, labels):
+    """Style mixing (StyleGAN, section 3.1): layers with the w of other latents.
+
+    Whether and from which layer on is drawn for each sample, as that paper's
+    "percentage of images" has it; from the second layer at the earliest, so
+    that both w are seen. The others are normal, as latents on a sphere are, of
+    the same class, and do not count in the mean w.
+
+    Args:
+      w: [N, L, style_size].
+      z: [N, Z].
+      labels: [N].
+
+    Returns:
+      [N, L, style_size].
+    """
+    keys = jax.random.split(self.make_rng('noise'), 3)
+    other = self.mapping(jax.random.normal(keys[0], z.shape), labels)
+    mixed = jax.random.bernoulli(keys[1], self.mixing, (len(z), 1))
+    first = jax.random.randint(keys[2], (len(z), 1), 1, self.layers)
+    second = mixed & (jnp.arange(self.layers) >= first)
+    return jnp.where(second[:, :, None], other[:, None], w)
 
   @nn.compact
   def synthesise(self, styles, start=None, *, train: bool) -> Made:

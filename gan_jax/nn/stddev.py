@@ -7,6 +7,7 @@ A network that offers it has a field `group_size` with `GROUP_SIZE` and may have
 import jax.numpy as jnp
 
 from gan_jax.errors import UserError
+from gan_jax.nn import precision
 from gan_jax.settings import Setting
 
 # How the samples of a batch fall into M groups of G: neighbours, which on a
@@ -61,7 +62,7 @@ def minibatch_stddev(x, group: int, layout: str = 'contiguous'):
 
   The deviation over a group of each number of a map, with the biased variance
   and 1e-8 inside the root, averaged over the map: one number a group, computed
-  in float32.
+  in float32 at least.
 
   Args:
     x: [N, H, W, C].
@@ -74,7 +75,7 @@ def minibatch_stddev(x, group: int, layout: str = 'contiguous'):
   count = len(x) // group
   strided = layout == 'strided'
   groups = (group, count) if strided else (count, group)
-  parts = x.astype(jnp.float32).reshape(*groups, *x.shape[1:])
+  parts = precision.full(x).reshape(*groups, *x.shape[1:])
   deviation = jnp.sqrt(jnp.var(parts, axis=0 if strided else 1) + 1e-8)
   found = jnp.mean(deviation, (1, 2, 3))  # [M]
   each = jnp.tile(found, group) if strided else jnp.repeat(found, group)

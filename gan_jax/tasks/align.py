@@ -52,20 +52,16 @@ def term(resolution: int) -> Term:
 
   def check(path, shape, features, made):
     path = f'{path}.resolution'
-    pyramid.check_entry(path, resolution, shape, made)
+    pyramid.check_entry(path, resolution, shape[0], made)
     pyramid.check(path, resolution, shape, features)
 
   reads = frozenset(['features_fake', 'made'])
-  return Term('d', value, reads, init, check=check)
+  return Term('d', value, reads, init, check=check, enters=True)
 
 
 ALIGN = Kind(
   term,
   "1 - cosine between what D's decoder makes of fakes and G's map (GGDR); the"
   ' paper has 10',
-  {
-    'resolution': Setting(
-      64, "side of G's map, below that of pictures", choices=pyramid.SIDES
-    )
-  },
+  {'resolution': Setting(64, "side of G's map", choices=pyramid.SIDES)},
 )

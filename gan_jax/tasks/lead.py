@@ -146,8 +146,8 @@ class Lead:
         f" config.{path}.fake_target = 'picture'."
       )
     name = f'{path}.resolution'
-    entered = 0 if self.resolution == ALONE else self.resolution
-    pyramid.check_entry(name, entered, shape, made)
+    if self.resolution != ALONE:
+      pyramid.check_entry(name, self.resolution, shape[0] // 2, made)
     setting = f'{path}.decoder' if self.decoder else name
     pyramid.check(setting, self._side, shape, features)
     how, instead = f'{path}.loss', repr(perceptual.PIXELS)
@@ -281,7 +281,13 @@ def term(**settings) -> Term:
     f'--config.tasks.lead.loss={perceptual.PIXELS}',
   )
   return Term(
-    'd', task.value, task.reads, task.init, check=task.check, frozen=frozen
+    'd',
+    task.value,
+    task.reads,
+    task.init,
+    check=task.check,
+    frozen=frozen,
+    enters=True,
   )
 
 

@@ -77,30 +77,27 @@ def check(path: str, side: int, shape, features: Mapping) -> None:
   check_maps(path, names, shape, features)
 
 
-def check_entry(path: str, side: int, shape, made: Mapping) -> None:
+def check_entry(path: str, side: int, most: int, made: Mapping) -> None:
   """Refuses a side at which G has no map to be replaced, or compared with.
 
   Args:
     path: of the setting, such as 'tasks.lead.resolution'.
-    side: of the map; 0: any G that can be entered will do.
-    shape: of the samples.
-    made: shapes of G's features by name, {} of one that cannot be entered.
+    side: of the map.
+    most: the largest side that makes sense.
+    made: shapes of G's features by name.
 
   Raises:
-    UserError: if G has no such map, or nothing is left to do behind it.
+    UserError: if G has no such map.
   """
   section = path.rpartition('.')[0]
-  if not made:
-    raise UserError(
-      f'config.{section} needs a generator that can be entered midway: set'
-      " config.generator.name = 'stylegan2' or 'progan', or"
-      f' config.{section}.weight = 0.0.'
+  have = sorted(size[1] for size in made.values() if size[1] <= most)
+  if side not in have:
+    found = (
+      f'maps of {", ".join(map(str, have))} px: name one of these'
+      if have
+      else 'no map: begin with larger pictures'
     )
-  have = sorted(size[1] for size in made.values() if size[1] < shape[0])
-  if side and side not in have:
     raise UserError(
-      f'config.{path} = {side}, and in pictures of {shape[0]} px'
-      ' config.generator has maps of'
-      f' {", ".join(map(str, have)) or "no"} px below them: name one of'
-      f' these, or set config.{section}.weight = 0.0.'
+      f'config.{path} = {side}, and up to {most} px config.generator has'
+      f' {found}, or set config.{section}.weight = 0.0.'
     )

@@ -87,10 +87,8 @@ def to_released(name, x, shape):
   return x
 
 
-@functools.cache
-def network(name):
-  """(module, variables) of a reference network."""
-  net = ABOUT['nets'][name]
+def module(name, net):
+  """The module of a reference network, 'G...' or 'D...'."""
   ctor = net['ctor']
   side, classes = ctor['img_resolution'], ctor.get('c_dim', 0)
   synthesis = ctor.get('synthesis_kwargs', ctor)
@@ -103,16 +101,21 @@ def network(name):
     clamp=0.0,
   )
   if name[0] == 'G':
-    module = stylegan2.Generator(
-      style_size=ctor['w_dim'], noise='const', **fields
+    return stylegan2.Generator(
+      style_size=ctor['w_dim'], noise='const', mixing=0.0, **fields
     )
-  else:
-    size = ctor['epilogue_kwargs']['mbstd_group_size']
-    module = stylegan2.Discriminator(
-      group_size=size, group_layout='strided', **fields
-    )
+  size = ctor['epilogue_kwargs']['mbstd_group_size']
+  return stylegan2.Discriminator(
+    group_size=size, group_layout='strided', **fields
+  )
+
+
+@functools.cache
+def network(name):
+  """(module, variables) of a reference network."""
+  net = ABOUT['nets'][name]
   arrays = {ours(k): to_ours(k, x) for k, x in rule.weights(net).items()}
-  return module, flax.traverse_util.unflatten_dict(arrays)
+  return module(name, net), flax.traverse_util.unflatten_dict(arrays)
 
 
 def released(name, gradient):
