@@ -94,8 +94,9 @@ class Search:
 
   def _whole(self, z):
     """What is looked for [n, ...] as a generator takes it: a w each layer."""
-    shape = self._sampler.style_shape
-    return jnp.broadcast_to(z, (len(z), *shape)) if self._in_w else z
+    if not self._in_w:
+      return z
+    return jnp.broadcast_to(z, (len(z), *self._sampler.style_shape))
 
   def _first(self, seeds, labels):
     """What each picture's search begins at."""
