@@ -30,6 +30,7 @@ Of --mode=sample, evaluate and explore (the config is the run's own)
 Of --mode=sample
   --seeds=0-63      which samples: 0-63, or 1,5,7-9
   --label=K         class of the samples, a name or number; default in turn
+  --truncation=0.7  of stylegan2: w that much of the way from the mean w
 Of --mode=explore
   --tool=NAME       which; what it shall have otherwise follows a colon, e.g.
                     --tool=video:seconds=5,seeds=0-8
@@ -73,6 +74,7 @@ FLAGS_OF = {
   'step': ('sample', 'evaluate', 'explore'),
   'seeds': ('sample',),
   'label': ('sample',),
+  'truncation': ('sample',),
   'checkpoints': ('evaluate',),
   'from': ('convert',),
   'tool': ('explore',),
@@ -85,6 +87,7 @@ _INSTEAD = {
   'weights': '; a run has --config.metrics.weights',
   'seeds': '; tools have --tool=NAME:seeds=...',
   'label': '; tools have --tool=NAME:label=...',
+  'truncation': '; tools have --tool=NAME:truncation=...',
 }
 
 
@@ -127,6 +130,7 @@ def parse(argv):
   )
   parser.add_argument('--seeds', action=_Once)
   parser.add_argument('--label', action=_Once)
+  parser.add_argument('--truncation', action=_Once, type=float)
   parser.add_argument('--from', action=_Once, dest='sources')
   parser.add_argument('--tool', action=_Once)
   parser.add_argument('--out', action=_Once)

@@ -34,7 +34,14 @@ def _sample(flags, overrides) -> None:
   from gan_jax.sample import sample
 
   seeds = '0-63' if flags.seeds is None else flags.seeds
-  sample(_workdir(flags), seeds, flags.step, flags.label, flags.out)
+  sample(
+    _workdir(flags),
+    seeds,
+    flags.step,
+    flags.label,
+    flags.out,
+    flags.truncation,
+  )
 
 
 def _evaluate(flags, overrides) -> None:

@@ -11,7 +11,8 @@ from gan_jax.errors import UserError
 from gan_jax.mesh import one_device
 from gan_jax.restore import restore
 from gan_jax.run import draw
-from gan_jax.sampler import Sampler, class_of, parse_seeds
+from gan_jax.sampler import Sampler
+from gan_jax.seeds import class_of, parse_seeds
 
 log = logging.getLogger('gan_jax')
 
@@ -24,6 +25,7 @@ def sample(
   step: int | str | None,
   label: str | int | None,
   out=None,
+  truncation: float | None = None,
 ) -> None:
   """Writes one PNG a seed, and a grid of the first, to <workdir>/samples.
 
@@ -38,6 +40,7 @@ def sample(
     step: of the checkpoint, or 'best'; None for the newest.
     label: class of all samples, see `class_of`; None for the classes in turn.
     out: a folder to write to instead; the run is only read then.
+    truncation: psi, see `sampler.TRUNCATION`; None for all of w.
 
   Raises:
     UserError: for whatever the user can put right.
@@ -51,6 +54,8 @@ def sample(
       ' samples: use --mode=evaluate for its accuracy.'
     )
   sampler = Sampler(config, experiment).at(step)
+  if truncation is not None:
+    sampler = sampler.truncated(truncation)
   kind = None
   if label is not None:
     kind = class_of(label, run.load_data()['classes'], sampler.classes)

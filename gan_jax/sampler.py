@@ -7,7 +7,6 @@ noise in each of them.
 
 import copy
 import functools
-import re
 from collections.abc import Callable, Iterator
 
 import jax
@@ -16,16 +15,30 @@ import numpy as np
 from jax.sharding import NamedSharding
 from jax.sharding import PartitionSpec as P
 
-from gan_jax import ema, limits
+from gan_jax import ema
 from gan_jax import mesh as mesh_lib
-from gan_jax.errors import UserError, did_you_mean
+from gan_jax.errors import UserError
 from gan_jax.experiment import Experiment
-from gan_jax.networks.made import can_be_mixed, has_levels, picture
+from gan_jax.networks.made import (
+  can_be_mixed,
+  has_levels,
+  has_styles,
+  picture,
+)
 from gan_jax.nn import latent
+from gan_jax.settings import Setting
 from gan_jax.state import TrainState
 
 BATCH = 64  # samples of a pass that settles an average, if they fit
 SETTLING = 256  # samples that settle it, in all
+# StyleGAN, appendix B. Below 0 the opposite of a sample, above 1 more of it.
+TRUNCATION = Setting(
+  1.0,
+  'psi, how much of the distance from the mean w is kept: 1 all of it, 0 none;'
+  ' of generators with styles (stylegan2)',
+  low=-2.0,
+  high=2.0,
+)
 
 
 def at_once(shape, most: int) -> int:
@@ -54,19 +67,23 @@ class Sampler:
     resolution: side of the pictures, of a generator that grows; 0: the data's.
     gates: sides of the maps that other samples can scale, see `mixed`; () of
       most generators.
+    style_shape: (layers, numbers of w) of a generator with styles, else ().
   """
 
   def __init__(self, config, experiment: Experiment):
-    self._latent = config.latent
+    self._latent, self._name = config.latent, config.generator.name
     self._generator = experiment.objective.generator
     self._growth = experiment.growth
     self.classes = self._generator.classes
     self.resolution, self._alpha = 0, 1.0  # of a generator that grows
+    self._cut = None  # (psi, cutoff), of one with styles
     # One object: one compilation for each resolution.
     self._compiled = jax.jit(self._generate, static_argnums=0)
     self._train = jax.jit(self._after_training_pass, static_argnums=0)
     mixed = can_be_mixed(self._generator)
     self.gates = self._generator.gates if mixed else ()
+    g = self._generator
+    self.style_shape = (g.layers, g.style_size) if has_styles(g) else ()
 
   def at(self, step: int) -> 'Sampler':
     """The sampler of the state after `step` steps: at its level, as faded in.
@@ -78,6 +95,31 @@ class Sampler:
     now = copy.copy(self)
     now.resolution = self._growth.stage(step).resolution
     now._alpha = float(self._growth.time(step).alpha)
+    return now
+
+  def truncated(
+    self, psi: float, cutoff: int | None = None, what: str = '--truncation'
+  ) -> 'Sampler':
+    """A sampler whose latent vectors give w nearer to the mean w.
+
+    Args:
+      psi: see `TRUNCATION`.
+      cutoff: layers that are truncated, from 4 px upwards; None: all.
+      what: the flag or option that psi is the value of, for sentences.
+
+    Raises:
+      UserError: if the generator has no styles, or psi is out of bounds.
+    """
+    if not self.style_shape:
+      raise UserError(
+        f"{what}={psi:g}: the generator of this run, '{self._name}', has no"
+        ' mean w to come nearer to: leave it out, or name a run of stylegan2 by'
+        ' --workdir.'
+      )
+    TRUNCATION.check('', psi, what)
+    now = copy.copy(self)
+    layers = self.style_shape[0] if cutoff is None else cutoff
+    now._cut = np.float32(psi), np.int32(layers)
     return now
 
   def enlarged(self, samples):
@@ -131,15 +173,43 @@ class Sampler:
 
     Args:
       variables: of one generator, as `variables` gives them.
-      z: latent vectors [N, Z].
+      z: latent vectors [N, Z]; or w, as `styles` gives them.
       labels: int32 [N].
     """
-    level = self.resolution, self._alpha
-    return picture(self._generate(*level, variables, z, labels))
+    return picture(self._generate(*self._how, variables, z, labels))
 
-  def _generate(self, resolution: int, alpha, variables, z, labels):
+  @property
+  def _how(self):
+    """Level, fade and truncation: the first arguments of `_generate`."""
+    return self.resolution, self._alpha, self._cut
+
+  def styles(self, variables, z, labels) -> jax.Array:
+    """The w of each layer [N, layers, numbers], truncated: a pure function.
+
+    Args:
+      variables: as for `generate`.
+      z: latent vectors [N, Z]; such w are given back as they are.
+      labels: int32 [N].
+    """
+    return self._styles(self._cut, variables, z, labels)
+
+  def _styles(self, cut, variables, z, labels):
+    if z.ndim == 3:
+      return z
+    how = {} if cut is None else dict(truncation=cut[0], cutoff=cut[1])
+    how |= dict(method='styles')
+    return _in_use(self._generator, variables, z, labels, **how)
+
+  def _generate(self, resolution: int, alpha, cut, variables, z, labels):
+    if cut is not None or z.ndim == 3:
+      styles = self._styles(cut, variables, z, labels)
+      return self._synthesised(variables, styles)
     generator, level = self._at_level(resolution, alpha)
     return _in_use(generator, variables, z, labels, **level)
+
+  def _synthesised(self, variables, styles):
+    made = _in_use(self._generator, variables, styles, method='synthesise')
+    return made.samples
 
   def _after_training_pass(self, resolution: int, alpha, variables, z, labels):
     generator, level = self._at_level(resolution, alpha)
@@ -154,35 +224,44 @@ class Sampler:
       return generator, {}
     return generator.clone(resolution=resolution), dict(alpha=alpha)
 
-  def _generate_each(self, resolution: int, alpha, variables, z, labels):
-    one = lambda own: self._generate(resolution, alpha, own, z, labels)
+  def _generate_each(self, resolution: int, alpha, cut, variables, z, labels):
+    one = lambda own: self._generate(resolution, alpha, cut, own, z, labels)
     return jax.vmap(one)(variables)
 
   def made(self, variables, z, labels):
     """What the generator makes, as D takes it: [N, ...], or a tree of such."""
-    return self._compiled(self.resolution, self._alpha, variables, z, labels)
+    return self._compiled(*self._how, variables, z, labels)
 
   def apply(self, variables, z, labels) -> jax.Array:
     """`generate`, compiled."""
     return picture(self.made(variables, z, labels))
 
-  def mixed(self, gates, variables, z, labels, others, other_labels):
-    """Samples whose gates the low maps of others drive, a pure function.
+  def mixed(self, where, variables, z, labels, others, other_labels):
+    """Samples in the style of others, a pure function.
 
     Args:
-      gates: which, of `self.gates`; at the others samples drive themselves.
+      where: of a generator with styles the layers, from 0 at 4 px, whose w is
+        that of the others; else those of `self.gates` that the low maps of the
+        others drive. Elsewhere samples are themselves.
       variables: as for `generate`.
-      z: of the samples, [N, Z].
+      z: of the samples, as for `generate`.
       labels: of the samples, int32 [N].
-      others: z of those that drive the gates, [N, Z].
+      others: of those that give the style, likewise.
       other_labels: int32 [N].
 
     Returns:
       [N, ...], as `generate` gives them.
     """
+    if self.style_shape:
+      own, other = (
+        self.styles(variables, *pair)
+        for pair in ((z, labels), (others, other_labels))
+      )
+      layers = np.isin(np.arange(self.style_shape[0]), where)[:, None]
+      return self._synthesised(variables, jnp.where(layers, other, own))
     ask = functools.partial(_in_use, self._generator, variables)
     drivers = ask(others, other_labels, method='drivers')
-    drivers = {side: drivers[side] for side in gates}
+    drivers = {side: drivers[side] for side in where}
     return picture(ask(z, drivers, labels, method='mixed'))
 
   def __call__(self, variables, seeds, label: int | None = None) -> jax.Array:
@@ -211,9 +290,8 @@ class Sampler:
       static_argnums=0,
       out_shardings=mesh_lib.replicated(on),
     )
-    level = self.resolution, self._alpha
     z, labels = self.latents(seeds), self.labels(seeds)
-    return picture(sample(*level, variables, z, labels))
+    return picture(sample(*self._how, variables, z, labels))
 
 
 def _in_use(generator, variables, *inputs, train=False, **more):
@@ -297,82 +375,3 @@ class Chunks:
       return np.concatenate([array, array[:1].repeat(more, 0)])
 
     return jax.device_put(jax.tree.map(filled, arrays), self._apart)
-
-
-def parse_seeds(text: str, what: str = '--seeds') -> list[int]:
-  """Reads '0-63' or '1,5,7-9'.
-
-  Args:
-    text: as the person wrote it.
-    what: the flag or option that it is the value of, for sentences.
-
-  Raises:
-    UserError: if it is anything else.
-  """
-  seeds = []
-  for part in text.replace(' ', '').split(','):
-    match = re.fullmatch(r'([0-9]{1,10})(?:-([0-9]{1,10}))?', part)
-    if not match:
-      raise UserError(
-        f'{what}={text[:80]} is not a list of seeds: write {what}=0-63 or'
-        f' {what}=1,5,7-9; seeds are below 2^32.'
-      )
-    low, high = int(match[1]), int(match[2] or match[1])
-    if high < low:
-      raise UserError(
-        f'{what}={text[:80]}: {part} runs backwards; write {high}-{low}.'
-      )
-    if high >= 2**32 or len(seeds) + high - low >= limits.MAX_SEEDS:
-      raise UserError(
-        f'{what}={text[:80]}: seeds are below 2^32, and at most'
-        f' {limits.MAX_SEEDS:,} at a time.'
-      )
-    seeds.extend(range(low, high + 1))
-  if len(seeds) != len(set(seeds)):
-    raise UserError(f'{what}={text[:80]} names a seed twice.')
-  return seeds
-
-
-def class_of(
-  text: str | int, names: list, classes: int, what: str = '--label'
-) -> int:
-  """The number of a class that a person names.
-
-  A name wins over a number: of the classes '1' and '2', which are number 0 and
-  1, the text 1 is the first.
-
-  Args:
-    text: as the person wrote it; an int, from Python, is a number.
-    names: of the classes, in order.
-    classes: that the generator takes; 0 without labels.
-    what: see `parse_seeds`.
-
-  Raises:
-    UserError: if there is no such class, or several of that name.
-  """
-  if not classes:
-    raise UserError(f'{what}={text}: this run was trained without labels.')
-  if isinstance(text, int):
-    found, text = [text] * (0 <= text < classes), str(text)
-  else:
-    found = [k for k, name in enumerate(names) if str(name) == text]
-  if len(found) == 1:
-    return found[0]
-  if found:
-    raise UserError(
-      f'{what}={text}: the classes {", ".join(map(str, found))} have that'
-      ' name; give the number of one.'
-    )
-  if re.fullmatch('[0-9]{1,9}', text) and int(text) < classes:
-    return int(text)
-  raise UserError(
-    f'{what}={text}: this run has the classes 0 to {classes - 1}'
-    + (f', called {_some(names)}' if names else '')
-    + did_you_mean(text, names)
-  )
-
-
-def _some(names: list) -> str:
-  """Names in a sentence, not all of a thousand."""
-  more = [f'... ({len(names)} in all)'] if len(names) > 12 else []
-  return ', '.join([*map(str, names[:12]), *more])

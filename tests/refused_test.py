@@ -15,7 +15,7 @@ from gan_jax.errors import UserError
 from gan_jax.mesh import make_mesh, one_device
 from gan_jax.restore import restore
 from gan_jax.run.folder import RunDir
-from gan_jax.sample import class_of
+from gan_jax.seeds import class_of
 from tests import small
 
 ROOT = pathlib.Path(__file__).parent.parent

@@ -26,7 +26,8 @@ from gan_jax.restore import restore
 from gan_jax.run.checkpoints import Checkpoints
 from gan_jax.run.folder import RunDir
 from gan_jax.run.progress import Clock
-from gan_jax.sample import parse_seeds, sample
+from gan_jax.sample import sample
+from gan_jax.seeds import parse_seeds
 from gan_jax.train import Job, closing, train
 from tests import small
 

@@ -7,10 +7,16 @@
 | neighbours.py | samples beside the nearest pictures of the training data |
 | invert.py | pictures beside what G makes of latent vectors found for them |
 | interpolate.py | the way from picture to picture: a strip, and a film |
+| gradcam.py, within.py | where D looks; derivatives by its inner maps |
 | mix.py | the content of some samples in the style of others, as a grid |
+| truncation.py | samples between the mean w and themselves, as a grid |
 | asking.py | what tools have in common: a generator, a place for results |
 | walk.py, film.py | ways through latent space; frames to MP4 or WebP |
-| targets.py, likeness.py | of inversions: which pictures, by what distance |
+| realness.py | how real D found pictures and samples, as curves |
+| reconstruct.py | pictures beside what D and G together make of them |
+| search.py | what `invert` looks for, by steps of Adam |
+| targets.py, likeness.py | which pictures, by what distance |
+| shown.py | what D is shown: pictures and samples |
 | latents.py, pairs.py | and their file, their figure |
 
 A tool is a module with
@@ -28,11 +34,15 @@ import types
 from gan_jax import paths
 from gan_jax.errors import UserError, did_you_mean
 from gan_jax.explore import (
+  gradcam,
   interpolate,
   invert,
   mix,
   neighbours,
   progress,
+  realness,
+  reconstruct,
+  truncation,
   video,
 )
 from gan_jax.mesh import one_device
@@ -44,7 +54,11 @@ TOOLS = {
   'neighbours': neighbours,
   'invert': invert,
   'interpolate': interpolate,
+  'gradcam': gradcam,
+  'realness': realness,
+  'reconstruct': reconstruct,
   'mix': mix,
+  'truncation': truncation,
 }
 
 

@@ -17,12 +17,12 @@ from gan_jax.explore import latents
 from gan_jax.restore import Restored
 from gan_jax.run import draw
 from gan_jax.sampler import (
+  TRUNCATION,
   Chunks,
   Sampler,
   at_once,
-  class_of,
-  parse_seeds,
 )
+from gan_jax.seeds import class_of, parse_seeds
 from gan_jax.settings import Setting
 
 log = logging.getLogger('gan_jax')
@@ -42,7 +42,7 @@ class Some(NamedTuple):
 
   Attributes:
     seeds: N whole numbers; of a file of inversions the numbers of its pictures.
-    z: float32 [N, Z].
+    z: float32 [N, Z]; or w of each layer, [N, layers, numbers].
     labels: int32 [N].
   """
 
@@ -60,13 +60,14 @@ class Asked:
 
   Args:
     restored: the run.
-    settings: of the tool: `seeds`, `label`, and `latents` if it takes a file.
+    settings: of the tool: `seeds`, `label`, `latents` if it takes a file, and
+      `truncation` if it can be asked for.
     tool: its name, for sentences.
 
   Attributes:
     seeds: whole numbers, N.
     labels: int32 [N].
-    sampler: at the level and fade of the run's step.
+    sampler: at the level and fade of the run's step, truncated as asked.
 
   Raises:
     UserError: if the run makes no pictures, or has no such class; or see
@@ -78,6 +79,10 @@ class Asked:
     check_pictures(restored, tool)
     sampler = Sampler(restored.config, restored.experiment)
     self.sampler = sampler.at(restored.step)
+    psi = getattr(settings, 'truncation', TRUNCATION.default)
+    if psi != TRUNCATION.default:
+      what = self._option('truncation')
+      self.sampler = self.sampler.truncated(psi, what=what)
     self._label, facts = None, restored.run.load_data()
     if settings.label:
       self._label = class_of(
@@ -94,6 +99,7 @@ class Asked:
       self._kept = latents.load(
         paths.local(text, option),
         restored.config.latent.size,
+        sampler.style_shape,
         f'{option}={text}',
       )
       self._kept.warn_of_others(self._variables)
@@ -134,29 +140,49 @@ class Asked:
       return np.asarray(self.sampler.labels(seeds, self._label))
     return self._kept.labels[seeds]
 
-  def pictures(self, z, labels) -> Iterator[np.ndarray]:
+  def pictures(self, z, labels, sampler=None) -> Iterator[np.ndarray]:
     """One by one what the generator makes, [H, W, C] about in [-1, 1].
 
     At the data's size, whatever the stage of a run that grows.
 
     Args:
-      z: latent vectors [M, Z], of however many: few are worked on at a time.
+      z: latent vectors, as `Some` has them, of however many: few are worked on
+        at a time.
       labels: int32 [M].
+      sampler: otherwise truncated; None for `self.sampler`.
     """
+    sampler = sampler or self.sampler
     rows = zip(self._chunks.of(z), self._chunks.of(labels), strict=True)
     for some, kinds in rows:
-      made = self._chunks(self.sampler.apply, self._variables, some, kinds)
-      yield from self.sampler.enlarged(made)
+      made = self._chunks(sampler.apply, self._variables, some, kinds)
+      yield from sampler.enlarged(made)
 
-  def mixed(self, gates, content: Some, style: Some) -> Iterator[np.ndarray]:
-    """One by one the pictures of one's maps with gates that others drive.
+  def made(self, some: Some):
+    """What the generator makes of some, as D takes it: see `Sampler.made`."""
+    columns = map(self._chunks.of, (some.z, some.labels))
+    made = [
+      self._chunks(self.sampler.made, self._variables, *rows)
+      for rows in zip(*columns, strict=True)
+    ]
+    return jax.tree.map(lambda *parts: np.concatenate(parts), *made)
+
+  def styles(self, some: Some) -> Some:
+    """The same as w of each layer, of a generator with styles."""
+    find, found = jax.jit(self.sampler.styles), []
+    columns = map(self._chunks.of, (some.z, some.labels))
+    for rows in zip(*columns, strict=True):
+      found.append(self._chunks(find, self._variables, *rows))
+    return some._replace(z=np.concatenate(found))
+
+  def mixed(self, where, content: Some, style: Some) -> Iterator[np.ndarray]:
+    """One by one the pictures of one in the style of another.
 
     Args:
-      gates: which, of `sampler.gates`.
+      where: layers or gates, see `Sampler.mixed`.
       content: N latent vectors.
       style: N others.
     """
-    mix = jax.jit(functools.partial(self.sampler.mixed, gates))
+    mix = jax.jit(functools.partial(self.sampler.mixed, where))
     columns = (content.z, content.labels, style.z, style.labels)
     for rows in zip(*map(self._chunks.of, columns), strict=True):
       yield from self._chunks(mix, self._variables, *rows)

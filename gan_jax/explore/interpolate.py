@@ -3,7 +3,8 @@
 Between seeds, or between pictures that --tool=invert has found (latents=FILE;
 FastGAN, Figure 6). Normal vectors turn from one to the next at an even speed
 while their lengths change evenly, for on the straight line between them they
-would be shorter than any that G has met; uniform ones take that line. The strip
+would be shorter than any that G has met; uniform ones take that line. So do the
+w of a generator with styles (stylegan2), between which lies no hole. The strip
 has a row from each picture to the next; the film goes through all of them and
 back to the first.
 """
@@ -18,8 +19,9 @@ from gan_jax import limits
 from gan_jax.data.source import to_bytes
 from gan_jax.errors import UserError
 from gan_jax.explore import asking, film
-from gan_jax.explore.walk import PATHS
+from gan_jax.explore.walk import PATHS, straight
 from gan_jax.run import draw
+from gan_jax.sampler import TRUNCATION
 from gan_jax.settings import Setting
 
 log = logging.getLogger('gan_jax')
@@ -34,6 +36,7 @@ SETTINGS = {
   'seeds': Setting('0-4', 'between whose samples: 0-4, or 1,5,7-9'),
   'latents': asking.LATENTS,
   'label': asking.LABEL,
+  'truncation': TRUNCATION,
   'make': Setting(
     'both', 'a strip (.png), a film, or both', choices=('both', 'strip', 'film')
   ),
@@ -92,13 +95,15 @@ def run(restored, out, settings) -> None:
     'ask for fewer seeds or columns',
   )
   frames = max(1, round(settings.seconds * settings.fps))
-  asking.check_walk(frames, count, latent.size, 'interpolate')
+  w = asked.sampler.style_shape
+  asking.check_walk(frames, count, math.prod(w or [latent.size]), 'interpolate')
   zoom = math.ceil(settings.side / min(shape[:2]))
   film.check_side(shape[0] * zoom, shape[1] * zoom, 'ask for a smaller side')
   form = film.chosen(settings.format) if settings.make != 'strip' else ''
   ends = asked.chosen(settings.seeds, 'seeds')
+  path = straight if w else PATHS[latent.distribution]
+  ends = asked.styles(ends) if w else ends
   stem = asking.place(out, restored, 'interpolate')
-  path = PATHS[latent.distribution]
   if settings.make != 'film':
     _strip(asked, ends, path, settings, stem)
   if settings.make != 'strip':
@@ -132,6 +137,6 @@ def _film(asked, ends, path, settings, stem, frames, zoom, form) -> None:
 
 
 def _shown(asked, ends, z):
-  """The pictures of latent vectors [M, Z] a way, all of one class."""
+  """The pictures of M latent vectors a way, all of one class."""
   z = np.concatenate(z)
   return asked.pictures(z, np.full(len(z), ends.labels[0]))

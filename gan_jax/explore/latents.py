@@ -20,7 +20,8 @@ class Inverted(NamedTuple):
   """Pictures as latent vectors; the arrays of the .npz, by these names.
 
   Attributes:
-    z: float32 [N, Z].
+    z: float32 [N, Z]; of an inversion into w or w+ the w of each layer,
+      [N, layers, numbers].
     labels: the class that the generator was asked for, int32 [N].
     pictures: their numbers in the set they are from, int64 [N].
     distance: how far each reconstruction is, float32 [N].
@@ -51,12 +52,13 @@ class Inverted(NamedTuple):
       )
 
 
-def load(path: pathlib.Path, size: int, title: str) -> Inverted:
+def load(path: pathlib.Path, size: int, style_shape, title: str) -> Inverted:
   """Reads a file of `Inverted.save`.
 
   Args:
     path: of the file.
     size: Z, of the generator's latent vectors.
+    style_shape: of its w, see `Sampler`.
     title: what to call the file in sentences.
 
   Raises:
@@ -71,7 +73,7 @@ def load(path: pathlib.Path, size: int, title: str) -> Inverted:
       ' written.'
     )
   found = Inverted(*(arrays[name] for name in Inverted._fields))
-  n = len(found.z) if found.z.ndim == 2 else 0
+  n = len(found.z) if found.z.ndim in (2, 3) else 0
   rows = {x.shape[:1] for x in found[:5]} == {(n,)}
   rows = rows and found.batches.ndim == 2
   if not (n and rows and np.isfinite(found.z).all()):
@@ -79,12 +81,18 @@ def load(path: pathlib.Path, size: int, title: str) -> Inverted:
       f'{title} holds no finite vectors, one a picture: have --tool=invert'
       ' write it anew.'
     )
-  if found.z.shape[1] != size:
+  shape = found.z.shape[1:]
+  if shape not in ((size,), style_shape):
     raise UserError(
-      f'{title} has vectors of {found.z.shape[1]:,} numbers, and the run takes'
-      f' {size:,}: name a file of its own.'
+      f'{title} has vectors of {_by(shape)} numbers, and the run takes'
+      f' {" or ".join(map(_by, filter(None, ((size,), style_shape))))}: name a'
+      ' file of its own.'
     )
   return found
+
+
+def _by(shape) -> str:
+  return ' x '.join(f'{n:,}' for n in shape)
 
 
 def digest(variables) -> np.ndarray:

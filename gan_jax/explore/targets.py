@@ -1,4 +1,4 @@
-"""Which pictures are inverted: a run's own, or those of a folder."""
+"""Which pictures a tool works on: a run's own, or those of a folder."""
 
 import dataclasses
 from typing import Any
@@ -10,7 +10,19 @@ from gan_jax.data import open_source, order
 from gan_jax.data.files import near
 from gan_jax.data.source import KINDS, to_float
 from gan_jax.errors import UserError
-from gan_jax.sampler import class_of
+from gan_jax.seeds import class_of
+from gan_jax.settings import Setting
+
+SETTINGS = {
+  'pictures': Setting(
+    '', "a folder or .zip of pictures; '': those of the run's data"
+  ),
+  'split': Setting(
+    '',
+    "which of them, such as train[90%:]; '': of the run's data those held out,"
+    ' if there are any',
+  ),
+}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -34,30 +46,38 @@ class Targets:
     rows = self.rows[part]
     return to_float(np.stack([self.source[int(i)][0] for i in rows]))
 
+  @property
+  def short(self) -> str:
+    """`words` in at most 47 characters: their end."""
+    words = self.words
+    return words if len(words) < 48 else f'...{words[-44:]}'
+
   def names(self) -> list[str | None]:
     """What the files are called, where they are known."""
     names = getattr(self.source, 'names', None)
     return [names[i] if names else None for i in self.rows]
 
 
-def wanted(restored, settings, classes: int) -> Targets:
+def wanted(restored, settings, classes: int, tool: str) -> Targets:
   """The pictures that the settings name.
 
   Args:
     restored: the run.
-    settings: of the tool.
+    settings: of the tool: those of `SETTINGS`, `count` (0: all) and `label`.
     classes: that the generator takes.
+    tool: its name, for sentences.
 
   Raises:
     UserError: if there are none, or they do not fit the run.
   """
+  option = f'--tool={tool}'
   config = restored.config.data.copy_and_resolve_references().unlock()
   shape = tuple(restored.run.load_data()['shape'])
   if settings.pictures:
-    path = paths.local(settings.pictures, '--tool=invert:pictures')
+    path = paths.local(settings.pictures, f'{option}:pictures')
     if not path.exists():
       raise UserError(
-        f'--tool=invert:pictures={settings.pictures}: there is no folder or zip'
+        f'{option}:pictures={settings.pictures}: there is no folder or zip'
         f' archive {path}: give the path of one{near(path)}'
       )
     config.update(
@@ -77,7 +97,7 @@ def wanted(restored, settings, classes: int) -> Targets:
   if source.shape != shape:
     kind = KINDS[len(source.shape)]
     raise UserError(
-      f'--tool=invert: {source.name} has {kind} of {_by(source.shape)}, and the'
+      f'{option}: {source.name} has {kind} of {_by(source.shape)}, and the'
       f' run makes pictures of {_by(shape)}: name its own data by'
       ' --config.data.source, or others by pictures=FOLDER.'
     )
@@ -88,10 +108,10 @@ def wanted(restored, settings, classes: int) -> Targets:
   labels = np.zeros(count, np.int32)
   if settings.label:
     names = restored.run.load_data()['classes']
-    labels += class_of(settings.label, names, classes, '--tool=invert:label')
+    labels += class_of(settings.label, names, classes, f'{option}:label')
   elif classes and settings.pictures:
     raise UserError(
-      '--tool=invert:pictures: the run makes pictures of a class, and these'
+      f'{option}:pictures: the run makes pictures of a class, and these'
       ' have none: choose it by label=NAME.'
     )
   elif classes:

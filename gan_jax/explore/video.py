@@ -14,6 +14,7 @@ from gan_jax import limits
 from gan_jax.explore import asking, film
 from gan_jax.explore.walk import walk
 from gan_jax.run import draw
+from gan_jax.sampler import TRUNCATION
 from gan_jax.settings import Setting
 
 log = logging.getLogger('gan_jax')
@@ -21,6 +22,7 @@ log = logging.getLogger('gan_jax')
 SETTINGS = {
   'seeds': asking.SEEDS,
   'label': asking.LABEL,
+  'truncation': TRUNCATION,
   'columns': Setting(
     0, 'seeds in a row; 0: about square', low=0, high=limits.FILM_SIDE
   ),

@@ -62,8 +62,8 @@ BY_DISTRIBUTION = {'normal': on_sphere, 'uniform': in_cube}
 
 
 def straight(a: np.ndarray, b: np.ndarray, t: np.ndarray) -> np.ndarray:
-  """Points of the line from a to b [Z], at t [T] in [0, 1]: [T, Z]."""
-  t = np.asarray(t, np.float32)[:, None]
+  """Points of the line from a to b [...], at t [T] in [0, 1]: [T, ...]."""
+  t = np.asarray(t, np.float32).reshape(-1, *[1] * a.ndim)
   return (1 - t) * a + t * b
 
 

@@ -72,6 +72,15 @@ def can_be_mixed(generator) -> bool:
   return hasattr(generator, 'mixed') and bool(generator.gates)
 
 
+def has_styles(generator) -> bool:
+  """Whether each layer of a generator has a w of its own, and w a mean.
+
+  Such a module can be entered; `layers` says how many, `style_size` of how many
+  numbers, its `styles` [N, layers, style_size] take `truncation` and `cutoff`.
+  """
+  return can_be_entered(generator) and hasattr(generator, 'layers')
+
+
 def has_levels(network) -> bool:
   """Whether a network grows: its passes take `alpha`, a clone a resolution.
 

@@ -4,7 +4,8 @@
 |---|---|
 | reals.py | images/reals.png, the data as they come, before the first step |
 | preview.py | images/fakes_<step>, and locals_<step> of an ensemble |
-| reconstructions.py | images/reconstructions_<step>, of D's decoders |
+| reconstructions.py | images/reconstructions_<step>, of D's decoders, and |
+| | rebuilt_<step>, by D and G (tasks.lead) |
 | landscape.py | images/landscape_<step>.png of runs on points, and their film |
 | accuracy.py | how often a classifier or a student is right, on a test set |
 | scores.py | the metrics of a generator's samples against the data |

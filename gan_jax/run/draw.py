@@ -13,13 +13,14 @@ import pathlib
 from collections.abc import Iterable
 
 import numpy as np
-from PIL import Image
+from PIL import Image, ImageDraw, ImageFont
 
 from gan_jax.data.source import to_bytes
 from gan_jax.data.text import lines_of
 from gan_jax.run.write import whole
 
 ZOOMED = 64  # pixels of a side
+HEAD = 20  # pixels above a grid, for words
 
 
 def grid(samples, columns: int | None = None, gap: int = 1) -> np.ndarray:
@@ -55,11 +56,19 @@ def save_picture(file: pathlib.Path, array: np.ndarray) -> None:
     Image.fromarray(picture).save(scratch, format='PNG')
 
 
-def save_grid(file: pathlib.Path, samples, columns: int | None = None) -> None:
+def save_grid(
+  file: pathlib.Path, samples, columns: int | None = None, heads=()
+) -> None:
   """Writes a grid of pictures, or a scatter plot of points [N, 2].
 
   Pictures under `ZOOMED` pixels are enlarged to whole multiples of their
   pixels, so that they can be judged on a screen.
+
+  Args:
+    file: the PNG to write.
+    samples: see above.
+    columns: of a grid; the default makes it about square.
+    heads: a word above each column, or none.
   """
   samples = np.asarray(samples)
   if samples.ndim == 2:
@@ -67,7 +76,19 @@ def save_grid(file: pathlib.Path, samples, columns: int | None = None) -> None:
     return
   zoom = max(1, ZOOMED // samples.shape[1])
   samples = samples.repeat(zoom, 1).repeat(zoom, 2)
-  save_picture(file, grid(samples, columns, gap=2))
+  page = grid(samples, columns, gap=2)
+  save_picture(file, _headed(page, heads) if heads else page)
+
+
+def _headed(page: np.ndarray, words) -> np.ndarray:
+  """A grid [H, W, C] with a word above each column."""
+  head = Image.new('L', (page.shape[1], HEAD), 'white')
+  pen, font = ImageDraw.Draw(head), ImageFont.load_default(12)
+  for k, word in enumerate(words):
+    x = (k + 0.5) * head.width / len(words)
+    pen.text((x, HEAD / 2), word, fill='black', anchor='mm', font=font)
+  above = np.asarray(head)[..., None].repeat(page.shape[-1], -1)
+  return np.concatenate([above, page])
 
 
 def save_samples(
@@ -265,9 +286,9 @@ def save_curves(file: pathlib.Path, lines: list[dict]) -> None:
     lines: of metrics.jsonl. What is no number in them is left out: null
       stands for one that was not finite, and people edit files.
   """
-  lines = [line for line in lines if _is_number(line.get('images'))]
+  lines = [line for line in lines if is_number(line.get('images'))]
   names = dict.fromkeys(
-    name for line in lines for name in line if _is_number(line[name])
+    name for line in lines for name in line if is_number(line[name])
   )
   beside = ('step', 'images', 'images_per_second', 'memory_gb')
   names = [name for name in names if name not in beside]
@@ -285,7 +306,7 @@ def save_curves(file: pathlib.Path, lines: list[dict]) -> None:
   for axes, (title, group) in zip(panels, groups.items(), strict=True):
     for name in group:
       points = [
-        (ln['images'], ln[name]) for ln in lines if _is_number(ln.get(name))
+        (ln['images'], ln[name]) for ln in lines if is_number(ln.get(name))
       ]
       axes.plot(*zip(*points, strict=True), label=name, linewidth=1)
     axes.set_title(title, fontsize=10)
@@ -296,6 +317,6 @@ def save_curves(file: pathlib.Path, lines: list[dict]) -> None:
   _save_figure(file, figure)
 
 
-def _is_number(value) -> bool:
+def is_number(value) -> bool:
   """Whether a value of JSON can be drawn; whole numbers have no end there."""
   return type(value) in (int, float) and abs(value) < 1e300

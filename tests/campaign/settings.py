@@ -5,7 +5,7 @@ import sys
 
 from gan_jax import config as config_lib
 from gan_jax import flags as flags_lib
-from gan_jax import sample, validate
+from gan_jax import seeds, validate
 from gan_jax.run import identity
 from tests.campaign import mutate
 from tests.campaign.pool import ROOT
@@ -104,7 +104,7 @@ def _line(draw, folder) -> str:
     argv.append(draw.choice((f'{draw.choice(_FLAGS)}={value}', value)))
   flags, overrides = flags_lib.parse(argv)
   if flags.seeds:
-    sample.parse_seeds(flags.seeds)
+    seeds.parse_seeds(flags.seeds)
   return f'accepted: {argv}'
 
 

@@ -13,7 +13,7 @@ from gan_jax.convert import weights
 from gan_jax.data import open_source
 from gan_jax.data.source import to_bytes, to_float
 from gan_jax.errors import UserError
-from gan_jax.explore import invert, latents, likeness, pairs
+from gan_jax.explore import latents, likeness, pairs, search
 from gan_jax.explore import targets as targets_lib
 from gan_jax.explore.likeness import across_scales
 from gan_jax.mesh import one_device
@@ -91,9 +91,9 @@ def test_an_inversion_goes_on_where_it_was_killed(run, tmp_path, monkeypatch):
   spec = 'invert:count=40,iterations=3,split=train[10%:14%]'
   explore(run, spec, out=tmp_path / 'whole')
   save, updates = latents.Inverted.save, []
-  update = invert.Search._batch
+  update = search.Search._batch
   monkeypatch.setattr(
-    invert.Search,
+    search.Search,
     '_batch',
     lambda self, targets, part, *more: (
       updates.append(part.start) or update(self, targets, part, *more)
@@ -132,7 +132,7 @@ def test_which_pictures_are_inverted(run, tmp_path):
   restored = restore(run, one_device())
   source = open_source(restored.config.data)
   _, settings = explore_lib.parse('invert:count=5')
-  targets = targets_lib.wanted(restored, settings, 10)
+  targets = targets_lib.wanted(restored, settings, 10, 'invert')
   assert targets.words.endswith('held out')
   trained = {source.content(i) for i in range(len(source))}
   for k in range(5):
@@ -142,9 +142,9 @@ def test_which_pictures_are_inverted(run, tmp_path):
     assert targets.labels[k] == source.held_out[row][1]
     assert picture.tobytes() not in trained
   _, settings = explore_lib.parse('invert:count=0')
-  assert len(targets_lib.wanted(restored, settings, 10).rows) == 36
+  assert len(targets_lib.wanted(restored, settings, 10, 'invert').rows) == 36
   _, settings = explore_lib.parse('invert:count=0,split=train[90%:],label=2')
-  targets = targets_lib.wanted(restored, settings, 10)
+  targets = targets_lib.wanted(restored, settings, 10, 'invert')
   assert len(targets.rows) == 180 and set(targets.labels) == {2}
 
 
@@ -170,9 +170,9 @@ def test_long_inversions_say_once_how_long(monkeypatch, caplog):
   """Two seconds an iteration, after a minute of compiling."""
   clock = iter([60, 80, 100, 120])
   time = types.SimpleNamespace(monotonic=lambda: next(clock))
-  monkeypatch.setattr(invert, 'time', time)
-  monkeypatch.setattr(invert, 'Progress', lambda n, what: lambda done: None)
-  told = invert._told(300, 5)
+  monkeypatch.setattr(search, 'time', time)
+  monkeypatch.setattr(search, 'Progress', lambda n, what: lambda done: None)
+  told = search._told(300, 5)
   with caplog.at_level('INFO'):
     for done in (10, 20, 30, 40):
       told(done)
@@ -251,8 +251,8 @@ def test_uniform_vectors_stay_in_their_cube(tmp_path):
   targets = targets_lib.Targets(None, np.arange(2), np.zeros(2, np.int32), '')
   pictures = np.float32([3.0, 0.25]).reshape(2, 1, 1, 1)
   object.__setattr__(targets, 'pictures', lambda part: pictures[part])
-  search = invert.Search(restored, sampler, near, settings)
-  kept = search(targets, tmp_path / 'x.npz')
+  look = search.Search(restored, sampler, near, settings)
+  kept = look(targets, tmp_path / 'x.npz')
   np.testing.assert_allclose(kept.z[:, 0], [1.0, 0.25], atol=0.01)
   np.testing.assert_allclose(kept.mse, [4.0, 0.0], atol=1e-3)
 

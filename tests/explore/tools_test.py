@@ -12,10 +12,11 @@ from PIL import Image
 from gan_jax import explore as explore_lib
 from gan_jax import flags, main
 from gan_jax import help as help_lib
+from gan_jax import sample as sample_lib
 from gan_jax.data import open_source
 from gan_jax.data.source import to_bytes
 from gan_jax.errors import UserError
-from gan_jax.explore import neighbours, progress
+from gan_jax.explore import neighbours, progress, realness
 from gan_jax.explore.walk import turned, walk
 from gan_jax.mesh import one_device
 from gan_jax.metrics import spaces
@@ -258,6 +259,17 @@ MISTAKES = {
   'neighbours:space=classifier': '--config.metrics.classifier',
   'progress:name=locals': 'has no locals_<step>.png',
   'mix': "the generator of this run, 'progan', has no gates",
+  'truncation': "generator of this run, 'progan', has no mean w",
+  'truncation:psi=3': '--tool=truncation:psi = (3.0,) must be',
+  'truncation:psi=()': 'psi = () is empty',
+  'video:truncation=0.5': '--tool=video:truncation=0.5: the generator of this',
+  'gradcam:at=16': 'at=16 names no map of the discriminator of this run: it has'
+  ' the maps 8, 4.',
+  'gradcam:seeds=0-40': 'a figure has room for 32',
+  'gradcam:pictures=no': '--tool=gradcam:pictures=no: there is no folder',
+  'reconstruct': 'train with --config.tasks.lead.weight=1',
+  'realness:runs=no': '--tool=realness:runs=no holds no run',
+  'invert:space=w': "generator of this run, 'progan', has no w: choose space=z",
   'interpolate:seeds=3,label=1': 'seeds=3 is one picture: name two or more',
   'interpolate:seeds=3,4': 'are of several classes',
   'interpolate:seeds=0-9999,label=1': 'has more than 268 megapixels: ask for',
@@ -303,6 +315,37 @@ def test_other_data_are_refused(run, tmp_path):
     explore(run, 'neighbours', overrides=moved)
   with pytest.raises(UserError, match='only --config.metrics'):
     explore(run, 'neighbours', overrides=[('train.batch', '3')])
+
+
+def test_where_d_looks(run, tmp_path):
+  """Of a D of a growing run that takes labels; on grey pictures, in colour."""
+  explore(run, 'gradcam:at=4,count=2,seeds=5,label=3', out=tmp_path)
+  picture = Image.open(tmp_path / f'gradcam_{STEM}.png').convert('RGB')
+  assert np.ptp(np.asarray(picture).astype(int), -1).max() > 50
+
+
+def test_curves_of_realness(run, tmp_path):
+  """Of two runs, up to the step that is asked for."""
+  copy = tmp_path / 'copy'
+  shutil.copytree(run, copy)
+  line = lambda k: {'step': k, 'images': 8 * k, 'd_real': k, 'd_fake': 1}
+  lines = [line(1), line(2), {'step': 3, 'images': 24, 'd_real': None}]
+  (copy / 'metrics.jsonl').write_text('\n'.join(map(json.dumps, lines)))
+  restored = restore(copy, one_device())
+  assert realness.scores(restored.run, 1).tolist() == [[8.0], [1.0], [1.0]]
+  assert realness.scores(restored.run).shape == (3, 2)
+  explore(copy, f'realness:runs={run}', out=tmp_path)
+  picture = np.asarray(Image.open(tmp_path / f'realness_{STEM}.png'))
+  assert picture.shape[:2] == (700, 700)
+  (copy / 'metrics.jsonl').unlink()
+  with pytest.raises(UserError, match='has no scores of D'):
+    explore(copy, 'realness', out=tmp_path / 'x')
+
+
+def test_samples_of_generators_without_styles_are_not_truncated(run, tmp_path):
+  with pytest.raises(UserError, match='--truncation=0.5: .* has no mean w'):
+    sample_lib.sample(run, '0', None, None, tmp_path / 'x', truncation=0.5)
+  assert not (tmp_path / 'x').exists()
 
 
 # The table of tools, and the command line.
