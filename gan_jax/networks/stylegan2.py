@@ -158,40 +158,46 @@ class Generator(_Levels):
     Returns:
       [N, L, style_size], L = `layers`.
     """
-    w = self.mapping(z, labels)
+    mixes = train and self.mixing and not self.is_initializing()
+    w, other = self._two(z, labels) if mixes else (self.mapping(z, labels), 0)
     mean = self.average.value
     if train and not self.is_initializing():
       new = jnp.mean(w, 0)
       self.average.value = new + W_DECAY * (mean - new)
     w = jnp.repeat(w[:, None], self.layers, 1)
-    if train and self.mixing and not self.is_initializing():
-      w = self._mixed(w, z, labels)
+    if mixes:
+      w = jnp.where(self._second(len(z)), other[:, None], w)
     cut = self.layers if cutoff is None else cutoff
     kept = jnp.where(jnp.arange(self.layers) < cut, truncation, 1.0)[:, None]
     return mean + kept * (w - mean)
 
-  def _mixed(self, w, z, labels):
-    """Style mixing (StyleGAN, section 3.1): layers with the w of other latents.
+  def _two(self, z, labels):
+    """The w of latents, and of others: normal, as those on a sphere are.
+
+    In one pass, side by side: on several devices the mapping network's gradient
+    is then summed once. The others have the same labels.
+    """
+    other = jax.random.normal(self.make_rng('noise'), z.shape)
+    both = jnp.stack([z, other], 1)
+    if self.classes:
+      labels = jnp.stack([labels, labels], 1)
+    w = self.mapping(both, labels)
+    return w[:, 0], w[:, 1]
+
+  def _second(self, count: int):
+    """Which layers take the second w: style mixing (StyleGAN, section 3.1).
 
     Whether and from which layer on is drawn for each sample, as that paper's
     "percentage of images" has it; from the second layer at the earliest, so
-    that both w are seen. The others are normal, as latents on a sphere are, of
-    the same class, and do not count in the mean w.
-
-    Args:
-      w: [N, L, style_size].
-      z: [N, Z].
-      labels: [N].
+    that both w are seen.
 
     Returns:
-      [N, L, style_size].
+      Booleans [count, L, 1].
     """
-    keys = jax.random.split(self.make_rng('noise'), 3)
-    other = self.mapping(jax.random.normal(keys[0], z.shape), labels)
-    mixed = jax.random.bernoulli(keys[1], self.mixing, (len(z), 1))
-    first = jax.random.randint(keys[2], (len(z), 1), 1, self.layers)
-    second = mixed & (jnp.arange(self.layers) >= first)
-    return jnp.where(second[:, :, None], other[:, None], w)
+    keys = jax.random.split(self.make_rng('noise'))
+    mixed = jax.random.bernoulli(keys[0], self.mixing, (count, 1, 1))
+    first = jax.random.randint(keys[1], (count, 1, 1), 1, self.layers)
+    return mixed & (jnp.arange(self.layers)[:, None] >= first)
 
   @nn.compact
   def synthesise(self, styles, start=None, *, train: bool) -> Made:

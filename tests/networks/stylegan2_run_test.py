@@ -139,8 +139,9 @@ def test_eight_devices_reduce_gradients_and_gather_nothing():
   )
   pair = on_eight[0].pair
   parameters = len(small.flat((pair.g.params, pair.d.params)))
-  # Once in each of the two updates that each player has, with some means.
-  assert 2 * parameters <= reduced <= 2 * parameters + 200
+  # Once in each of the two updates that each player has; of kernels that a pass
+  # uses twice (two batches of D, second derivatives) each part by itself.
+  assert 2 * parameters <= reduced <= 3 * parameters
   flops = [compiled.cost_analysis()['flops'] for compiled in (many, one)]
   assert flops[0] < flops[1] / 6
   np.testing.assert_allclose(
