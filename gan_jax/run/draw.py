@@ -308,7 +308,8 @@ def save_curves(file: pathlib.Path, lines: list[dict]) -> None:
       points = [
         (ln['images'], ln[name]) for ln in lines if is_number(ln.get(name))
       ]
-      axes.plot(*zip(*points, strict=True), label=name, linewidth=1)
+      alone = dict(marker='.') if len(points) == 1 else {}  # no line
+      axes.plot(*zip(*points, strict=True), label=name, linewidth=1, **alone)
     axes.set_title(title, fontsize=10)
     axes.grid(alpha=0.3)
     if len(group) > 1:

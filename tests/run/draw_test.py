@@ -56,6 +56,13 @@ def test_curves_of_any_number_of_lines(tmp_path):
   assert Image.open(tmp_path / 'two.png').size[1] == 3 * 260
 
 
+def test_a_single_point_can_be_seen(tmp_path):
+  """A line through one point is none: runs began with empty panels."""
+  draw.save_curves(tmp_path / 'x.png', [{'step': 1, 'images': 8, 'r1': 0.5}])
+  pixels = np.asarray(Image.open(tmp_path / 'x.png').convert('RGB'), int)
+  assert (np.ptp(pixels, -1) > 50).sum() > 4  # coloured: no axis, no text
+
+
 def frames(folder, count):
   """Files of plain pictures, each with a colour of its own."""
   files = []
