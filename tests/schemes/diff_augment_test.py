@@ -73,7 +73,7 @@ LOSS = {
       for loss in LOSS
       for patches, scales in ((0, 'same'), (7, 'independent'))
     ),
-    ('non_saturating', 0, Ada(p=0.8)),
+    ('non_saturating', 0, Ada(('color',), p=0.8)),
     pytest.param('wasserstein', 7, Ada(p=0.8), marks=pytest.mark.slow),
   ],
 )
@@ -146,7 +146,7 @@ ADA = Ada(p=0.8, images=100.0, every=1)
     (DiffAugment(ALL), {}),
     (DiffAugment(ALL), dict(side=4)),
     pytest.param(DiffAugment(ALL), dict(pairs=2), marks=pytest.mark.slow),
-    (ADA, {}),
+    pytest.param(ADA, {}, marks=pytest.mark.slow),
     pytest.param(ADA, dict(side=4), marks=pytest.mark.slow),
     pytest.param(ADA, dict(pairs=2), marks=pytest.mark.slow),
   ],
