@@ -39,13 +39,14 @@ from gan_jax.networks.stylegan2 import FULL, PAPER256
 PRESETS = ('paper256', 'full', 'auto')
 
 
-def build(preset: str, side: int, width: int = 512):
+def build(preset: str, side: int, width: int = 512, path_length: float = 2.0):
   """All but the data and how long: networks, terms, rules.
 
   Args:
     preset: one of `PRESETS`.
     side: of the pictures, which the rules of 'auto' look at.
     width: most channels of a layer; 512 is released.
+    path_length: weight of the path length; 0.0: off.
 
   Returns:
     A config that is not finished.
@@ -63,7 +64,9 @@ def build(preset: str, side: int, width: int = 512):
   c.latent.size = 512
   c.loss.name = 'non_saturating'
   c.penalties.r1.update(weight=gamma, every=16, phase='after')
-  c.penalties.path_length.update(weight=2.0, every=4, phase='after')
+  if path_length:
+    late = dict(every=4, phase='after')
+    c.penalties.path_length.update(weight=path_length, **late)
   for player in (c.optimizer.generator, c.optimizer.discriminator):
     player.update(lr=rate, b1=0.0, b2=0.99)
   c.ema.update(name='half_life', half_life=half_life, ramp_up=ramp_up)

@@ -23,12 +23,11 @@ from gan_jax.config import finish, options
 
 def get_config(arg=''):
   args = options(arg, conditional=False, width=512)
-  c = build('full', 32, args.width)
+  c = build('full', 32, args.width, path_length=0.0)
   c.data.update(source='tfds:cifar10', conditional=args.conditional)
   c.generator.update(depth=2, mixing=0.0)
   c.discriminator.update(depth=2, group_size=32)
   c.penalties.r1.weight = 0.01
-  c.penalties.path_length.weight = 0.0
   for player in (c.optimizer.generator, c.optimizer.discriminator):
     player.lr = 0.0025
   c.ema.update(half_life=500_000.0, ramp_up=0.05)

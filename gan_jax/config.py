@@ -27,7 +27,7 @@ from gan_jax import (
 )
 from gan_jax import schemes as schemes_lib
 from gan_jax import settings as settings_lib
-from gan_jax.data import augment, diff_augment
+from gan_jax.data import ada, augment, diff_augment
 from gan_jax.errors import UserError, did_you_mean
 from gan_jax.metrics import registry as metrics
 from gan_jax.nn import latent
@@ -115,7 +115,7 @@ def table(config=None) -> settings_lib.Table:
     },
     'penalties': terms.settings(losses.PENALTIES) | {'clip': optimizer.CLIP},
     'tasks': terms.settings(tasks.TASKS),
-    'augment': augment.SETTINGS | diff_augment.SETTINGS,
+    'augment': augment.SETTINGS | diff_augment.SETTINGS | ada.SETTINGS,
     'scheme': schemes_lib.settings(),
     'ensemble': ensemble_checks.SETTINGS,
     'growth': growth.SETTINGS,

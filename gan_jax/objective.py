@@ -16,7 +16,7 @@ import jax.numpy as jnp
 
 from gan_jax import losses, mesh, networks, passes, tasks
 from gan_jax import terms as terms_lib
-from gan_jax.data import diff_augment
+from gan_jax.data import ada, diff_augment
 from gan_jax.errors import UserError
 from gan_jax.losses import AdversarialLoss
 from gan_jax.networks.judgement import tells_classes
@@ -207,7 +207,10 @@ class Objective(NamedTuple):
       'd_fake': jnp.mean(s),
       'g_loss': self.loss.g_loss(r, s, carried(stats), key),
     } | metrics
-    return loss + extra, (self._advance(new_stats, r, s), metrics)
+    new_stats = self._advance(new_stats, r, s)
+    if passes.AUGMENT in new_stats:
+      metrics |= self.augment.metrics(new_stats[passes.AUGMENT])
+    return loss + extra, (new_stats, metrics)
 
   def _advance(self, stats, r, s) -> dict:
     """D's stats once loss, network and augmentation have seen these scores."""
@@ -323,7 +326,7 @@ def build(config, shape, classes: int) -> Objective:
     loss=losses.build_loss(config.loss),
     terms=build_terms(config),
     latents=latents_of(config.latent),
-    augment=diff_augment.build(config.augment),
+    augment=ada.build(config.augment) or diff_augment.build(config.augment),
   )
 
 
@@ -357,15 +360,17 @@ def _check_entered(config, terms: dict[str, Term]) -> None:
 
 def _check_aligned(config, terms: dict[str, Term]) -> None:
   """Refuses to compare maps of a moved picture with those of the picture."""
-  moving = [name for name in config.augment.diff if name != 'color']
-  for term in terms.values():
-    if moving and {'features_fake', 'made'} <= term.reads:
-      raise UserError(
-        f"config.{term.path} compares D's maps of fakes with G's, pixel by"
-        f' pixel, and config.augment.diff has {", ".join(map(repr, moving))},'
-        " which moves what D sees: set config.augment.diff to ('color',) or"
-        f' (), or config.{term.path}.weight = 0.0.'
-      )
+  for key in ('diff', 'ada'):
+    moving = [name for name in config.augment[key] if name != 'color']
+    for term in terms.values():
+      if moving and {'features_fake', 'made'} <= term.reads:
+        raise UserError(
+          f"config.{term.path} compares D's maps of fakes with G's, pixel by"
+          f' pixel, and config.augment.{key} has'
+          f' {", ".join(map(repr, moving))}, which moves what D sees: set'
+          f" config.augment.{key} to ('color',) or (), or"
+          f' config.{term.path}.weight = 0.0.'
+        )
 
 
 def _check_classes(config, terms: dict[str, Term]) -> None:

@@ -58,6 +58,8 @@ def validate(config) -> None:
   _validate_metrics(config)
   if config.loss.name in distill.LOSSES:
     _validate_classifier(config)
+  elif config.augment.ada:
+    _validate_ada(config)
   for role, registry in _networks(config).items():
     _choose(f'{role}.name', config[role].get('name', ''), registry)
   fields = dict(config.discriminator)
@@ -164,11 +166,11 @@ def _validate_classifier(config) -> None:
       ' config.teacher to its network and the folder of its run, as'
       ' configs/distill_cifar.py does.'
     )
-  if config.augment.diff:
+  for key in _before_d(config):
     raise UserError(
-      "config.augment.diff stands in front of a GAN's discriminator, and"
+      f"config.augment.{key} stands in front of a GAN's discriminator, and"
       f' config.loss.name = {name!r} trains a classifier: set'
-      ' config.augment.diff = ().'
+      f' config.augment.{key} = ().'
     )
   if not config.data.test_split:
     raise UserError(
@@ -224,23 +226,49 @@ def validate_shape(config, shape) -> None:
         f' {", ".join(map(str, resolutions))} pixels, not on samples of shape'
         f' {what}: set config.data.resolution, or take another network.'
       )
-  if config.augment.diff:
-    _validate_diff(config, shape)
+  for key in _before_d(config):
+    _validate_changes(config, key, shape)
   if config.loss.name not in distill.LOSSES:
     metrics.check_data(config.metrics.names, shape, config.data.source)
 
 
-def _validate_diff(config, shape) -> None:
-  """Checks that DiffAugment can change samples of this shape."""
+def _before_d(config) -> list[str]:
+  """The settings of `augment` that change what a discriminator sees."""
+  return [key for key in ('diff', 'ada') if config.augment[key]]
+
+
+def _validate_ada(config) -> None:
+  """Checks that ADA stands alone, and can tell whether D overfits."""
+  if config.augment.diff:
+    raise UserError(
+      'config.augment.diff and config.augment.ada both change what D sees: set'
+      ' one of them to ().'
+    )
+  if not config.augment.ada_images or _loss(config.loss).signed:
+    return
+  able = [name for name, loss in losses.LOSSES.items() if loss.signed]
+  raise UserError(
+    'config.augment.ada goes by the signs of scores, which with'
+    f' config.loss.name = {config.loss.name!r} do not say what D takes for'
+    ' real: set'
+    f' config.loss.name to {" or ".join(map(repr, able))}, or'
+    ' config.augment.ada_images = 0.0 for a probability that stays, of'
+    ' config.augment.ada_p.'
+  )
+
+
+def _validate_changes(config, key: str, shape) -> None:
+  """Checks that an augmentation can change samples of this shape."""
   kind, channels = KINDS[len(shape)], shape[-1]
+  path = f'config.augment.{key}'
   if kind != 'pictures':
     raise UserError(
-      'config.augment.diff changes pictures, and config.data.source ='
-      f' {config.data.source!r} gives {kind}: set config.augment.diff = ().'
+      f'{path} changes pictures, and config.data.source ='
+      f' {config.data.source!r} gives {kind}: set {path} = ().'
     )
-  if 'color' in config.augment.diff and channels not in diff_augment.CHANNELS:
+  if 'color' in config.augment[key] and channels not in diff_augment.CHANNELS:
     raise UserError(
-      "config.augment.diff has 'color', which is for pictures of"
+      f"{path} has 'color', which is for pictures of"
       f' {" or ".join(map(str, diff_augment.CHANNELS))} channels, and those of'
       f' config.data.source = {config.data.source!r} have {channels}: leave it'
       ' out.'

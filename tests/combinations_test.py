@@ -17,6 +17,7 @@ import pytest
 from gan_jax import config as config_lib
 from gan_jax import experiment, losses, settings
 from gan_jax.data import open_source
+from gan_jax.data.ada_pipe import GROUPS
 from gan_jax.data.diff_augment import CHANGES
 from gan_jax.errors import UserError
 from gan_jax.mesh import one_device
@@ -105,6 +106,11 @@ def drawn(seed: int):
       every=draw.choice((1, 2, 4)),
       phase=draw.choice(('with', 'after')),
     )
+  draw = random.Random(f'ada {seed}')  # and later still
+  if draw.random() < 0.3:
+    config.augment.ada = tuple(draw.sample(sorted(GROUPS), draw.randint(1, 3)))
+    config.augment.ada_p = draw.choice((0.0, 0.5))
+    config.augment.ada_images = draw.choice((0.0, 100.0))
   config.train.update(batch=8, steps=4)
   config.metrics.names = ('scores',)  # what all kinds of samples have
   return config.lock()

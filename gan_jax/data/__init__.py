@@ -14,9 +14,9 @@
 source.py says what a source is, picture.py and plain.py how any picture becomes
 uint8 of one size, layout.py what folders mean, part.py what 'train[:90%]' is,
 order.py which sample comes i-th, pipeline.py how batches reach the devices,
-augment.py what happens there, diff_augment.py what stands in front of D,
-levels.py how a growing run sees pictures at lower resolutions. celebahq.py is a
-command that makes CelebA-HQ.
+augment.py what happens there, diff_augment.py and ada.py what stands in front
+of D (ada_pipe.py: the changes of ADA), levels.py how a growing run sees
+pictures at lower resolutions. celebahq.py is a command that makes CelebA-HQ.
 """
 
 from gan_jax import settings

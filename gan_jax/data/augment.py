@@ -3,7 +3,7 @@
 Mirroring and crops make more of the data: they concern real pictures only, and
 whether and where is drawn by a sample's position in the run, or by the step's
 key. An `Augmentation` stands in front of D instead, in each of its passes, over
-real samples and over fakes: DiffAugment in diff_augment.py.
+real samples and over fakes: DiffAugment in diff_augment.py, ADA in ada.py.
 """
 
 from typing import Any
@@ -45,6 +45,11 @@ class Augmentation:
     """`carried` after an update of D with these scores of real samples."""
     del real
     return carried
+
+  def metrics(self, carried) -> dict:
+    """What of `carried` belongs into the curves, by name."""
+    del carried
+    return {}
 
 
 def mirror(images, which):

@@ -30,6 +30,9 @@ class AdversarialLoss:
   # Whether the generator minimises exactly the negative of the fake samples'
   # term in D's loss, sample by sample: OSGAN's symmetric GANs, gamma = -1.
   symmetric = False
+  # Whether D takes for real what it scores above 0, and for fake what is below:
+  # ADA goes by it.
+  signed = False
 
   def d_loss(self, real: Scores, fake: Scores, carried, key=None) -> jax.Array:
     """What the discriminator minimises, a scalar."""
@@ -74,10 +77,16 @@ class Separable(AdversarialLoss):
     return jnp.mean(self.g(fake) if self.g else -self.d_fake(fake))
 
 
+class Logistic(Separable):
+  """Those whose scores are logits of D's belief that a sample is real."""
+
+  signed = True
+
+
 # Goodfellow et al. 2014, eq. 1, with D = sigmoid(logit):
 # -log D(x) = softplus(-r), -log(1 - D(G(z))) = softplus(s). The generator
 # minimises log(1 - D(G(z))): it saturates where D is sure.
-MINIMAX = Separable(d_real=lambda r: softplus(-r), d_fake=softplus)
+MINIMAX = Logistic(d_real=lambda r: softplus(-r), d_fake=softplus)
 
 # Goodfellow et al. 2014, section 3: the generator minimises -log D(G(z)).
 NON_SATURATING = dataclasses.replace(MINIMAX, g=lambda s: softplus(-s))
@@ -128,6 +137,8 @@ class Hinge(AdversarialLoss):
   The released FastGAN draws a margin for each score, U(0.8, 1); its paper, as
   Lim and Ye, has 1. G's loss has no margin and draws nothing.
   """
+
+  signed = True
 
   margin_jitter: float = field(
     Setting(

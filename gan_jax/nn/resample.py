@@ -184,7 +184,7 @@ def upsample(x: Array, taps: Sequence[float] = TAPS) -> Array:
 
   Args:
     x: maps or pictures.
-    taps: of the filter, four of them.
+    taps: of the filter; four are centred, more begin earlier.
   """
   out = tuple(2 * size for size in x.shape[1:3])
   return _resampled(x, taps, 2.0, up=2, before=2, out=out)
@@ -195,7 +195,7 @@ def downsample(x: Array, taps: Sequence[float] = TAPS) -> Array:
 
   Args:
     x: maps or pictures of even sides.
-    taps: of the filter, four of them.
+    taps: of the filter; four are centred, more end later.
   """
   out = tuple(size // 2 for size in x.shape[1:3])
   return _resampled(x, taps, 1.0, down=2, before=1, out=out)

@@ -1,4 +1,4 @@
-"""DiffAugment in front of D, under every scheme, in ensembles, on devices."""
+"""DiffAugment and ADA in front of D: in schemes, in ensembles, on devices."""
 
 from typing import Any, NamedTuple
 
@@ -10,6 +10,7 @@ import pytest
 
 from gan_jax import config as config_lib
 from gan_jax import experiment
+from gan_jax.data.ada import Ada
 from gan_jax.data.diff_augment import CHANGES, DiffAugment
 from gan_jax.errors import UserError
 from gan_jax.losses import LOSSES
@@ -64,11 +65,23 @@ LOSS = {
 }
 
 
-@pytest.mark.parametrize('patches, scales', [(0, 'same'), (7, 'independent')])
-@pytest.mark.parametrize('loss', LOSS)
-def test_one_stage_is_exact_at_what_g_made(loss, scales, patches):
+@pytest.mark.parametrize(
+  'loss, patches, augment',
+  [
+    *(
+      (loss, patches, DiffAugment(ALL, scales))
+      for loss in LOSS
+      for patches, scales in ((0, 'same'), (7, 'independent'))
+    ),
+    ('non_saturating', 0, Ada(('color',), p=0.8)),
+    pytest.param('wasserstein', 7, Ada(p=0.8), marks=pytest.mark.slow),
+  ],
+)
+def test_one_stage_is_exact_at_what_g_made(loss, patches, augment):
   """G's gradient goes through the change of each fake, written out here."""
-  augment, critic = DiffAugment(ALL, scales), Critic(patches)
+  critic, stats = Critic(patches), {}
+  if carried := augment.start():
+    stats = {'augment': carried}
   keys = jax.random.split(KEY, 4)
   real, image = jax.random.uniform(keys[0], (2, N, 8, 8, 3), minval=-1)
   fake = Scales(image, jax.random.uniform(keys[1], (N, 4, 4, 3), minval=-1))
@@ -77,14 +90,14 @@ def test_one_stage_is_exact_at_what_g_made(loss, scales, patches):
   game = Objective(None, critic, LOSS[loss], {}, None, augment)
 
   def one():
-    pair = Pair(Player({}, {}, None), Player(params, {}, None))
+    pair = Pair(Player({}, {}, None), Player(params, stats, None))
     way = one_stage.gradients_of(game.loss, {})
     of_d, of_g, _ = way(game, pair, {}, Made(fake, {}), small.now(real, KEY))
     return of_d[0], of_g[0].samples
 
   def scores(params, fake):
     seen = (
-      augment(x, {}, stream(stream(KEY, name), 'augment'))
+      augment(x, carried, stream(stream(KEY, name), 'augment'))
       for name, x in (('real', real), ('fake', fake))
     )
     return [
@@ -124,31 +137,44 @@ def stepped(scheme, augment, **how):
   return new.pair, new.local_pairs
 
 
+ADA = Ada(p=0.8, images=100.0, every=1)
+
+
 @pytest.mark.parametrize(
-  'how',
-  [{}, dict(side=4), pytest.param(dict(pairs=2), marks=pytest.mark.slow)],
-  ids=['pair', 'level of 4 px', 'ensemble'],
+  'augment, how',
+  [
+    (DiffAugment(ALL), {}),
+    (DiffAugment(ALL), dict(side=4)),
+    pytest.param(DiffAugment(ALL), dict(pairs=2), marks=pytest.mark.slow),
+    pytest.param(ADA, {}, marks=pytest.mark.slow),
+    pytest.param(ADA, dict(side=4), marks=pytest.mark.slow),
+    pytest.param(ADA, dict(pairs=2), marks=pytest.mark.slow),
+  ],
 )
-def test_schemes_agree_and_an_ensemble_and_growth_take_it(how):
+def test_schemes_agree_and_an_ensemble_and_growth_take_it(augment, how):
   """One stage and simultaneous are one update of SGD, changed or not."""
   one, both, bare = (
     stepped(scheme, augment, **how)
     for scheme, augment in (
-      ('one_stage', DiffAugment(ALL)),
-      ('simultaneous', DiffAugment(ALL)),
+      ('one_stage', augment),
+      ('simultaneous', augment),
       ('one_stage', None),
     )
   )
-  a, b, c = map(small.flat, (one, both, bare))
+  if augment is ADA:
+    p = one[0].d.stats['augment']['p']
+    assert abs(p - 0.8) == pytest.approx(N / ADA.images)
+  params = lambda pairs: [(x.g.params, x.d.params) for x in pairs if x]
+  a, b, c = (small.flat(params(x)) for x in (one, both, bare))
   np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-6)
   assert np.abs(a - c).max() > 1e-4
 
 
-def digits(diff):
+def digits(**augment):
   c = small.config(
     optimizer=dict(generator=SGD, discriminator=SGD),
     scheme=dict(name='one_stage'),
-    augment=dict(diff=diff),
+    augment=augment,
   )
   with c.unlocked():
     c.data.source = 'digits'
@@ -161,9 +187,14 @@ def digits(diff):
 
 
 @pytest.mark.slow
-def test_eight_devices_change_their_own_pictures():
+@pytest.mark.parametrize(
+  'augment',
+  [dict(diff=ALL), dict(ada=('blit', 'geometry', 'color'), ada_p=0.8)],
+  ids=['diff', 'ada'],
+)
+def test_eight_devices_change_their_own_pictures(augment):
   """Nothing of a batch passes between devices, and the step is the same."""
-  config = digits(ALL)
+  config = digits(**augment)
   many, on_eight = on_mesh(config, make_mesh(config.mesh))
   text = many.as_text()
   assert 'all-reduce' in text  # gradients
@@ -184,7 +215,7 @@ def test_eight_devices_change_their_own_pictures():
   ],
 )
 def test_what_is_no_picture_is_refused(source, shape, words):
-  c = digits(('color',)).unlock()
+  c = digits(diff=('color',)).unlock()
   c.data.source, c.metrics.names = source, ('scores',)
   if len(shape) < 3:
     name = {1: 'mlp', 2: 'charcnn'}[len(shape)]

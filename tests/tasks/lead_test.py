@@ -391,6 +391,10 @@ def test_it_goes_with_what_it_can(made, heads):
       ['tasks.lead', "'cutout'"],
     ),
     (
+      lambda: config(tasks=ALIGN, augment=dict(ada=('blit', 'color'))),
+      ['tasks.align', 'config.augment.ada', "'blit'", "('color',)"],
+    ),
+    (
       lambda: config(tasks=ALIGN | dict(align=dict(weight=1.0))),
       ['align.resolution = 64', '4, 8, 16, 32 px'],
     ),
