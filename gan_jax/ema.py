@@ -101,6 +101,24 @@ def update(
   return mixed.replace(stats=mixed.stats | kept)
 
 
+@jax.jit
+def _alike(a, b):
+  same = jax.tree.map(lambda x, y: (x == y).all(), a, b)
+  return jnp.stack(jax.tree.leaves(same)).all()
+
+
+def is_copy(variables, live) -> bool:
+  """Whether an average has the very weights of its network.
+
+  So it is before the first update. Then the statistics are its own.
+
+  Args:
+    variables: of the average.
+    live: of the network.
+  """
+  return bool(_alike(variables['params'], network_only(live['params'])))
+
+
 def settled(variables, train: Callable, inputs: Iterable):
   """An average's variables with batch statistics that are its own.
 

@@ -149,12 +149,13 @@ class Sampler:
   def variables(self, state: TrainState) -> dict:
     """What samples of a state are made with: the average, if there is one.
 
-    Its batch statistics are made here, see `ema.settled`.
+    Its batch statistics are made here, see `ema.settled`; not where it is
+    still a copy of its network, as of one that was converted.
     """
     if state.ema is None:
       return state.pair.g.variables
-    variables = state.ema.variables
-    if ema.MEASURED not in variables:
+    variables, live = state.ema.variables, state.pair.g.variables
+    if ema.MEASURED not in variables or ema.is_copy(variables, live):
       return variables
     size = at_once(getattr(self._generator, 'shape', ()), BATCH)
     # The last seeds that there are: nobody asks for their samples.

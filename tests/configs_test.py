@@ -11,9 +11,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gan_jax import config as config_lib
-from gan_jax import config_files
+from gan_jax import config_files, ema
 from gan_jax.data import open_source
 from gan_jax.errors import UserError
+from gan_jax.state import START
 from gan_jax.validate import validate, validate_shape
 
 CONFIGS = pathlib.Path(__file__).parent.parent / 'configs'
@@ -490,15 +491,21 @@ def test_fastgans_data_sets(data):
 
 
 def test_fastgans_rows_are_those_of_a_folder():
-  """But for what a folder leaves to be chosen or holds out."""
+  """But for what a folder leaves to be chosen or holds out, and its average.
+
+  That is the same but for its beginning.
+  """
   for row in ('full', 'baseline', 'skip', 'decode'):
     for preset in ('official', 'paper'):
       words = f'row={row},preset={preset}'
       ours = config_lib.load(f'{CONFIGS}/fastgan_folder.py:{words}')
       theirs = config_lib.load(fastgan(words))
       for section in ours:
-        if section not in ('data', 'train', 'metrics'):
+        if section not in ('data', 'train', 'metrics', 'ema'):
           assert ours[section] == theirs[section], section
+      late = START.later(8 * 14_000)
+      decays = (float(ema.decay(c.ema, late, 8)) for c in (ours, theirs))
+      assert next(decays) == pytest.approx(next(decays), abs=1e-6)
 
 
 def test_a_data_set_that_is_absent_says_what_belongs_there(

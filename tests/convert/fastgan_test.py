@@ -152,8 +152,9 @@ def test_what_a_run_of_them_trains_with():
   task = config.tasks.autoencode
   assert (task.weight, task.loss, task.reduction) == (1.0, 'lpips', 'sum')
   assert (task.whole, task.part) == (('8', 'small_8'), ('16',))
+  assert (config.ema.name, config.ema.decay) == ('decay', 0.999)
   folder = config_lib.load('configs/fastgan_folder.py')
-  for section in ('augment', 'scheme', 'loss', 'optimizer', 'ema', 'penalties'):
+  for section in ('augment', 'scheme', 'loss', 'optimizer', 'penalties'):
     assert config[section] == folder[section], section
 
 
