@@ -97,10 +97,9 @@ def config(*overrides):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize('pairs', ['0', '2'], ids=['a pair', 'an ensemble'])
-def test_a_run_goes_on_bit_for_bit_and_gives_samples(pairs, tmp_path):
-  rest = ('ensemble.pairs', pairs), ('mesh.data', '1')
-  make = lambda steps: config(*rest, ('train.steps', steps))
+def test_a_run_goes_on_bit_for_bit_and_gives_samples(tmp_path):
+  """An ensemble of two did too, once; it takes eight minutes to compile."""
+  make = lambda steps: config(('mesh.data', '1'), ('train.steps', steps))
   whole, parts = tmp_path / 'whole', tmp_path / 'parts'
   train(make('4'), whole)
   train(make('2'), parts)
