@@ -1,11 +1,12 @@
 """Runs before JAX starts: eight fake devices, quick compilation, one cache."""
 
 import gc
-import importlib.metadata
 import os
 import pathlib
 
 import hypothesis
+
+from tests import xla
 
 # Set before the first import of jax in this process: device count is fixed
 # when the CPU backend starts. Subprocesses of tests choose their own.
@@ -21,9 +22,7 @@ if not os.environ.get('TESTS_OPTIMISED'):
     '--xla_backend_optimization_level=0',
     '--xla_cpu_parallel_codegen_split_count=1',
   ]
-  # XLA ends the process at a flag that it does not know; 0.12 has no other way.
-  jaxlib = importlib.metadata.version('jaxlib').split('.')
-  if tuple(map(int, jaxlib[:2])) < (0, 12):
+  if xla.CHOOSES_EMITTERS:
     FLAGS += ['--xla_cpu_use_fusion_emitters=false']
 os.environ['XLA_FLAGS'] = ' '.join([os.environ.get('XLA_FLAGS', ''), *FLAGS])
 CACHE = os.environ.setdefault(

@@ -5,11 +5,12 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from tests import xla
+
 # Compiled as users compile it, whatever conftest.py has chosen.
-AS_USERS = {
-  'xla_backend_optimization_level': 3,
-  'xla_cpu_use_fusion_emitters': True,
-}
+AS_USERS = {'xla_backend_optimization_level': 3}
+if xla.CHOOSES_EMITTERS:
+  AS_USERS['xla_cpu_use_fusion_emitters'] = True
 
 
 @pytest.mark.parametrize(
