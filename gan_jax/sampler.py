@@ -79,7 +79,6 @@ class Sampler:
     self._cut = None  # (psi, cutoff), of one with styles
     # One object: one compilation for each resolution.
     self._compiled = jax.jit(self._generate, static_argnums=0)
-    self._train = jax.jit(self._after_training_pass, static_argnums=0)
     mixed = can_be_mixed(self._generator)
     self.gates = self._generator.gates if mixed else ()
     g = self._generator
@@ -161,8 +160,8 @@ class Sampler:
     # The last seeds that there are: nobody asks for their samples.
     seeds = 2**32 - 1 - np.arange(max(SETTLING, size))
     chunks = (seeds[i : i + size] for i in range(0, len(seeds), size))
-    level = self.resolution, self._alpha
-    train = functools.partial(self._train, *level)
+    level = self._at_level(self.resolution, self._alpha)
+    train = functools.partial(_after_training_pass, *level)
     inputs = ((self.latents(part), self.labels(part)) for part in chunks)
     return ema.settled(variables, train, inputs)
 
@@ -211,12 +210,6 @@ class Sampler:
   def _synthesised(self, variables, styles):
     made = _in_use(self._generator, variables, styles, method='synthesise')
     return made.samples
-
-  def _after_training_pass(self, resolution: int, alpha, variables, z, labels):
-    generator, level = self._at_level(resolution, alpha)
-    moving = [name for name in variables if name != 'params']
-    more = dict(train=True, mutable=moving, **level)
-    return variables | _in_use(generator, variables, z, labels, **more)[1]
 
   def _at_level(self, resolution: int, alpha):
     """The generator, and what its passes take beside the samples'."""
@@ -311,6 +304,15 @@ def _in_use(generator, variables, *inputs, train=False, **more):
   # default, and a path length's two ends, 1e-4 apart, to one and the same.
   with jax.default_matmul_precision('highest'):
     return generator.apply(variables, *inputs, train=train, rngs=rngs, **more)
+
+
+# Of the module: observers have samplers of their own, and compile it once.
+@functools.partial(jax.jit, static_argnums=0)
+def _after_training_pass(generator, level, variables, z, labels):
+  """A generator's variables as a training pass leaves them."""
+  moving = [name for name in variables if name != 'params']
+  more = dict(train=True, mutable=moving, **level)
+  return variables | _in_use(generator, variables, z, labels, **more)[1]
 
 
 class Chunks:
