@@ -25,6 +25,7 @@ The released code compares by LPIPS on AlexNet, the paper says VGG.
 """
 
 from _stylegan2 import build as baseline
+from gan_jax.config import finish, options
 from gan_jax.tasks.lead import PRESETS
 from gan_jax.tasks.perceptual import NAMES, PIXELS
 
@@ -64,3 +65,23 @@ def build(args, preset: str, side: int, width: int = 512):
   if args.task == 'ggdr':
     c.tasks.align.weight = 10.0
   return c
+
+
+def of_paper(arg: str, source: str, images: int, mirror: bool = False):
+  """A row of Table 1, at 256 px.
+
+  Args:
+    arg: the config's options.
+    source: of the data.
+    images: of training.
+    mirror: whether pictures are mirrored.
+
+  Returns:
+    The finished config.
+  """
+  args = options(arg, task=TASKS, network=NETWORKS, at=0, loss=LOSSES)
+  c = build(args, 'paper256', 256)
+  c.data.source, c.augment.mirror = source, mirror
+  c.train.images = images
+  c.metrics.samples = 50_000
+  return finish(c, args.test)

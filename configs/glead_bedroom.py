@@ -22,14 +22,8 @@ Expected numbers: not yet measured. The paper has an FID of 4.30 for the
 baseline, of 2.55 with GLeaD and of 2.72 together with GGDR.
 """
 
-from _glead import LOSSES, NETWORKS, TASKS, build
-from gan_jax.config import finish, options
+from _glead import of_paper
 
 
 def get_config(arg=''):
-  args = options(arg, task=TASKS, network=NETWORKS, at=0, loss=LOSSES)
-  c = build(args, 'paper256', 256)
-  c.data.source = 'tfds:lsun/bedroom'
-  c.train.images = 50_000_000
-  c.metrics.samples = 50_000
-  return finish(c, args.test)
+  return of_paper(arg, 'tfds:lsun/bedroom', 50_000_000)

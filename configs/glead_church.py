@@ -24,14 +24,8 @@ Its Tables 2 and 3 are on these pictures: task=real 3.10, task=fake 3.32; at=1
 4.68, at=8 3.27, at=16 3.01, at=32 2.82, at=64 2.88.
 """
 
-from _glead import LOSSES, NETWORKS, TASKS, build
-from gan_jax.config import finish, options
+from _glead import of_paper
 
 
 def get_config(arg=''):
-  args = options(arg, task=TASKS, network=NETWORKS, at=0, loss=LOSSES)
-  c = build(args, 'paper256', 256)
-  c.data.source = 'tfds:lsun/church_outdoor'
-  c.train.images = 50_000_000
-  c.metrics.samples = 50_000
-  return finish(c, args.test)
+  return of_paper(arg, 'tfds:lsun/church_outdoor', 50_000_000)

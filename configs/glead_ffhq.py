@@ -22,15 +22,8 @@ Expected numbers: not yet measured. The paper has an FID of 3.79 for the
 baseline, of 3.24 with GLeaD and of 2.90 together with GGDR.
 """
 
-from _glead import LOSSES, NETWORKS, TASKS, build
-from gan_jax.config import finish, options
+from _glead import of_paper
 
 
 def get_config(arg=''):
-  args = options(arg, task=TASKS, network=NETWORKS, at=0, loss=LOSSES)
-  c = build(args, 'paper256', 256)
-  c.data.source = 'folder:ffhq'
-  c.augment.mirror = True
-  c.train.images = 25_000_000
-  c.metrics.samples = 50_000
-  return finish(c, args.test)
+  return of_paper(arg, 'folder:ffhq', 25_000_000, mirror=True)
