@@ -15,12 +15,17 @@ def peak_mb():
 
 
 def interleaved(steps, rounds, inner):
-  """Median seconds of a step of each function, called in turns."""
+  """Median seconds of a step of each function, called in turns.
+
+  The first step of a turn is not counted: what a process has given back while
+  the other side worked, the system may have taken from it (a virtual machine's
+  host took 1.5 s to give 2.6 GB again, one step of five), and in a training run
+  a step follows its like.
+  """
   times = [[] for _ in steps]
-  for step in steps:
-    step()
   for _ in range(rounds):
     for step, seconds in zip(steps, times, strict=True):
+      step()
       start = time.perf_counter()
       for _ in range(inner):
         step()
