@@ -19,7 +19,14 @@ def _adam(c) -> optax.GradientTransformation:
   XLA turns 0.5 mean + 0.5 gradient into half of a sum, which it then takes
   twice, for the new mean and for the new weights: of every kernel's mean it
   keeps a copy in memory through the whole step. So it must not see the 0.5.
+  Without momentum the mean is the gradient itself and is not kept: as much
+  memory as the parameters take.
   """
+  if not c.b1:
+    rule = optax.scale_by_rms(
+      c.b2, c.eps, eps_in_sqrt=False, bias_correction=True
+    )
+    return optax.chain(rule, optax.scale(-1.0))
   rule = functools.partial(optax.scale_by_adam, b2=c.b2, eps=c.eps)
 
   def update(gradient, state, params=None):

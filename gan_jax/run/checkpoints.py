@@ -27,6 +27,7 @@ log = logging.getLogger(__name__)
 # since the digest is of all arrays, and then dropped. See Checkpoints.dropped.
 OLDER = (
   r'(.*\.)?opt(\.\d+)+\.count',  # updates so far, of a learning rate's schedule
+  r'(.*\.)?opt(\.\d+)+\.mu\..*',  # Adam's mean gradient without momentum
   r'pair\.d\.stats\.teacher\..*',  # a constant since: constants.py
   r'(.*\.)?stats\.spectral\.SpectralNorm_.*',  # vectors: older.py
 )
@@ -342,7 +343,8 @@ def _in_order(arrays: dict, like) -> list:
       if isinstance(entry, jax.tree_util.GetAttrKey):
         known = fields.setdefault('.'.join(keys[:i]), [])
         if keys[i] not in known:
-          known.append(keys[i])
+          # Where older versions had Adam's mean, see OLDER.
+          known += ['mu', 'nu'] if keys[i] == 'nu' else [keys[i]]
 
   def rank(name):
     keys = name.split('.')

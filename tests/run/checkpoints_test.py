@@ -5,6 +5,7 @@ import logging
 
 import jax
 import jax.numpy as jnp
+import optax
 import orbax.checkpoint as ocp
 import pytest
 
@@ -175,6 +176,29 @@ def test_other_networks_are_refused_and_nothing_is_removed(saved):
   with pytest.raises(UserError, match='belong to other networks'):
     Checkpoints(saved).restore(other)
   assert Checkpoints(saved).steps() == [1, 2, 3]
+
+
+def test_adams_mean_of_older_versions_is_read_and_left_out(tmp_path):
+  """Without momentum it is not kept; all that counts goes on as it was."""
+  rules = {name: dict(b1=0.0) for name in ('generator', 'discriminator')}
+  made = experiment.build(small.config(optimizer=rules), small.SHAPE, 0)
+  state = experiment.initial_state(made, 0, MESH)
+
+  def older(player):
+    rule, *rest = player.opt
+    mean = jax.tree.map(lambda x: x + 1, rule.nu)
+    rule = optax.ScaleByAdamState(rule.count + 7, mean, rule.nu)
+    return player.replace(opt=(rule, *rest))
+
+  pair = state.pair.replace(g=older(state.pair.g), d=older(state.pair.d))
+  checkpoints = Checkpoints(tmp_path)
+  checkpoints.save(0, state.replace(pair=pair))
+  checkpoints.close()
+  reader = Checkpoints(tmp_path)
+  _, read = reader.restore(restore.like(made, MESH))
+  assert read.pair.d.opt[0].count == 7
+  assert small.identical(read.pair.d.opt[0].nu, state.pair.d.opt[0].nu)
+  assert reader.dropped and all('.opt.0.mu.' in x for x in reader.dropped)
 
 
 def test_saving_survives_donation(tmp_path):
