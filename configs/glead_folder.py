@@ -42,7 +42,7 @@ def get_config(arg=''):
   if small and not args.at:
     args.at = 16
   c = build(args, args.preset, args.resolution, args.width)
-  if small:
+  if small and args.task == 'ggdr':
     c.tasks.align.resolution = args.resolution
   c.data.source = 'folder:pictures'
   c.augment.mirror = True

@@ -188,6 +188,11 @@ class Asked:
       yield from self._chunks(mix, self._variables, *rows)
 
 
+def counted(count: int, what: str) -> str:
+  """'1 picture', '1,000 pictures'."""
+  return f'{count:,} {what}' + ('' if count == 1 else 's')
+
+
 def check_pictures(restored: Restored, tool: str) -> None:
   """Raises UserError if a run makes anything but pictures."""
   kind = KINDS[len(restored.run.load_data()['shape'])]

@@ -113,9 +113,8 @@ def run(restored, out, settings) -> None:
   with whole(stem.with_name(f'{stem.name}.png')) as scratch:
     figure.savefig(scratch, dpi=pairs.DPI)
   log.info(
-    '%d pictures inverted at step %d: mean %s %.4g, mean squared error %.4g:'
-    ' %s.png',
-    len(found.z),
+    '%s inverted at step %d: mean %s %.4g, mean squared error %.4g: %s.png',
+    asking.counted(len(found.z), 'picture'),
     restored.step,
     near.name,
     found.distance.mean(),
@@ -126,7 +125,7 @@ def run(restored, out, settings) -> None:
 
 def _title(restored, targets, near, found, space: str, shown: slice) -> str:
   count, shown = len(found.z), len(found.z[shown])
-  some = f'{count:,} pictures' + (
+  some = asking.counted(count, 'picture') + (
     f', of which {shown}' if shown < count else ''
   )
   return (

@@ -99,7 +99,6 @@ class Shown:
   @property
   def words(self) -> str:
     """Which pictures they are, for people."""
-    return (
-      f'{self.reals} pictures of {self._reals.short}, then'
-      f' {len(self._asked.seeds)} samples'
-    )
+    reals = asking.counted(self.reals, 'picture')
+    samples = asking.counted(len(self._asked.seeds), 'sample')
+    return f'{reals} of {self._reals.short}, then {samples}'
