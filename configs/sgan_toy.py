@@ -15,9 +15,10 @@ paper's iterations 5, 10, 100 take --config.train.image_every=5.
 Options:
   n          number of local pairs; 0: a single one, the baseline; default 5
   loss       gan, wgan_gp or dragan; default gan
-  lr         learning rate; default 1e-5, the paper's; slow
+  lr         learning rate; default 1e-3, with paper 1e-5
   share      part of the parameters common to local pairs; 0.5: the paper's N-SW
   simple     without messengers
+  paper      Algorithm 1 to the letter, at the paper's rate: messengers forget
   data       ring8, ring10, grid25 or swissroll; default ring8
 Data: drawn on the spot. The paper gives no batch size, no weight of a penalty
 and no number of D's updates a step, I_D. Measured in docs/results.md: at the
@@ -38,7 +39,7 @@ def get_config(arg=''):
   args = options(arg, **OPTIONS, data=NAMES)
   c = defaults()
   points(c, args.data)
-  apply(c, args)
+  apply(c, args, 1e-3)
   if args.loss != 'gan':
     c.penalties[args.loss].weight = 0.1
   if args.loss == 'wgan_gp' and not args.test:
