@@ -3,6 +3,8 @@
 The update is written out here from its formula, one pair after the other.
 """
 
+import random
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -13,7 +15,7 @@ from gan_jax.errors import UserError
 from gan_jax.mesh import make_mesh, one_device
 from gan_jax.schemes import ensemble
 from gan_jax.state import START, Player, stream
-from tests import small
+from tests import main_test, small
 from tests.schemes.ensemble_devices_test import compiled, points
 from tests.schemes.ensemble_test import IDS, KEY, close, game, member
 
@@ -32,7 +34,9 @@ def test_locals_and_d_0_hear_nothing_of_what_messengers_remember(values):
   with_memory, without = game(memory=0.9, **values), game(**values)
   pair, pairs, kept = steps(with_memory, 3, with_memory.kept)
   plain, plain_pairs, none = steps(without, 3, without.kept)
-  assert none is None and np.abs(small.flat(kept.params)).max() > 1e-3
+  assert none is None
+  # More than one update of Adam makes, 2e-4: it adds up.
+  assert np.abs(small.flat(kept.params)).max() > 4e-4
   assert small.identical(pairs, plain_pairs) and small.identical(
     pair.d, plain.d
   )
@@ -114,3 +118,34 @@ def test_growth_begins_their_optimisers_anew_with_the_others():
 def test_what_cannot_remember_is_refused(values, words):
   with pytest.raises(UserError, match=words):
     points(memory=0.5, **values)
+
+
+RUN = (
+  '--config=configs/sgan_toy.py:test',
+  '--config.train.steps=120',
+  '--config.train.checkpoint_every=10',
+  '--config.train.log_every=5',
+)
+
+
+@pytest.mark.slow
+def test_a_killed_run_remembers_to_the_bit(tmp_path):
+  """SIGKILL, data on the device and streamed, against a run left alone."""
+  moments = random.Random(0)
+  status, output = main_test.run(*RUN, f'--workdir={tmp_path / "whole"}')
+  assert status == 0, output
+  whole = main_test.final(tmp_path / 'whole')
+  assert whole.config.ensemble.memory > 0
+  assert np.abs(small.flat(whole.state.messengers.params)).max() > 0
+  for budget in (512, 0):
+    killed = tmp_path / f'budget_{budget}'
+    command = (*RUN, f'--config.data.device_budget_mb={budget}')
+    for step in (25, 65):
+      process = main_test.start(*command, f'--workdir={killed}')
+      main_test.wait_for_step(process, killed, step + moments.randint(0, 10))
+      process.kill()
+      process.communicate()
+      assert process.returncode == -9, 'it was done before'
+    status, output = main_test.run(*command, f'--workdir={killed}')
+    assert status == 0, output
+    assert small.identical(main_test.final(killed).state, whole.state)
