@@ -12,11 +12,10 @@ import pytest
 
 from gan_jax import experiment
 from gan_jax.errors import UserError
-from gan_jax.mesh import make_mesh, one_device
-from gan_jax.schemes import ensemble
+from gan_jax.mesh import one_device
 from gan_jax.state import START, Player, stream
 from tests import main_test, small
-from tests.schemes.ensemble_devices_test import compiled, points
+from tests.schemes.ensemble_devices_test import points
 from tests.schemes.ensemble_test import IDS, KEY, close, game, member
 
 
@@ -82,21 +81,6 @@ def test_a_messenger_begins_at_its_discriminator_and_what_it_kept(memory):
   close(member(kept.params, 2), jax.tree.map(jnp.subtract, d.params, now), 1e-3)
   close(member(kept.opt, 2), d.opt, 1e-3)
   assert member(kept.opt, 2)[0].count == 4  # of two steps
-
-
-def test_what_is_remembered_lies_with_its_pair_on_eight_devices():
-  config = points(pairs=8, memory=0.9)
-  mesh = make_mesh(config.mesh, ensemble.parts(config.ensemble))
-  many, state, *batch = compiled(config, mesh)
-  alone, on_one, *first = compiled(config, one_device())
-  for _ in range(2):
-    state, _ = many(state, *batch)
-    on_one, _ = alone(on_one, *first)
-  for x in jax.tree.leaves(state.messengers):
-    assert x.sharding.shard_shape(x.shape) == (1, *x.shape[1:])
-  np.testing.assert_allclose(
-    small.flat(state.messengers), small.flat(on_one.messengers), 1e-4, 1e-6
-  )
 
 
 def test_growth_begins_their_optimisers_anew_with_the_others():
