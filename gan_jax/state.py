@@ -70,8 +70,8 @@ class TrainState:
     pair: the pair a user gets.
     ema: average of `pair.g`, or None when the config asks for none.
     local_pairs: the stacked local pairs of an ensemble, or None.
-    messengers: what its messengers remember, stacked, see
-      `schemes.messengers`; None where they do not.
+    messengers: its stacked messengers where they remember, see
+      `schemes.messengers`, or None.
   """
 
   step: jax.Array

@@ -217,20 +217,19 @@ class Ensemble(NamedTuple):
     Args:
       g: G_0.
       critics: the local discriminators.
-      kept: what messengers remember, see `Messengers.first`.
+      kept: messengers that remember, or None, see `Messengers.first`.
       batch: minibatches [n, I_D, ...], or [I_D, ...] if shared.
       keys: of the two phases, messengers and G_0.
       now: the step's time, constants and key.
       axis: see `Ensemble`.
 
     Returns:
-      G_0, what messengers remember now, and metrics.
+      G_0, the messengers that remember, or None, and metrics.
     """
     if self.settings.messengers:
-      messengers = self.messengers.clones(critics, kept)
-      messengers = self.messengers.learn(g, messengers, batch, keys[0], now)
-      kept = self.messengers.remembered(messengers, critics, kept)
-      critics = messengers
+      critics = self.messengers.clones(critics, kept)
+      critics = self.messengers.learn(g, critics, batch, keys[0], now)
+      kept = None if kept is None else critics
     last = self.dealing.last(batch)
     gradient, stats, metrics = self.g_gradient(
       g, critics, last, keys[1], now, axis
@@ -297,7 +296,7 @@ class Ensemble(NamedTuple):
     Args:
       pair: the global pair (G_0, D_0).
       pairs: the local pairs, stacked [N, ...].
-      kept: what messengers remember, see `Messengers.first`.
+      kept: messengers that remember, or None, see `Messengers.first`.
       batch: of `draws` minibatches.
       at: the time of the step.
       key: of the step.
@@ -306,7 +305,7 @@ class Ensemble(NamedTuple):
         None for one.
 
     Returns:
-      The global pair, the local pairs, what messengers remember, and metrics:
+      The global pair, the local pairs, messengers that remember, and metrics:
       the global pair's under the names that a pair's have, the local pairs'
       means as 'local_...'.
     """

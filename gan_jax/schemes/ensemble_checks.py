@@ -41,8 +41,8 @@ SETTINGS = only_when(
     ),
     'memory': Setting(
       0.0,
-      'share of what a messenger has learned of G_0 that it keeps from step to'
-      " step, this project's own; 0.0: none, the paper's Algorithm 1",
+      'share of itself that a messenger begins a step as, the rest is its local'
+      " D; this project's own; 0.0: a clone, the paper's Algorithm 1",
       low=0.0,
       high=1.0,
       when={'messengers': True},

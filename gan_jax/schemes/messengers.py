@@ -7,14 +7,17 @@ forgotten with the step. G_0 then finds what all D_n like, and since nobody
 remembers it, nobody objects to it a second time: it ends in one mode.
 
 `config.ensemble.memory`, m, is this project's own addition, not the paper's: a
-messenger keeps a share of what sets it apart from its discriminator,
+messenger begins a step as a share of itself, as the last step left it, and of
+its discriminator as it is now,
 
-  M_n <- D_n + m (M_n - D_n as both were when the last step ended),
+  M_n <- m M_n + (1 - m) D_n,
 
 and has an optimiser of its own, which goes on from step to step. D_n does not
 change by it, so nothing flows from the global pair to the local ones. m = 0 is
-Algorithm 1. What is carried from step to step, `TrainState.messengers`, is a
-stacked Player whose params are the differences M_n - D_n.
+Algorithm 1; with m = 1 messengers are discriminators of G_0 that only began as
+the local ones. Following D_n in full, M_n <- D_n + m (M_n - D_n of the last
+step), was worse: what D_n learns of its own generator moves M_n by as much in a
+step as M_n itself learns of G_0 (docs/results.md).
 
 A messenger that remembers also keeps its statistics, and its terms' state: they
 were made by its own weights on what it has met, G_0's samples among it, and the
@@ -26,7 +29,6 @@ in training either way.
 from typing import Any, NamedTuple
 
 import jax
-import jax.numpy as jnp
 
 from gan_jax.optimizer import Optimizer
 from gan_jax.schemes import updates
@@ -52,11 +54,10 @@ class Messengers(NamedTuple):
   d_steps: int
 
   def first(self, critics: Player) -> Player | None:
-    """What they remember before the first step; None if they never do."""
+    """Those that remember, before the first step; None if they never do."""
     if not (self.settings.messengers and self.settings.memory):
       return None
-    nothing = jax.tree.map(jnp.zeros_like, critics.params)
-    return self.fresh(critics).replace(params=nothing)
+    return self.fresh(critics)
 
   def fresh(self, critics: Player) -> Player:
     """The same players with optimisers that have seen nothing."""
@@ -67,12 +68,13 @@ class Messengers(NamedTuple):
 
     Args:
       critics: the local discriminators.
-      kept: what they remember, see `first`.
+      kept: messengers that remember, as the last step left them, or None.
     """
     if kept is not None:
-      share = self.settings.memory
-      add = lambda d, apart: d + share * apart
-      return kept.replace(params=jax.tree.map(add, critics.params, kept.params))
+      m = self.settings.memory
+      mixed = lambda own, d: m * own + (1 - m) * d
+      params = jax.tree.map(mixed, kept.params, critics.params)
+      return kept.replace(params=params)
     if self.settings.messenger_opt == 'copied':
       return critics
     return self.fresh(critics)
@@ -93,10 +95,3 @@ class Messengers(NamedTuple):
       return updates.after(game, 'd', self.rule, d, g, made, now_k)[0]
 
     return jax.vmap(one, self.axes)(messengers, batch, keys)
-
-  def remembered(self, messengers: Player, critics: Player, kept):
-    """What they remember of a step, at its end; None if they never do."""
-    if kept is None:
-      return None
-    apart = jax.tree.map(jnp.subtract, messengers.params, critics.params)
-    return messengers.replace(params=apart)

@@ -6,7 +6,6 @@ The update is written out here from its formula, one pair after the other.
 import random
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 import pytest
 
@@ -33,42 +32,35 @@ def test_locals_and_d_0_hear_nothing_of_what_messengers_remember(values):
   with_memory, without = game(memory=0.9, **values), game(**values)
   pair, pairs, kept = steps(with_memory, 3, with_memory.kept)
   plain, plain_pairs, none = steps(without, 3, without.kept)
-  assert none is None
-  # More than one update of Adam makes, 2e-4: it adds up.
-  assert np.abs(small.flat(kept.params)).max() > 4e-4
+  assert none is None and kept is not None
   assert small.identical(pairs, plain_pairs) and small.identical(
     pair.d, plain.d
   )
   assert not small.identical(pair.g, plain.g)
 
 
-def test_the_first_step_is_algorithm_1_but_for_the_optimisers_memory():
-  """Nothing has been learned yet: by gradient descent both are the same."""
-  with_memory, without = game(sgd=True, memory=0.5), game(sgd=True)
-  pair, pairs, _ = steps(with_memory, 1, with_memory.kept)
-  plain, plain_pairs, _ = steps(without, 1, None)
+def test_with_hardly_any_memory_a_step_is_algorithm_1():
+  """By gradient descent: an optimiser of its own has no part in it."""
+  with_memory, without = game(sgd=True, memory=1e-6), game(sgd=True)
+  pair, pairs, _ = steps(with_memory, 2, with_memory.kept)
+  plain, plain_pairs, _ = steps(without, 2, None)
   close(pair, plain)
   assert small.identical(pairs, plain_pairs)
 
 
 @pytest.mark.parametrize('memory', [0.25, 1.0])
-def test_a_messenger_begins_at_its_discriminator_and_what_it_kept(memory):
-  """M = D + m (M' - D'), then I_D updates by an optimiser of its own."""
+def test_a_messenger_begins_as_a_share_of_itself(memory):
+  """m M + (1 - m) D, then I_D updates by an optimiser of its own."""
   g = game(d_steps=2, memory=memory)
-  _, before, _ = steps(g, 1, g.kept)
-  _, after, kept = steps(g, 2, g.kept)
-  pair, _, kept_before = steps(g, 1, g.kept)
+  pair, _, before = steps(g, 1, g.kept)
+  _, pairs, after = steps(g, 2, g.kept)
   key = jax.random.fold_in(KEY, 1)
   keys = g.group.dealing.keys(key, 'messenger', IDS)
   batch = member(g.dealt()[1], 2)  # the last pair's
-  last = member(before.d.params, 2)
-  apart = member(kept_before.params, 2)
-  theirs = jax.tree.map(jnp.add, last, apart)  # M', as the last step left it
-  now = member(after.d.params, 2)
-  start = jax.tree.map(
-    lambda d, m, d_: d + memory * (m - d_), now, theirs, last
-  )
-  d = Player(start, {}, member(kept_before.opt, 2))
+  share = lambda own, local: memory * own + (1 - memory) * local
+  now = member(pairs.d.params, 2)
+  start = jax.tree.map(share, member(before.params, 2), now)
+  d = Player(start, {}, member(before.opt, 2))
   for k in range(2):
     now_k = small.now(batch.image[k], stream(keys[2], f'{k}'))
     z = g.objective.latents(now_k.key, small.N)
@@ -78,9 +70,11 @@ def test_a_messenger_begins_at_its_discriminator_and_what_it_kept(memory):
       d.params, {}, opponent, made, now_k
     )
     d = g.rules.d.update(d, gradient, {}, START)
-  close(member(kept.params, 2), jax.tree.map(jnp.subtract, d.params, now), 1e-3)
-  close(member(kept.opt, 2), d.opt, 1e-3)
-  assert member(kept.opt, 2)[0].count == 4  # of two steps
+  close(member(after.params, 2), d.params)
+  close(member(after.opt, 2), d.opt, 1e-3)
+  assert d.opt[0].count == 4  # of two steps
+  apart = small.flat(d.params) - small.flat(now)
+  assert np.abs(apart).max() > 1e-4
 
 
 def test_growth_begins_their_optimisers_anew_with_the_others():
@@ -120,7 +114,7 @@ def test_a_killed_run_remembers_to_the_bit(tmp_path):
   assert status == 0, output
   whole = main_test.final(tmp_path / 'whole')
   assert whole.config.ensemble.memory > 0
-  assert np.abs(small.flat(whole.state.messengers.params)).max() > 0
+  assert whole.state.messengers is not None
   for budget in (512, 0):
     killed = tmp_path / f'budget_{budget}'
     command = (*RUN, f'--config.data.device_budget_mb={budget}')
