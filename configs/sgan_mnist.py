@@ -17,9 +17,10 @@ Options:
   net        dcgan or mlp; default dcgan
 Data: TFDS downloads and prepares it once (needs the tf extra); the files
 themselves do as well: --config.data.source=idx:FOLDER.
-Expected numbers: docs/results.md, by benchmarks/sgan_mnist.py, which draws
-Figure 5 of narrow networks on 2 cores: 5-S-WGAN of net=mlp is ahead of one pair
-early on, G_0 of net=dcgan collapses.
+Expected numbers: docs/results.md has `paper` with narrow networks on 2 cores:
+5-S-WGAN of net=mlp is ahead of one pair early on, G_0 of net=dcgan collapses.
+benchmarks/sgan_pictures.py draws Figure 5 with it and without; with memory not
+yet measured.
 """
 
 from _sgan import DCGAN, MLP, OPTIONS, pictures
