@@ -36,10 +36,10 @@ import sys
 import time
 
 import numpy as np
+from _judge import CONFIGS, train_classifier
 
 from gan_jax.run.memory import restart_with_huge_pages
 
-CONFIGS = pathlib.Path(__file__).resolve().parent.parent / 'configs'
 CORES = ('k4', 'k2')
 # Table 4 of the paper: modes and KL, mean and deviation over 8 runs.
 PAPER = {
@@ -51,34 +51,6 @@ PAPER = {
 }
 IMAGES = 180_000  # all of it then takes 90 minutes of a core
 SHOWN = 120_000  # pictures the classifier learns from
-
-
-def train_classifier(args, folder):
-  """Trains the judge, or goes on; its accuracy on the test set."""
-  from gan_jax.config import load
-  from gan_jax.run.folder import RunDir
-  from gan_jax.train import train
-
-  c = load(f'{CONFIGS}/classifier_cifar.py:depth=10')
-  shown = 1000 if args.quick else SHOWN
-  with c.unlocked():
-    c.data.update(source=args.data, channels=1)
-    if args.data == 'digits':
-      c.data.update(split='train[:90%]', test_split='train[90%:]')
-    c.augment.update(mirror=False, crop=0)  # a digit mirrored is another
-    c.discriminator.width = 8
-    # So few updates are not enough for SGD's 0.1 to settle.
-    rule = dict(name='adam', lr=2e-3, weight_decay=0.0)
-    rule['decay_at'] = (shown * 6 // 10, shown * 9 // 10)
-    c.optimizer.discriminator.update(rule)
-    steps = shown // 64
-    c.train.update(batch=64, steps=steps, keep=1, tensorboard=False)
-    c.train.update(log_every=steps // 5, image_every=steps)
-  train(c, folder)
-  last = RunDir(folder).lines()[-1]
-  if last['step'] < c.train.steps:
-    sys.exit('stopped; the same command goes on')
-  return last['accuracy']
 
 
 def config_of(args, row, d, seed):
@@ -296,7 +268,10 @@ def main():
   out.mkdir(parents=True, exist_ok=True)
   file = out / 'results.jsonl'
 
-  accuracy = train_classifier(args, out / 'classifier')
+  shown = 1000 if args.quick else SHOWN
+  accuracy = train_classifier(
+    out / 'classifier', shown, source=args.data, channels=1
+  )
   print(f'classifier: accuracy {accuracy:.4f} on the test set', flush=True)
   runs = [
     (r, d, k) for k in range(args.seeds) for r in args.rows for d in CORES

@@ -4,11 +4,12 @@
 
 Chavdarova and Fleuret 2018, Figures 2(d) and 10: fully connected networks of
 4 layers on 8 Gaussians on a ring and 25 on a grid; a single GAN, 5-S-GAN and
-10-S-GAN, with and without messengers; five seeds, trained side by side under
-`vmap`; equally many updates of G for all. Cut down to what two CPU cores do
-in an hour: 64 units for 512, batch 64, learning rate 1e-3 for 1e-5. The paper
-does not say how often a discriminator, and so a messenger, learns a step
-(I_D). It decides what G_0 covers, so SETTINGS has several.
+10-S-GAN, their messengers with memory (ensemble.memory, not in the paper) and
+without ('paper ...', Algorithm 1), and simplified, without messengers; five
+seeds, trained side by side under `vmap`; equally many updates of G for all. Cut
+down to what two CPU cores do in an hour: 64 units for 512, batch 64, learning
+rate 1e-3 for 1e-5. The paper does not say how often a discriminator, and so a
+messenger, learns a step (I_D). SETTINGS has several.
 
 Measured on 2,500 samples of the generator that a user gets (G_0 for SGAN),
 without averaging: modes covered (a sample within 3 standard deviations),
@@ -26,7 +27,7 @@ Two rows are trained at a time, each keeps about one core busy. Every finished
 row is a line of FOLDER/results.jsonl: the same command goes on where it was
 stopped, and only draws and prints if there is nothing left to do. The last
 line is JSON: `modes_gan`, `modes_5s`, `modes_10s`, `loglik_gan`, `loglik_5s`,
-`loglik_10s`, means over seeds and both data sets, with messengers, of WGAN-GP,
+`loglik_10s`, means over seeds and both data sets, with memory, of WGAN-GP,
 and under names that end in `_vanilla` of the vanilla GAN with I_D = 1.
 """
 
@@ -43,20 +44,20 @@ from sgan_toy_figures import draw_log_likelihood, draw_missed, missed_by_all
 from gan_jax.run.memory import restart_with_huge_pages
 
 DATA = ('ring8', 'grid25')
-METHODS = {  # name: (pairs, messengers)
-  'GAN': (0, True),
-  '5-S-GAN': (5, True),
-  'simplified-5-S-GAN': (5, False),
-  '10-S-GAN': (10, True),
-  'simplified-10-S-GAN': (10, False),
+METHODS = {  # name: options of configs/sgan_toy.py
+  'GAN': 'n=0',
+  '5-S-GAN': 'n=5',
+  '10-S-GAN': 'n=10',
+  'paper 5-S-GAN': 'n=5,paper',
+  'paper 10-S-GAN': 'n=10,paper',
+  'simplified-5-S-GAN': 'n=5,simple',
 }
-TWO = ('GAN', '5-S-GAN')
+THREE = ('GAN', '5-S-GAN', 'paper 5-S-GAN')
 SETTINGS = {  # name: loss, I_D, steps, methods
-  'WGAN-GP': ('wgan_gp', 10, 3000, tuple(METHODS)),
   'vanilla': ('gan', 1, 5000, tuple(METHODS)),
-  'vanilla, I_D = 2': ('gan', 2, 5000, tuple(METHODS)),
-  'WGAN-GP, I_D = 1': ('wgan_gp', 1, 3000, TWO),
-  'WGAN-GP, I_D = 5': ('wgan_gp', 5, 3000, TWO),
+  'WGAN-GP': ('wgan_gp', 5, 3000, tuple(METHODS)),
+  'WGAN-GP, I_D = 1': ('wgan_gp', 1, 3000, THREE),
+  'DRAGAN': ('dragan', 1, 5000, THREE),
 }
 COMMON = dict(lr=1e-3, width=64, batch=64, seeds=5)
 QUICK = COMMON | dict(width=16, batch=16, seeds=2)
@@ -66,19 +67,17 @@ CHUNK = 50  # steps a call
 TIMES = (0.1, 0.25, 0.5, 1.0)  # of a run, at which it is measured
 
 
-def build(data, pairs, messengers, settings):
+def build(data, options, settings):
   """The experiment of one row."""
   from gan_jax import config as config_lib
   from gan_jax import experiment as experiment_lib
   from gan_jax.validate import validate
 
-  arg = f'data={data},n={pairs},loss={settings["loss"]},lr={settings["lr"]}'
+  arg = f'data={data},loss={settings["loss"]},lr={settings["lr"]},{options}'
   c = config_lib.load(f'configs/sgan_toy.py:{arg}').unlock()
   c.generator.width = c.discriminator.width = settings['width']
   c.scheme.d_steps = settings['d_steps']
   c.train.batch = settings['batch']
-  if pairs:
-    c.ensemble.messengers = messengers
   validate(c)
   return c, experiment_lib.build(c, (2,), 0)
 
@@ -164,8 +163,7 @@ def row(name, method, settings):
   """One row of the table: its figures, by time and seed."""
   import jax
 
-  pairs, messengers = METHODS[method]
-  c, made = build(name, pairs, messengers, settings)
+  c, made = build(name, METHODS[method], settings)
   figures = {key: [] for key in ('steps', *MEASURES)}
   for step, states in trained(c, made, settings['seeds'], settings['steps']):
     seeds = [
@@ -179,7 +177,7 @@ def row(name, method, settings):
     figures['steps'].append(step)
     for key in MEASURES:
       figures[key].append([one[key] for one in found])
-  if pairs:
+  if c.ensemble.pairs:
     every = [covered(c, made, state.local_pairs, name) for state in seeds]
     figures['covered'] = [one.astype(int).tolist() for one in every]
   return figures
@@ -274,7 +272,7 @@ def main():
     small = dict(loss='wgan_gp', d_steps=2, steps=2 * CHUNK, **QUICK)
     jobs = [
       (('WGAN-GP', 'ring8', method), small)
-      for method in ('GAN', '5-S-GAN', '10-S-GAN')
+      for method in ('GAN', '5-S-GAN', '10-S-GAN', 'paper 5-S-GAN')
     ]
   rows = finished(file, jobs)
   work([job for job in jobs if job[0] not in rows], file, rows)

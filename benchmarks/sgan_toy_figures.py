@@ -5,6 +5,7 @@ is not there is not drawn.
 """
 
 import itertools
+import re
 
 import numpy as np
 
@@ -81,11 +82,11 @@ def draw_missed(file, rows):
     axes.fill_between(sizes, low, mean + std, color=BLUE, alpha=0.15, lw=0)
     single = {1: _missed_by_global(rows, key('GAN'))}
     _points(axes, single, 'o', 'black', 'a GAN')
-    for prefix, marker in (('', 's'), ('simplified-', '^')):
+    for prefix, marker in (('', 's'), ('paper ', '^')):
       of_global = {
         n: _missed_by_global(rows, key(f'{prefix}{n}-S-GAN')) for n in (5, 10)
       }
-      label = f'G₀ of {"a " + prefix if prefix else "an "}N-S-GAN'
+      label = f'G₀ of an N-S-GAN{" of the paper" if prefix else ""}'
       _points(axes, of_global, marker, RED, label)
     axes.set_title(f'{setting}: {name}', fontsize=10)
     axes.set(xticks=sizes, ylim=(0, 1))
@@ -123,6 +124,8 @@ def draw_log_likelihood(file, rows):
   """
   figure, grid, panels = _panels(rows)
   colours = {'GAN': 'black', '5-S-GAN': BLUE, '10-S-GAN': RED}
+  of = lambda method: method.removeprefix('simplified-').removeprefix('paper ')
+  lines = {'simplified': ':', 'paper': '--'}
   for axes, panel in zip(grid.flat, panels, strict=False):
     for key, figures in rows.items():
       if key[:2] != panel:
@@ -132,8 +135,8 @@ def draw_log_likelihood(file, rows):
       axes.plot(
         figures['steps'],
         values,
-        color=colours[method.removeprefix('simplified-')],
-        linestyle='--' if method.startswith('simplified') else '-',
+        color=colours[of(method)],
+        linestyle=lines.get(re.split('[- ]', method)[0], '-'),
         marker='o',
         markersize=3,
         label=method,

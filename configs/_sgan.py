@@ -4,11 +4,16 @@ Chavdarova and Fleuret 2018. Their options, N-S-LOSS in the paper's notation:
 
   n       number of local pairs; 0: a single one, the baseline; default 5
   loss    gan, wgan_gp or dragan; default gan
-  lr      learning rate; the paper's, 1e-5, is the default and slow: DCGAN's own
-          is 2e-4, that of WGAN-GP on text 1e-4
+  lr      learning rate; 0.0, the default: DCGAN's own 2e-4, on text WGAN-GP's
+          1e-4, on points 1e-3; with `paper` its 1e-5, which is slow
   share   part of the parameters common to all local pairs; 0.5 is the paper's
           N-SW; default 0.0
   simple  without messengers
+  paper   Algorithm 1 to the letter, at the paper's rate
+
+By default messengers remember (`ensemble.memory`), which is this project's own:
+G_0 of Algorithm 1 ends in one mode wherever they learn less than about ten
+times a step (docs/results.md).
 """
 
 from gan_jax.config import defaults, finish
@@ -21,7 +26,11 @@ LOSSES = {
   'wgan_gp': ('wasserstein', 'wgan_gp', 10.0, 5),
   'dragan': ('non_saturating', 'dragan', 10.0, 1),
 }
-OPTIONS = dict(n=5, loss=tuple(LOSSES), lr=1e-5, share=0.0, simple=False)
+OPTIONS = dict(
+  n=5, loss=tuple(LOSSES), lr=0.0, share=0.0, simple=False, paper=False
+)
+MEMORY = 0.999
+PAPERS_LR = 1e-5
 # Appendix B.1: DCGANs, and for points 4 layers of 512 units.
 DCGAN = dict(name='dcgan', width=64, norm='batch', spectral=False, bias=False)
 MLP = dict(name='mlp', width=512, depth=4, slope=0.01)
@@ -69,8 +78,8 @@ def pictures(args, data, steps, batch=64, net=DCGAN):
   return finish(c, args.test)
 
 
-def apply(c, args) -> None:
-  """Makes a config the paper's N-S-LOSS.
+def apply(c, args, lr: float = 2e-4) -> None:
+  """Makes a config N-S-LOSS.
 
   Appendix B.1: Adam (0.5, 0.999), of text RMSProp. No average of G: the paper
   compares the global generator with the local ones as they are.
@@ -79,7 +88,9 @@ def apply(c, args) -> None:
     c: a config with its networks and optimisers named; D loses its batch norm
       where each sample's gradient is penalised, as WGAN-GP's paper has it.
     args: of the options OPTIONS.
+    lr: learning rate where none is given.
   """
+  lr = args.lr or (PAPERS_LR if args.paper else lr)
   c.loss.name, penalty, weight, c.scheme.d_steps = LOSSES[args.loss]
   if args.test:  # each update is compiled by itself
     c.scheme.d_steps = min(c.scheme.d_steps, 2)
@@ -90,8 +101,10 @@ def apply(c, args) -> None:
   c.ensemble.update(
     pairs=args.n, weight_sharing=args.share, messengers=not args.simple
   )
+  if args.n and not (args.simple or args.paper):
+    c.ensemble.memory = MEMORY
   for player in (c.optimizer.generator, c.optimizer.discriminator):
-    player.update(lr=args.lr, b1=0.5, b2=0.999)
+    player.update(lr=lr, b1=0.5, b2=0.999)
     if player.name == 'rmsprop':
       player.b2 = 0.9  # that of the lecture which the paper cites
   c.ema.name = 'none'

@@ -9,9 +9,10 @@ Chavdarova and Fleuret 2018, Figures 6 (32 pixels, after 100 steps) and 16
 Options:
   n          number of local pairs; 0: a single one, the baseline; default 5
   loss       gan, wgan_gp or dragan; default gan
-  lr         learning rate; default 1e-5, the paper's; DCGAN's own is 2e-4
+  lr         learning rate; default 2e-4, DCGAN's own, with paper 1e-5
   share      part of the parameters common to local pairs; 0.5: the paper's N-SW
   simple     without messengers
+  paper      Algorithm 1 to the letter, at the paper's rate: messengers forget
   resolution 32 or 64; default 64
 Data: TFDS downloads and prepares it once (needs the tf extra); a folder of
 the aligned pictures does as well: --config.data.source=folder:PATH.

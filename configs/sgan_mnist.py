@@ -10,15 +10,17 @@ transposed convolutions, or the toy networks; batch 50.
 Options:
   n          number of local pairs; 0: a single one, the baseline; default 5
   loss       gan, wgan_gp or dragan; default gan
-  lr         learning rate; default 1e-5, the paper's; DCGAN's own is 2e-4
+  lr         learning rate; default 2e-4, DCGAN's own, with paper 1e-5
   share      part of the parameters common to local pairs; 0.5: the paper's N-SW
   simple     without messengers
+  paper      Algorithm 1 to the letter, at the paper's rate: messengers forget
   net        dcgan or mlp; default dcgan
 Data: TFDS downloads and prepares it once (needs the tf extra); the files
 themselves do as well: --config.data.source=idx:FOLDER.
-Expected numbers: docs/results.md, by benchmarks/sgan_mnist.py, which draws
-Figure 5 of narrow networks on 2 cores: 5-S-WGAN of net=mlp is ahead of one pair
-early on, G_0 of net=dcgan collapses.
+Expected numbers: docs/results.md has `paper` with narrow networks on 2 cores:
+5-S-WGAN of net=mlp is ahead of one pair early on, G_0 of net=dcgan collapses.
+benchmarks/sgan_pictures.py draws Figure 5 with it and without; with memory not
+yet measured.
 """
 
 from _sgan import DCGAN, MLP, OPTIONS, pictures

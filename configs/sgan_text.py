@@ -11,9 +11,10 @@ paper's language model, which SGAN starts from.
 Options:
   n          number of local pairs; 0: a single one, the baseline; default 5
   loss       gan, wgan_gp or dragan; default wgan_gp
-  lr         learning rate; default 1e-5, the paper's; WGAN-GP's is 1e-4
+  lr         learning rate; default 1e-4, WGAN-GP's own, with paper 1e-5
   share      part of the parameters common to local pairs; 0.5: the paper's N-SW
   simple     without messengers
+  paper      Algorithm 1 to the letter, at the paper's rate: messengers forget
 Data: a UTF-8 text file with a sentence a line, or a folder of such, as the
 One Billion Word Benchmark's training-monolingual.tokenized.shuffled; without
 PATH, sentences made up for tests. Samples are lines of text: images/*.txt.
@@ -39,5 +40,5 @@ def get_config(arg=''):
   c.train.batch = 64
   c.train.steps = 40_000
   c.metrics.names = ('scores',)
-  apply(c, args)
+  apply(c, args, 1e-4)
   return finish(c, args.test)

@@ -15,16 +15,17 @@ paper's iterations 5, 10, 100 take --config.train.image_every=5.
 Options:
   n          number of local pairs; 0: a single one, the baseline; default 5
   loss       gan, wgan_gp or dragan; default gan
-  lr         learning rate; default 1e-5, the paper's; slow
+  lr         learning rate; default 1e-3, with paper 1e-5
   share      part of the parameters common to local pairs; 0.5: the paper's N-SW
   simple     without messengers
+  paper      Algorithm 1 to the letter, at the paper's rate: messengers forget
   data       ring8, ring10, grid25 or swissroll; default ring8
 Data: drawn on the spot. The paper gives no batch size, no weight of a penalty
 and no number of D's updates a step, I_D. Measured in docs/results.md: at the
 weight 10 of the methods' own papers, which penalise pictures, points hardly
-reach the modes, at 0.1 they do; and G_0 covers the more modes the more often
-messengers learn, so that WGAN-GP has I_D = 10 here. With I_D = 1 it ends in one
-mode, with WGAN-GP in a few.
+reach the modes, at 0.1 they do; and with `paper` G_0 covers the more modes the
+more often messengers learn, so that WGAN-GP has I_D = 10 here. With I_D = 1 it
+ends in one mode, of WGAN-GP in a few.
 Expected numbers: docs/results.md, by benchmarks/sgan_toy.py of networks of 64
 units on 2 cores, which also draws Figures 2(d) and 10.
 """
@@ -38,7 +39,7 @@ def get_config(arg=''):
   args = options(arg, **OPTIONS, data=NAMES)
   c = defaults()
   points(c, args.data)
-  apply(c, args)
+  apply(c, args, 1e-3)
   if args.loss != 'gan':
     c.penalties[args.loss].weight = 0.1
   if args.loss == 'wgan_gp' and not args.test:

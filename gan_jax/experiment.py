@@ -151,8 +151,11 @@ class _Made(NamedTuple):
     averaged = pair.g and self.config.ema.name != 'none'
     average = ema.start(pair.g) if averaged else None
     group = self._ensemble(self.game)
-    pairs = group and group.first_pairs(self.z, self.sample, key)
-    return state.TrainState(jnp.int32(0), key, pair, average, pairs)
+    if not group:
+      return state.TrainState(jnp.int32(0), key, pair, average)
+    pairs = group.first_pairs(self.z, self.sample, key)
+    kept = group.messengers.first(pairs.d)
+    return state.TrainState(jnp.int32(0), key, pair, average, pairs, kept)
 
   def renew(self, train_state):
     """See `Experiment`."""
@@ -162,9 +165,12 @@ class _Made(NamedTuple):
     both = lambda pair: state.Pair(
       fresh(pair.g, self.rules.g), fresh(pair.d, self.rules.d)
     )
-    pairs = train_state.local_pairs
+    pairs, kept = train_state.local_pairs, train_state.messengers
+    alone = functools.partial(fresh, rule=self.rules.d)
     return train_state.replace(
-      pair=both(train_state.pair), local_pairs=pairs and jax.vmap(both)(pairs)
+      pair=both(train_state.pair),
+      local_pairs=pairs and jax.vmap(both)(pairs),
+      messengers=kept and jax.vmap(alone)(kept),
     )
 
   def make_step(self, stage: Stage):
@@ -179,12 +185,13 @@ class _Made(NamedTuple):
 
     def step(train_state, constants, batch, span, on=None):
       pair, pairs = train_state.pair, train_state.local_pairs
+      kept = train_state.messengers
       key = state.step_key(train_state)
       at = state.time_of(train_state.step, span, stage)
       batch = prepare(self.config.augment, stage, batch, at, key)
       if group:
-        pair, pairs, metrics = group.step(
-          pair, pairs, batch, at, key, constants, on
+        pair, pairs, kept, metrics = group.step(
+          pair, pairs, kept, batch, at, key, constants, on
         )
       else:
         pair, metrics = pair_step(pair, batch, at, key, constants)
@@ -194,6 +201,7 @@ class _Made(NamedTuple):
         pair=pair,
         ema=self._average(train_state.ema, pair.g, at, stage),
         local_pairs=pairs,
+        messengers=kept,
       )
       return new, metrics
 

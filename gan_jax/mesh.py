@@ -117,14 +117,16 @@ def replicated(mesh: Mesh) -> NamedSharding:
 
 
 def of_state(mesh: Mesh) -> TrainState:
-  """Where a TrainState lies: local pairs apart along `pair`, all else whole.
+  """Where a TrainState lies: local pairs, and what belongs to each, apart.
+
+  That is along `pair`; all else is whole on every device.
 
   Returns:
     A sharding for each field, which stands for all of its arrays.
   """
   whole = replicated(mesh)
   apart = NamedSharding(mesh, P('pair'))
-  return TrainState(whole, whole, whole, whole, apart)
+  return TrainState(whole, whole, whole, whole, apart, apart)
 
 
 def tracing_on(mesh: Mesh):

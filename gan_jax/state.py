@@ -70,6 +70,8 @@ class TrainState:
     pair: the pair a user gets.
     ema: average of `pair.g`, or None when the config asks for none.
     local_pairs: the stacked local pairs of an ensemble, or None.
+    messengers: its stacked messengers where they remember, see
+      `schemes.messengers`, or None.
   """
 
   step: jax.Array
@@ -77,6 +79,7 @@ class TrainState:
   pair: Pair
   ema: Average | None
   local_pairs: Pair | None = None
+  messengers: Player | None = None
 
 
 class Stage(NamedTuple):

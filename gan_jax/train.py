@@ -307,7 +307,7 @@ def stop_if_diverged(run: RunDir, step: int, state, metrics) -> None:
   Raises:
     UserError: if the run has diverged.
   """
-  if finite((state.pair, state.local_pairs, metrics)):
+  if finite((state.pair, state.local_pairs, state.messengers, metrics)):
     return
   apart = Checkpoints(run.path / 'diverged', keep=1)
   apart.save(step, state)

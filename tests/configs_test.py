@@ -178,7 +178,19 @@ def test_sgans_text_experiment():
   for network in (c.generator, c.discriminator):
     assert (network.name, network.depth) == ('charcnn', 4)
   for rule in (c.optimizer.generator, c.optimizer.discriminator):
-    assert (rule.name, rule.lr, rule.b2) == ('rmsprop', 1e-5, 0.9)
+    assert (rule.name, rule.lr, rule.b2) == ('rmsprop', 1e-4, 0.9)
+
+
+@pytest.mark.parametrize('data', ['cifar', 'mnist', 'text', 'toy'])
+def test_the_papers_sgan_is_an_option_and_ours_says_what_it_adds(data):
+  load = lambda arg: config_lib.load(f'{CONFIGS}/sgan_{data}.py{arg}')
+  ours, papers, one = load(''), load(':paper'), load(':n=0')
+  assert 0.0 < ours.ensemble.memory <= 1.0 and papers.ensemble.memory == 0.0
+  assert papers.optimizer.generator.lr == 1e-5  # appendix B.1
+  assert one.optimizer == ours.optimizer and not one.ensemble.memory
+  assert load(':paper,lr=0.001').optimizer.discriminator.lr == 1e-3
+  for c in (ours, papers, one, load(':simple')):
+    validate(c)
 
 
 # Finding and loading.

@@ -85,7 +85,9 @@ def test_no_room_is_one_sentence_and_the_next_start_goes_on(
 LONG = ('--config.train.steps=4000', '--config.train.checkpoint_every=10')
 
 
-@pytest.mark.parametrize('how', ['moved', 'removed'])
+@pytest.mark.parametrize(
+  'how', ['moved', pytest.param('removed', marks=pytest.mark.slow)]
+)
 def test_a_folder_that_goes_away_is_one_sentence(how, tmp_path):
   folder = tmp_path / 'x'
   process = start(*TRAIN[:1], *LONG, f'--workdir={folder}')

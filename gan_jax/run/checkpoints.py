@@ -39,7 +39,7 @@ ANEW = (
   r'(pair|local_pairs)\.[gd]\.opt\..*',
   r'(pair|local_pairs)\.[gd]\.(params|stats)\.terms\..*',
   r'(pair|local_pairs)\.d\.stats\.(loss|augment)\..*',
-  r'(ema|local_pairs)\..*',
+  r'(ema|local_pairs|messengers)\..*',
 )
 
 

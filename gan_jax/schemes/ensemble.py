@@ -34,6 +34,7 @@ from gan_jax.optimizer import Optimizers
 from gan_jax.passes import Round
 from gan_jax.schemes import sharing, updates
 from gan_jax.schemes.dealing import Dealing, fold, round_of
+from gan_jax.schemes.messengers import Messengers
 from gan_jax.schemes.sharing import Shared, TiedOptimizer
 from gan_jax.state import At, Pair, Player, stream
 from gan_jax.terms import TERMS, add_up
@@ -99,6 +100,17 @@ class Ensemble(NamedTuple):
     """Who is given which minibatches and keys."""
     return Dealing(self.settings, self.d_steps)
 
+  @property
+  def messengers(self) -> Messengers:
+    """Steps 2 and 3."""
+    return Messengers(
+      self.objective,
+      self.optimizers.d,
+      self.settings,
+      self.dealing.axes,
+      self.d_steps,
+    )
+
   def first_pairs(self, z, sample, key) -> Pair:
     """The local pairs before the first step, stacked [N, ...].
 
@@ -140,30 +152,6 @@ class Ensemble(NamedTuple):
       TiedOptimizer(self.optimizers.d, self.shared.d, meet, average),
     )
 
-  def messengers(self, critics: Player) -> Player:
-    """Step 2: copies of the local discriminators, statistics included."""
-    if self.settings.messenger_opt == 'copied':
-      return critics
-    return critics.replace(opt=jax.vmap(self.optimizers.d.init)(critics.params))
-
-  def train_messengers(self, g: Player, messengers: Player, batch, keys, now):
-    """Step 3: each messenger against G_0, which stays as it is."""
-    game = self.objective
-
-    def one(d, batch, key):
-      size = batch.image.shape[1]
-      for k in range(self.d_steps):
-        now_k = round_of(batch, k, now, stream(key, f'{k}'), k * size)
-        made, _ = self._made(g.params, g.stats, now_k)
-        gradient, (stats, _) = jax.grad(game.d_loss, has_aux=True)(
-          d.params, d.stats, g, made, now_k
-        )
-        d = self.optimizers.d.update(d, gradient, stats, now_k.at)
-      rule = self.optimizers.d
-      return updates.after(game, 'd', rule, d, g, made, now_k)[0]
-
-    return jax.vmap(one, self.dealing.axes)(messengers, batch, keys)
-
   def g_gradient(self, g: Player, critics: Player, batch, keys, now, axis=None):
     """Step 4: G_0's gradient against all critics, its stats, metrics."""
     game = self.objective
@@ -173,7 +161,7 @@ class Ensemble(NamedTuple):
 
     def one(params, critic, batch, key):
       now_n = round_of(batch, ..., now, key)
-      made, stats = self._made(params, g.stats, now_n)
+      made, stats = updates.new_samples(game, params, g.stats, now_n)
       return game.g_loss(params, stats, critic, made, now_n)
 
     def by_itself(params):
@@ -189,18 +177,14 @@ class Ensemble(NamedTuple):
     self, d: Player, generators: Player, batch, keys, now, axis=None
   ):
     """Step 5: D_0's gradient against all local generators, stats, metrics."""
+    game = self.objective
 
     def one(params, g, batch, key):
       now_n = round_of(batch, ..., now, key)
-      made, _ = self._made(g.params, g.stats, now_n)
-      return self.objective.d_loss(params, d.stats, g, made, now_n)
+      made, _ = updates.new_samples(game, g.params, g.stats, now_n)
+      return game.d_loss(params, d.stats, g, made, now_n)
 
     return self._gradient(one, d.params, (generators, batch, keys), axis)
-
-  def _made(self, params, stats, now):
-    """A generator's training pass on fresh latent vectors; its new stats."""
-    z = self.objective.latents(now.key, len(now.labels))
-    return self.objective.generate(params, stats, z, now)
 
   def _gradient(self, one, params, opponents, axis, by_itself=None):
     """The gradient of the reduced losses `one(params, *opponent)`.
@@ -225,20 +209,27 @@ class Ensemble(NamedTuple):
       stats = stats | {TERMS: stats[TERMS] | own[TERMS]}
     return gradient, stats, metrics | more
 
-  def train_g(self, g: Player, critics: Player, batch, keys, now, axis=None):
-    """Steps 2 to 4: messengers and G_0. Returns G_0 and metrics.
+  def train_g(
+    self, g: Player, critics: Player, kept, batch, keys, now, axis=None
+  ):
+    """Steps 2 to 4: messengers and G_0.
 
     Args:
       g: G_0.
       critics: the local discriminators.
+      kept: messengers that remember, or None, see `Messengers.first`.
       batch: minibatches [n, I_D, ...], or [I_D, ...] if shared.
       keys: of the two phases, messengers and G_0.
       now: the step's time, constants and key.
       axis: see `Ensemble`.
+
+    Returns:
+      G_0, the messengers that remember, or None, and metrics.
     """
     if self.settings.messengers:
-      critics = self.messengers(critics)
-      critics = self.train_messengers(g, critics, batch, keys[0], now)
+      critics = self.messengers.clones(critics, kept)
+      critics = self.messengers.learn(g, critics, batch, keys[0], now)
+      kept = None if kept is None else critics
     last = self.dealing.last(batch)
     gradient, stats, metrics = self.g_gradient(
       g, critics, last, keys[1], now, axis
@@ -257,9 +248,9 @@ class Ensemble(NamedTuple):
       now,
       _meet(axis),
     )
-    return g, metrics | more
+    return g, kept, metrics | more
 
-  def train_g_each(self, g: Player, critics: Player, batch, keys, now):
+  def train_g_each(self, g: Player, critics: Player, kept, batch, keys, now):
     """Steps 2 to 4 after each local pair's update (appendix A.2).
 
     G_0 meets the messenger of that pair alone, so N updates cost as much as
@@ -272,25 +263,28 @@ class Ensemble(NamedTuple):
       jax.tree.map(lambda x: x[:, None], tree) if axis == 0 else None
     )
     _, real, noise = self.dealing.axes
-    own = lift(critics, 0), lift(batch, real), lift(keys, noise)
+    own = lift(critics, 0), lift(kept, 0), lift(batch, real), lift(keys, noise)
 
     def one(g, own):
-      critic, own_batch, own_keys = own
-      return self.train_g(
+      critic, own_kept, own_batch, own_keys = own
+      g, own_kept, metrics = self.train_g(
         g,
         critic,
+        own_kept,
         batch if real is None else own_batch,
         keys if noise is None else own_keys,
         now,
       )
+      return g, (jax.tree.map(lambda x: x[0], own_kept), metrics)
 
-    g, metrics = lax.scan(one, g, own)
-    return g, mean(metrics)
+    g, (kept, metrics) = lax.scan(one, g, own)
+    return g, kept, mean(metrics)
 
   def step(
     self,
     pair: Pair,
     pairs: Pair,
+    kept: Player | None,
     batch: Batch,
     at: At,
     key,
@@ -302,6 +296,7 @@ class Ensemble(NamedTuple):
     Args:
       pair: the global pair (G_0, D_0).
       pairs: the local pairs, stacked [N, ...].
+      kept: messengers that remember, or None, see `Messengers.first`.
       batch: of `draws` minibatches.
       at: the time of the step.
       key: of the step.
@@ -310,13 +305,14 @@ class Ensemble(NamedTuple):
         None for one.
 
     Returns:
-      The global pair, the local pairs, and metrics: the global pair's under
-      the names that a pair's have, the local pairs' means as 'local_...'.
+      The global pair, the local pairs, messengers that remember, and metrics:
+      the global pair's under the names that a pair's have, the local pairs'
+      means as 'local_...'.
     """
     batch = self.dealing.by_pair(batch)
     ids = jnp.arange(self.settings.pairs)
     if mesh is None or mesh.shape['pair'] == 1:
-      return self._step(pair, pairs, batch, ids, at, key, constants)
+      return self._step(pair, pairs, kept, batch, ids, at, key, constants)
     # What lies where is said, not left to the compiler: it would gather the
     # convolutions of all pairs. The axis 'data' stays the compiler's. Types
     # that vary over devices are not checked: they forbid the named axis LOCAL.
@@ -326,19 +322,20 @@ class Ensemble(NamedTuple):
       in_specs=(
         P(),
         P('pair'),
+        P('pair'),
         P('pair') if self.dealing.apart else P(),
         P('pair'),
         P(),
         P(),
         P(),
       ),
-      out_specs=(P(), P('pair'), P()),
+      out_specs=(P(), P('pair'), P('pair'), P()),
       axis_names={'pair'},
       check_vma=False,
     )
-    return spread(pair, pairs, batch, ids, at, key, constants)
+    return spread(pair, pairs, kept, batch, ids, at, key, constants)
 
-  def _step(self, pair, pairs, batch, ids, at, key, constants, axis=None):
+  def _step(self, pair, pairs, kept, batch, ids, at, key, constants, axis=None):
     """An iteration of the pairs that one device has."""
     labels = batch.label.reshape(-1)[: batch.label.shape[-1]]
     now = Round(None, labels, at, stream(key, 'terms'), constants)
@@ -348,10 +345,11 @@ class Ensemble(NamedTuple):
       pairs, for_locals, keys('local'), now, axis
     )
     g_keys = keys('messenger'), keys('global g')
-    if self.settings.g_updates == 'each':
-      g, on_g = self.train_g_each(pair.g, pairs.d, for_messengers, g_keys, now)
-    else:
-      g, on_g = self.train_g(pair.g, pairs.d, for_messengers, g_keys, now, axis)
+    each = self.settings.g_updates == 'each'
+    train_g = (
+      self.train_g_each if each else functools.partial(self.train_g, axis=axis)
+    )
+    g, kept, on_g = train_g(pair.g, pairs.d, kept, for_messengers, g_keys, now)
     gradient, stats, on_d = self.d_gradient(
       pair.d, pairs.g, for_d, keys('global d'), now, axis
     )
@@ -370,7 +368,7 @@ class Ensemble(NamedTuple):
     on_locals = {
       f'local_{name}': value for name, value in mean(on_locals, axis).items()
     }
-    return Pair(g, d), pairs, on_d | more | on_g | on_locals
+    return Pair(g, d), pairs, kept, on_d | more | on_g | on_locals
 
 
 def _meet(axis):

@@ -39,6 +39,14 @@ SETTINGS = only_when(
       choices=('copied', 'fresh'),
       when={'messengers': True},
     ),
+    'memory': Setting(
+      0.0,
+      'share of itself that a messenger begins a step as, the rest is its local'
+      " D; this project's own; 0.0: a clone, the paper's Algorithm 1",
+      low=0.0,
+      high=1.0,
+      when={'messengers': True},
+    ),
     'g_updates': Setting(
       'once',
       'G_0 moves once a step, or after each local pair, against its messenger',
@@ -78,6 +86,17 @@ def check(config) -> None:
     raise UserError(
       "config.ensemble.messenger_opt = 'fresh' concerns messengers, and there"
       " are none: set it to 'copied', or config.ensemble.messengers = True."
+    )
+  if ensemble.memory and not ensemble.messengers:
+    raise UserError(
+      f'config.ensemble.memory = {ensemble.memory} concerns messengers, and'
+      ' there are none: set it to 0.0, or config.ensemble.messengers = True.'
+    )
+  if ensemble.memory and ensemble.messenger_opt != 'copied':
+    raise UserError(
+      "config.ensemble.messenger_opt = 'fresh' begins anew in every step, and"
+      f' with config.ensemble.memory = {ensemble.memory} a messenger has an'
+      " optimiser of its own: set messenger_opt = 'copied', or memory = 0.0."
     )
   if ensemble.weight_sharing and ensemble.pairs == 1:
     raise UserError(

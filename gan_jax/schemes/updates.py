@@ -11,6 +11,23 @@ from gan_jax.passes import Round
 from gan_jax.state import Player
 
 
+def new_samples(game, params, stats, now: Round):
+  """A generator's training pass on fresh latent vectors.
+
+  Args:
+    game: the game.
+    params: G's.
+    stats: G's.
+    now: the round; as many samples as it has labels.
+
+  Returns:
+    What G made, and its new stats.
+  """
+  return game.generate(
+    params, stats, game.latents(now.key, len(now.labels)), now
+  )
+
+
 def g_gradient(game, g: Player, pull_back, loss, made):
   """G's gradient: through what it made, and from terms that have it pass.
 

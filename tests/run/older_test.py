@@ -56,7 +56,7 @@ def test_it_is_trained_on_as_the_older_version_did(run):
   ]
   overrides += [(f'{n}.depth', '2') for n in ('generator', 'discriminator')]
   overrides += [('train.steps', '6'), ('mesh.data', '1'), ('mesh.pair', '1')]
-  config = config_lib.load(f'{ROOT}/configs/sgan_toy.py:test', overrides)
+  config = config_lib.load(f'{ROOT}/configs/sgan_toy.py:test,paper', overrides)
   before = networks(run)
   train(config, run)
   after = networks(run)

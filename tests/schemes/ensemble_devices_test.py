@@ -65,7 +65,7 @@ def elements(operation, text):
 @pytest.mark.parametrize(
   'values',
   [
-    dict(pairs=8),
+    dict(pairs=8, memory=0.9),
     dict(scheme='one_stage', reduce='sum', weight_sharing=0.5),
     dict(real='shared', noise='shared', messengers=False),
   ],
@@ -78,12 +78,12 @@ def test_pairs_spread_over_eight_devices_equal_pairs_on_one(values):
   mesh = make_mesh(config.mesh, ensemble.parts(config.ensemble))
   assert dict(mesh.shape) == {'data': 8 // count, 'pair': count}
   many, state, *batch = compiled(config, mesh)
-  for x in jax.tree.leaves(state.local_pairs):
+  for x in jax.tree.leaves((state.local_pairs, state.messengers)):
     assert x.sharding.shard_shape(x.shape) == (1, *x.shape[1:])
   parameters = len(small.flat((state.pair.g.params, state.pair.d.params)))
   text = many.as_text()
   state, metrics = many(state, *batch)
-  for x in jax.tree.leaves(state.local_pairs):
+  for x in jax.tree.leaves((state.local_pairs, state.messengers)):
     assert x.sharding.shard_shape(x.shape) == (1, *x.shape[1:])
 
   alone, on_one = (step := compiled(config, one_device()))[0](*step[1:])

@@ -50,20 +50,21 @@ class Game:
     )
     state = experiment.initial_state(self.made, 0, one_device())
     self.pair, self.pairs = state.pair, state.local_pairs
+    self.kept = state.messengers
     self.draws = self.made.growth.stages[0].draws
     self.batch = small.batch(self.draws)
     self.step = jax.jit(
-      lambda pair, pairs, batch, key: self.group.step(
-        pair, pairs, batch, START, key, {}
+      lambda pair, pairs, kept, batch, key: self.group.step(
+        pair, pairs, kept, batch, START, key, {}
       )
     )
 
   def run(self, pair, steps):
     """The global and the local pairs after some steps."""
-    pairs = self.pairs
+    pairs, kept = self.pairs, self.kept
     for t in range(steps):
       key = jax.random.fold_in(KEY, t)
-      pair, pairs, _ = self.step(pair, pairs, self.batch, key)
+      pair, pairs, kept, _ = self.step(pair, pairs, kept, self.batch, key)
     return pair, pairs
 
   def dealt(self):
@@ -131,8 +132,8 @@ def test_c_messengers_are_the_locals_then_learn_from_g():
   g = game(d_steps=2)
   _, batch, _ = g.dealt()
   keys = g.group.dealing.keys(KEY, 'messenger', IDS)
-  train = jax.jit(g.group.train_messengers)
-  messengers = g.group.messengers(g.pairs.d)
+  train = jax.jit(g.group.messengers.learn)
+  messengers = g.group.messengers.clones(g.pairs.d, None)
   assert small.identical(messengers, g.pairs.d)
   learned = train(g.pair.g, messengers, batch, keys, NOW)
   elsewhere = train(moved(g.pair.g), messengers, batch, keys, NOW)
@@ -212,15 +213,16 @@ def test_f_updates_are_counted():
   assert count(pair.d) == 2 and count(pair.g) == 2
   _, batch, _ = g.dealt()
   keys = g.group.dealing.keys(KEY, 'messenger', IDS)
-  train = jax.jit(g.group.train_messengers)
-  messengers = train(pair.g, g.group.messengers(pairs.d), batch, keys, NOW)
+  train = jax.jit(g.group.messengers.learn)
+  clones = g.group.messengers.clones(pairs.d, None)
+  messengers = train(pair.g, clones, batch, keys, NOW)
   assert count(messengers) == [6, 6, 6]  # copied with the local's 4
 
 
 def test_messengers_may_begin_with_a_fresh_optimiser():
   g = game(messenger_opt='fresh')
   _, pairs = g.run(g.pair, 1)
-  messengers = g.group.messengers(pairs.d)
+  messengers = g.group.messengers.clones(pairs.d, None)
   assert small.identical(messengers.params, pairs.d.params)
   assert count(pairs.d) == [1, 1, 1] and count(messengers) == [0, 0, 0]
   assert np.abs(small.flat(messengers.opt)).max() == 0.0
@@ -318,7 +320,7 @@ def algorithm_1(g):
 )
 def test_a_step_is_algorithm_1(values):
   g = game(sgd=True, **values)
-  pair, pairs, _ = g.step(g.pair, g.pairs, g.batch, KEY)
+  pair, pairs, _, _ = g.step(g.pair, g.pairs, None, g.batch, KEY)
   expected, expected_pairs = algorithm_1(g)
   close(pairs, expected_pairs)
   close(pair, expected)
@@ -327,8 +329,8 @@ def test_a_step_is_algorithm_1(values):
 
 def test_g_may_be_updated_after_each_local_pair():
   g = game(sgd=True, g_updates='each')
-  pair, pairs, _ = g.step(g.pair, g.pairs, g.batch, KEY)
-  once = game(sgd=True).step(g.pair, g.pairs, g.batch, KEY)
+  pair, pairs, _, _ = g.step(g.pair, g.pairs, None, g.batch, KEY)
+  once = game(sgd=True).step(g.pair, g.pairs, None, g.batch, KEY)
   assert small.identical(pairs, once[1]) and small.identical(pair.d, once[0].d)
   _, batch, _ = g.dealt()
   keys = [
@@ -337,7 +339,9 @@ def test_g_may_be_updated_after_each_local_pair():
   train, global_g = jax.jit(g.group.train_g), g.pair.g
   for n in range(3):
     own = lambda tree, n=n: jax.tree.map(lambda x: x[n : n + 1], tree)
-    global_g, _ = train(global_g, own(pairs.d), own(batch), own(keys), NOW)
+    global_g, _, _ = train(
+      global_g, own(pairs.d), None, own(batch), own(keys), NOW
+    )
   close(pair.g, global_g)
 
 
@@ -360,11 +364,11 @@ def test_shared_draws_are_the_same_for_all_pairs():
   g = game(real='shared', noise='shared', d_steps=2)
   assert g.draws == 2
   same = jax.tree.map(lambda x: jnp.broadcast_to(x[:1], x.shape), g.pairs)
-  _, pairs, metrics = g.step(g.pair, same, g.batch, KEY)
+  _, pairs, _, metrics = g.step(g.pair, same, None, g.batch, KEY)
   assert small.identical(member(pairs, 0), member(pairs, 2))
   assert all(np.isfinite(x) for x in metrics.values())
   fresh = game(d_steps=2)
-  _, pairs, _ = fresh.step(g.pair, same, fresh.batch, KEY)
+  _, pairs, _, _ = fresh.step(g.pair, same, None, fresh.batch, KEY)
   assert not small.identical(member(pairs, 0), member(pairs, 2))
 
 
@@ -379,7 +383,7 @@ def test_pairs_begin_apart():
 
 def test_metrics_name_the_global_pair_and_the_locals_means():
   g = game()
-  _, _, metrics = g.step(g.pair, g.pairs, g.batch, KEY)
+  _, _, _, metrics = g.step(g.pair, g.pairs, None, g.batch, KEY)
   names = {'d_loss', 'd_real', 'd_fake', 'g_loss'}
   assert set(metrics) == names | {f'local_{name}' for name in names}
   batch, _, _ = g.dealt()
