@@ -78,7 +78,7 @@ def players(state):
     yield 'd', state.local_pairs.d
 
 
-@pytest.mark.parametrize('pairs', [0, 2])
+@pytest.mark.parametrize('pairs', [0, pytest.param(2, marks=pytest.mark.slow)])
 @pytest.mark.parametrize('scheme', SCHEME_NAMES)
 def test_all_terms_train_under_every_scheme_and_in_an_ensemble(scheme, pairs):
   states, metrics = trained(scheme, pairs)

@@ -116,6 +116,7 @@ def test_who_compiles_a_stage_changes_no_bit(growing, monkeypatch):
   assert all(small.identical(here[k], found[k]) for k in found)
 
 
+@pytest.mark.slow
 def test_later_stages_are_compiled_by_threads(growing, monkeypatch):
   """The next and the largest at once; none that the run does not come to."""
   parts, _ = growing

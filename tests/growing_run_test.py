@@ -142,6 +142,7 @@ def test_what_a_stage_cannot_have_is_refused_and_nothing_written(
   assert not folder.exists()
 
 
+@pytest.mark.slow
 def test_a_plan_has_a_table_of_the_stages():
   text = plan(
     config(

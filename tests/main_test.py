@@ -145,6 +145,7 @@ def test_a_signal_saves_and_exits_0(undisturbed, tmp_path):
   assert small.identical(final(tmp_path).state, final(undisturbed).state)
 
 
+@pytest.mark.slow
 def test_a_signal_before_the_first_step_ends_at_once(tmp_path):
   # Without the cache it compiles for seconds, and the signal comes in time.
   off = dict(JAX_ENABLE_COMPILATION_CACHE='false')

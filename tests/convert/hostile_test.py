@@ -6,6 +6,8 @@ import pathlib
 import subprocess
 import sys
 
+import pytest
+
 from tests.convert import hostile
 
 ROOT = pathlib.Path(__file__).parent.parent.parent
@@ -24,6 +26,7 @@ def run(what, folder):
   return done.stdout
 
 
+@pytest.mark.slow
 def test_hostile_files_end_in_a_sentence(tmp_path):
   run('write', tmp_path)
   told = json.loads(run('read', tmp_path).splitlines()[-1])

@@ -123,6 +123,7 @@ def test_arrays_by_name(write, protocol):
   assert not any('build' in key or 'dtype' in key for key in arrays)
 
 
+@pytest.mark.slow
 def test_it_is_sampled_scored_and_trained_on(write, tmp_path):
   made, states = snapshot()
   folder = tmp_path / 'run'

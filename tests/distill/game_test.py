@@ -313,6 +313,7 @@ def test_the_teacher_is_taken_over_and_stays_as_it_is(teacher, distilled):
   assert list((distilled / 'images').glob('fakes_000000004.png'))
 
 
+@pytest.mark.slow
 def test_a_run_goes_on_without_the_teachers_folder(
   teacher, distilled, tmp_path
 ):

@@ -359,6 +359,7 @@ def test_without_an_equalised_rate_the_first_draw_has_the_constant(role):
   assert np.std(kernel) == pytest.approx(he, rel=0.1)
 
 
+@pytest.mark.slow
 def test_rows_of_table_1_with_norms_of_other_kinds():
   """Batch norm, ReLU and tanh in G, layer norm in D, level by level."""
   z, x, *_ = inputs()

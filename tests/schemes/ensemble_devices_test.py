@@ -137,6 +137,7 @@ def test_what_is_sequential_lies_on_one_device():
   assert ensemble.parts(points(pairs=0).ensemble) == 1
 
 
+@pytest.mark.slow
 def test_a_run_goes_on_bit_for_bit_and_shows_the_locals(tmp_path):
   """Two pairs on eight devices: pair 2 x data 4."""
   whole = small.config().unlock()
