@@ -36,7 +36,7 @@ import sys
 import time
 
 import numpy as np
-from _judge import CONFIGS, train_classifier
+from _judge import CONFIGS, NINE_TENTHS, train_classifier
 
 from gan_jax.run.memory import restart_with_huge_pages
 
@@ -269,8 +269,9 @@ def main():
   file = out / 'results.jsonl'
 
   shown = 1000 if args.quick else SHOWN
+  split = NINE_TENTHS if args.data == 'digits' else {}
   accuracy = train_classifier(
-    out / 'classifier', shown, source=args.data, channels=1
+    out / 'classifier', shown, source=args.data, channels=1, **split
   )
   print(f'classifier: accuracy {accuracy:.4f} on the test set', flush=True)
   runs = [

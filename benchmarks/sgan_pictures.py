@@ -39,11 +39,12 @@ import itertools
 import json
 import os
 import pathlib
+import shutil
 import subprocess
 import sys
 
 import numpy as np
-from _judge import CONFIGS, train_classifier
+from _judge import CONFIGS, NINE_TENTHS, train_classifier
 
 from gan_jax.run.memory import restart_with_huge_pages
 
@@ -258,10 +259,13 @@ def main():
   args.seeds = 1 if args.quick else args.seeds
   methods = methods_of(args)
   out = pathlib.Path(args.out)
+  if args.quick:
+    shutil.rmtree(out, ignore_errors=True)
   out.mkdir(parents=True, exist_ok=True)
 
   some = next(iter(methods.values()))
-  judge = some['judge'] | ({'shown': 4000} if args.quick else {})
+  judge = some['judge'] | NINE_TENTHS
+  judge |= {'shown': 4000} if args.quick else {}
   accuracy = train_classifier(out / 'classifier', source=some['data'], **judge)
   print(f'classifier: accuracy {accuracy:.4f} on the test set', flush=True)
   longest_first = sorted(methods, key=lambda method: '5-S' not in method)

@@ -2,10 +2,12 @@
 
 import json
 import logging
+import re
 import sys
 from typing import Any, NamedTuple
 
 import jax
+import jax.numpy as jnp
 
 from gan_jax import config as config_lib
 from gan_jax import ema, terms
@@ -24,6 +26,8 @@ from gan_jax.validate import validate
 
 log = logging.getLogger('gan_jax')
 
+# A messenger's network, not its terms' parameters alone.
+_MESSENGERS = rf'messengers\.params\.(?!{terms.TERMS}\.)'
 BEST = 'best'  # in place of a step: the state that was kept for its score
 
 
@@ -195,7 +199,8 @@ def state_at(
 
   Where a permitted change of settings (`config.train.change`) has given it
   another rule, term, average or ensemble, those begin anew, an average with
-  the generator as it is; networks are always those that were saved.
+  the generator as it is, messengers that remember with the local
+  discriminators as they are; networks are always those that were saved.
 
   Args:
     saved: the run's checkpoints.
@@ -213,6 +218,10 @@ def state_at(
   step, state = found
   if any(name.startswith('ema.') for name in saved.anew):
     state = state.replace(ema=ema.start(state.pair.g))
+  if any(re.match(_MESSENGERS, name) for name in saved.anew):
+    d = jax.tree.map(jnp.copy, state.local_pairs.d)
+    kept = state.messengers.replace(params=d.params, stats=d.stats)
+    state = state.replace(messengers=kept)
   if saved.anew:
     parts = sorted({'.'.join(name.split('.')[:3]) for name in saved.anew})
     log.info('Begun anew, as the settings have changed: %s.', ', '.join(parts))

@@ -68,6 +68,18 @@ def test_an_average_begins_with_the_generator_as_it_is(trained, tmp_path):
   assert small.identical(state.ema.params, state.pair.g.params)
 
 
+def test_messengers_begin_as_the_local_discriminators_are(tmp_path):
+  """Not as these were before they had learned anything."""
+  train(small.config(ensemble=dict(pairs=2)), tmp_path)
+  before = restore(tmp_path, one_device()).state
+  train(changed(4, dict(ensemble=dict(pairs=2, memory=0.9))), tmp_path)
+  state = restore(tmp_path, one_device()).state
+  assert before.messengers is None
+  assert small.identical(state.messengers.params, before.local_pairs.d.params)
+  assert not small.flat(state.messengers.opt).any()
+  train(changed(6, dict(ensemble=dict(pairs=2, memory=0.9))), tmp_path)
+
+
 def test_and_is_saved_to_the_bit(trained, tmp_path):
   """What was begun anew is a checkpoint like any other."""
   run = shutil.copytree(trained, tmp_path / 'run')

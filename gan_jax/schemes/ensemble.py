@@ -9,9 +9,10 @@ Chavdarova and Fleuret 2018, Algorithm 1. One step:
   4. G_0 is updated once against all messengers;
   5. the global discriminator D_0 is updated once against all local generators.
 
-Nothing flows from the global pair to the local ones, which is why step 1 may
-come first for all pairs at once: the pairs are one stacked pytree, trained
-under `vmap`, and spread over the devices of the mesh axis `pair`.
+Steps 2 and 3, and messengers that remember, are in messengers.py. Nothing flows
+from the global pair to the local ones, which is why step 1 may come first for
+all pairs at once: the pairs are one stacked pytree, trained under `vmap`, and
+spread over the devices of the mesh axis `pair`.
 
 Where the paper is silent (spec/sgan.md, section 2.2), `config.ensemble` says.
 Statistics of G_0 and of D_0 move to the mean of what their N passes make of

@@ -55,9 +55,7 @@ class Messengers(NamedTuple):
 
   def first(self, critics: Player) -> Player | None:
     """Those that remember, before the first step; None if they never do."""
-    if not (self.settings.messengers and self.settings.memory):
-      return None
-    return self.fresh(critics)
+    return self.fresh(critics) if self.settings.memory else None
 
   def fresh(self, critics: Player) -> Player:
     """The same players with optimisers that have seen nothing."""
