@@ -26,9 +26,7 @@ modes_ROW_D and kl_ROW_D, and `seconds`, the sum over all runs.
 """
 
 import argparse
-import concurrent.futures
 import json
-import os
 import pathlib
 import shutil
 import subprocess
@@ -37,6 +35,7 @@ import time
 
 import numpy as np
 from _judge import CONFIGS, NINE_TENTHS, train_classifier
+from _runs import keep_to, share_compiled, side_by_side
 
 from gan_jax.run.memory import restart_with_huge_pages
 
@@ -87,8 +86,7 @@ def config_of(args, row, d, seed):
 
 def run(args, row, d, seed, core):
   """One training run on one core; prints its line of results."""
-  if core >= 0:
-    os.sched_setaffinity(0, {core})  # before JAX counts the cores
+  keep_to(core)
   from gan_jax.run.folder import RunDir
   from gan_jax.train import train
 
@@ -157,32 +155,25 @@ def run_all(args, todo):
   """Does the runs (row, d, seed) that are left, side by side, in order."""
   file = pathlib.Path(args.out) / 'results.jsonl'
 
-  def work(core):
-    while todo:
-      row, d, seed = todo.pop(0)
-      command = [sys.executable, __file__, f'--run={row},{d},{seed},{core}']
-      for key in ('data', 'out', 'images', 'rate', 'samples'):
-        command.append(f'--{key}={getattr(args, key)}')
-      done = subprocess.run(command, stdout=subprocess.PIPE, text=True)
-      if done.returncode:
-        todo.clear()
-        sys.exit(f'{row}, {d}, seed {seed}, failed; the reason is above')
-      line = done.stdout.splitlines()[-1]
-      with file.open('a') as out:
-        out.write(line + '\n')
-      found = json.loads(line)
-      print(
-        f'{row} {d} seed {seed}: {found["modes"]} modes, KL {found["kl"]:.2f},'
-        f' {found["seconds"]:.0f} s',
-        flush=True,
-      )
+  def one(run, core):
+    row, d, seed = run
+    command = [sys.executable, __file__, f'--run={row},{d},{seed},{core}']
+    for key in ('data', 'out', 'images', 'rate', 'samples'):
+      command.append(f'--{key}={getattr(args, key)}')
+    done = subprocess.run(command, stdout=subprocess.PIPE, text=True)
+    if done.returncode:
+      return f'{row}, {d}, seed {seed}, failed; the reason is above'
+    line = done.stdout.splitlines()[-1]
+    with file.open('a') as out:
+      out.write(line + '\n')
+    found = json.loads(line)
+    print(
+      f'{row} {d} seed {seed}: {found["modes"]} modes, KL {found["kl"]:.2f},'
+      f' {found["seconds"]:.0f} s',
+      flush=True,
+    )
 
-  if args.workers:
-    cores = [-1] * args.workers  # wherever there is room
-  else:
-    cores = sorted(os.sched_getaffinity(0))
-  with concurrent.futures.ThreadPoolExecutor(len(cores)) as pool:
-    list(pool.map(work, cores))
+  side_by_side(todo, one, args.workers)
 
 
 def of_seeds(lines, row, d):
@@ -257,11 +248,7 @@ def main():
   if args.run:
     row, d, seed, core = args.run.split(',')
     return run(args, row, d, int(seed), int(core))
-  # Runs that differ in their seed only compile once.
-  cache = pathlib.Path.home() / '.cache' / 'gan_jax' / 'xla'
-  os.environ.setdefault('JAX_COMPILATION_CACHE_DIR', str(cache))
-  # Several on one GPU: each takes what it needs, not three quarters.
-  os.environ.setdefault('XLA_PYTHON_CLIENT_PREALLOCATE', 'false')
+  share_compiled()
   out = pathlib.Path(args.out)
   if args.quick:
     shutil.rmtree(out, ignore_errors=True)

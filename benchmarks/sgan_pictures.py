@@ -34,10 +34,8 @@ is_dragan, ... of DRAGAN.
 """
 
 import argparse
-import concurrent.futures
 import itertools
 import json
-import os
 import pathlib
 import shutil
 import subprocess
@@ -45,6 +43,7 @@ import sys
 
 import numpy as np
 from _judge import CONFIGS, NINE_TENTHS, train_classifier
+from _runs import keep_to, share_compiled, side_by_side
 
 from gan_jax.run.memory import restart_with_huge_pages
 
@@ -133,8 +132,7 @@ def folder_of(out, method, seed):
 
 def run(out, settings, method, seed, core):
   """One training run, or what is left of it; one core, unless it is -1."""
-  if core >= 0:
-    os.sched_setaffinity(0, {core})  # before JAX counts the cores
+  keep_to(core)
   from gan_jax import config as config_lib
   from gan_jax.train import train
   from gan_jax.validate import validate
@@ -172,24 +170,19 @@ def points(args, settings, method, seed):
 def run_all(args, methods, todo):
   """Does the runs (method, seed) that are left, side by side, in order."""
 
-  def work(core):
-    while todo:
-      method, seed = todo.pop(0)
-      command = [sys.executable, __file__, f'--out={args.out}']
-      command += [f'--run={method},{seed},{core}']
-      command += [f'--settings={json.dumps(methods[method])}']
-      log = folder_of(args.out, method, seed).with_suffix('.log')
-      with log.open('a') as file:
-        done = subprocess.run(command, stdout=file, stderr=file)
-      if done.returncode or not points(args, methods[method], method, seed):
-        todo.clear()
-        sys.exit(f'{method}, seed {seed}, is not done; {log} says why')
-      print(f'{method}, seed {seed}: done', flush=True)
+  def one(job, core):
+    method, seed = job
+    command = [sys.executable, __file__, f'--out={args.out}']
+    command += [f'--run={method},{seed},{core}']
+    command += [f'--settings={json.dumps(methods[method])}']
+    log = folder_of(args.out, method, seed).with_suffix('.log')
+    with log.open('a') as file:
+      done = subprocess.run(command, stdout=file, stderr=file)
+    if done.returncode or not points(args, methods[method], method, seed):
+      return f'{method}, seed {seed}, is not done; {log} says why'
+    print(f'{method}, seed {seed}: done', flush=True)
 
-  cores = sorted(os.sched_getaffinity(0))
-  workers = [-1] * args.workers if args.workers else cores
-  with concurrent.futures.ThreadPoolExecutor(len(workers)) as pool:
-    list(pool.map(work, workers))
+  side_by_side(todo, one, args.workers)
 
 
 def draw(file, rows):
@@ -253,9 +246,7 @@ def main():
     settings = json.loads(args.settings)
     return run(args.out, settings, method, int(seed), int(core))
 
-  # Runs that differ in their seed only compile once.
-  cache = pathlib.Path.home() / '.cache' / 'gan_jax' / 'xla'
-  os.environ.setdefault('JAX_COMPILATION_CACHE_DIR', str(cache))
+  share_compiled()
   args.out = args.out or f'runs/sgan_{args.set}{"_quick" * args.quick}'
   args.seeds = 1 if args.quick else args.seeds
   methods = methods_of(args)

@@ -7,9 +7,9 @@ Chavdarova and Fleuret 2018, Figures 2(d) and 10: fully connected networks of
 10-S-GAN, their messengers with memory (ensemble.memory, not in the paper) and
 without ('paper ...', Algorithm 1), and simplified, without messengers; five
 seeds, trained side by side under `vmap`; equally many updates of G for all. Cut
-down to what two CPU cores do in an hour: 64 units for 512, batch 64, learning
-rate 1e-3 for 1e-5. The paper does not say how often a discriminator, and so a
-messenger, learns a step (I_D). SETTINGS has several.
+down to what two CPU cores do in one or two hours: 64 units for 512, batch 64,
+learning rate 1e-3 for 1e-5. The paper does not say how often a discriminator,
+and so a messenger, learns a step (I_D). SETTINGS has several.
 
 Measured on 2,500 samples of the generator that a user gets (G_0 for SGAN),
 without averaging: modes covered (a sample within 3 standard deviations),
@@ -28,7 +28,7 @@ row is a line of FOLDER/results.jsonl: the same command goes on where it was
 stopped, and only draws and prints if there is nothing left to do. The last
 line is JSON: `modes_gan`, `modes_5s`, `modes_10s`, `loglik_gan`, `loglik_5s`,
 `loglik_10s`, means over seeds and both data sets, with memory, of WGAN-GP,
-and under names that end in `_vanilla` of the vanilla GAN with I_D = 1.
+and under names that end in `_vanilla` of the vanilla GAN, both with I_D = 1.
 """
 
 import argparse
@@ -49,15 +49,14 @@ METHODS = {  # name: options of configs/sgan_toy.py
   '5-S-GAN': 'n=5',
   '10-S-GAN': 'n=10',
   'paper 5-S-GAN': 'n=5,paper',
-  'paper 10-S-GAN': 'n=10,paper',
   'simplified-5-S-GAN': 'n=5,simple',
 }
-THREE = ('GAN', '5-S-GAN', 'paper 5-S-GAN')
+TWO = ('GAN', '5-S-GAN')
 SETTINGS = {  # name: loss, I_D, steps, methods
   'vanilla': ('gan', 1, 5000, tuple(METHODS)),
-  'WGAN-GP': ('wgan_gp', 5, 3000, tuple(METHODS)),
-  'WGAN-GP, I_D = 1': ('wgan_gp', 1, 3000, THREE),
-  'DRAGAN': ('dragan', 1, 5000, THREE),
+  'WGAN-GP': ('wgan_gp', 1, 3000, (*TWO, '10-S-GAN', 'paper 5-S-GAN')),
+  'WGAN-GP, I_D = 5': ('wgan_gp', 5, 1500, TWO),
+  'DRAGAN': ('dragan', 1, 2500, TWO),
 }
 COMMON = dict(lr=1e-3, width=64, batch=64, seeds=5)
 QUICK = COMMON | dict(width=16, batch=16, seeds=2)

@@ -24,8 +24,8 @@ Data: drawn on the spot. The paper gives no batch size, no weight of a penalty
 and no number of D's updates a step, I_D. Measured in docs/results.md: at the
 weight 10 of the methods' own papers, which penalise pictures, points hardly
 reach the modes, at 0.1 they do; and with `paper` G_0 covers the more modes the
-more often messengers learn, so that WGAN-GP has I_D = 10 here. With I_D = 1 it
-ends in one mode, of WGAN-GP in a few.
+more often messengers learn, so that WGAN-GP then has I_D = 10 in place of 5.
+With I_D = 1 it ends in one mode, of WGAN-GP in a few.
 Expected numbers: docs/results.md, by benchmarks/sgan_toy.py of networks of 64
 units on 2 cores, which also draws Figures 2(d) and 10.
 """
@@ -42,6 +42,6 @@ def get_config(arg=''):
   apply(c, args, 1e-3)
   if args.loss != 'gan':
     c.penalties[args.loss].weight = 0.1
-  if args.loss == 'wgan_gp' and not args.test:
+  if args.loss == 'wgan_gp' and args.paper and not args.test:
     c.scheme.d_steps = 10
   return finish(c, args.test)
