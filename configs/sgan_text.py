@@ -18,7 +18,8 @@ Options:
 Data: a UTF-8 text file with a sentence a line, or a folder of such, as the
 One Billion Word Benchmark's training-monolingual.tokenized.shuffled; without
 PATH, sentences made up for tests. Samples are lines of text: images/*.txt.
-Expected numbers: the paper has samples only; not yet measured.
+Expected numbers: the paper has samples only; docs/results.md has some of narrow
+networks after 100 and 200 steps, with and without local pairs.
 """
 
 from _sgan import OPTIONS, apply
