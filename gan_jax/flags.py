@@ -24,6 +24,11 @@ Which run
   --config.A.B=X    changes one setting, e.g. --config.train.batch=32
   --help=SECTION    what there is to set: penalties, generator:dcgan, ..., all
   --workdir=DIR     the run's folder; default runs/<config>_<options>
+Of --mode=train in several processes (a pod; see launch/)
+  --processes=N     how many train together; auto on a Cloud TPU. Slurm, Open
+                    MPI and GKE say so by themselves
+  --process=I       which this one is, from 0, and where process 0 is:
+  --coordinator=HOST:PORT
 Of --mode=sample, evaluate and explore (the config is the run's own)
   --step=N          the checkpoint of step N, or best; default the newest
   --out=DIR         results go there and not to the run, which is only read
@@ -45,8 +50,9 @@ Of --mode=weights
   --weights=FILE    files beside those of the cache folder, a comma between
 
 Stop with Ctrl-C: the run is saved, and the same command goes on with it. Exit
-codes: 0 done or saved; 1 a mistake or a fault (--debug shows its traceback);
-130 interrupted before there was anything to save.
+codes: 0 done; 75 to be gone on with (stopped by a signal and saved, or another
+process was lost); 1 a mistake or a fault (--debug shows its traceback); 130
+interrupted before there was anything to save.
 
 Examples
   python -m gan_jax.main --config=configs/quickstart.py
@@ -81,6 +87,9 @@ FLAGS_OF = {
   'out': ('convert', 'sample', 'explore'),
   'as': ('convert',),
   'weights': ('weights',),
+  'processes': ('train',),
+  'process': ('train',),
+  'coordinator': ('train',),
 }
 # What to do instead, where there is something.
 _INSTEAD = {
@@ -91,16 +100,24 @@ _INSTEAD = {
 }
 
 
-def _step(text: str) -> int | str:
-  """A step, or 'best'; argparse says of a ValueError what is wrong."""
-  if text == 'best':
-    return text
+def _number(text: str) -> int:
+  """Digits; argparse says of a ValueError what is wrong."""
   if not re.fullmatch('[0-9]{1,18}', text):  # int() takes '1_0', too
     raise ValueError(text)
   return int(text)
 
 
-_step.__name__ = "number or 'best'"  # what argparse calls it
+def _number_or(word: str):
+  """The type of a flag that is a number or a word."""
+
+  def kind(text: str) -> int | str:
+    return text if text == word else _number(text)
+
+  kind.__name__ = f"number or '{word}'"  # what argparse calls it
+  return kind
+
+
+_number.__name__ = 'number'
 
 
 class _Once(argparse.Action):
@@ -124,7 +141,7 @@ def parse(argv):
   parser.add_argument('--mode', action=_Once, choices=MODES)
   parser.add_argument('--config', action=_Once)
   parser.add_argument('--workdir', action=_Once)
-  parser.add_argument('--step', action=_Once, type=_step)
+  parser.add_argument('--step', action=_Once, type=_number_or('best'))
   parser.add_argument(
     '--checkpoints', action=_Once, choices=('newest', 'all', 'follow')
   )
@@ -136,6 +153,9 @@ def parse(argv):
   parser.add_argument('--out', action=_Once)
   parser.add_argument('--as', action=_Once, dest='kinds')
   parser.add_argument('--weights', action=_Once)
+  parser.add_argument('--coordinator', action=_Once)
+  parser.add_argument('--process', action=_Once, type=_number)
+  parser.add_argument('--processes', action=_Once, type=_number_or('auto'))
   flags, rest = parser.parse_known_args(argv)
   flags.mode = flags.mode or 'train'
   for word in rest:

@@ -25,9 +25,12 @@ def _workdir(flags) -> str:
 
 
 def _train(flags, overrides) -> None:
+  from gan_jax import hosts
   from gan_jax.train import train
 
-  train(_config(flags, overrides), _workdir(flags))
+  hosts.connect(flags.coordinator, flags.process, flags.processes)
+  if not train(_config(flags, overrides), _workdir(flags)):
+    sys.exit(top.STOPPED)
 
 
 def _sample(flags, overrides) -> None:

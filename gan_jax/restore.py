@@ -10,7 +10,7 @@ import jax
 import jax.numpy as jnp
 
 from gan_jax import config as config_lib
-from gan_jax import ema, terms
+from gan_jax import ema, hosts, terms
 from gan_jax import experiment as experiment_lib
 from gan_jax.convert import weights
 from gan_jax.distill import teacher
@@ -348,7 +348,7 @@ def _random(first, seed: int):
 def keep(run: RunDir, networks: dict[str, Frozen]) -> None:
   """Writes frozen networks to a run's folder, if it has them not yet."""
   for name, network in networks.items():
-    if network.origin and jax.process_index() == 0:
+    if network.origin and hosts.leads():
       constants.save(run.path, name, network.variables, network.origin)
 
 

@@ -21,7 +21,9 @@ from collections.abc import Callable
 from gan_jax import paths
 from gan_jax.errors import UserError, system_error
 
-INTERRUPTED = 130  # the exit code, as shells have it
+# Exit codes: before there was anything to save, as shells have it; and to be
+# gone on with by the same command (EX_TEMPFAIL of sysexits.h).
+INTERRUPTED, STOPPED = 130, 75
 _PATIENCE = 5.0  # seconds from a signal to the end of the process
 _REPORT = (
   'gan_jax: this is a fault of the program, not yours: please report it with'
@@ -63,6 +65,8 @@ _LESS = (
 _DEVICE = re.compile(
   r'(INTERNAL|UNAVAILABLE|ABORTED|DATA_LOSS|DEADLINE_EXCEEDED|CANCELLED):'
 )
+# Of JAX: what it says where another process of the run is gone.
+_LOST = re.compile('gloo|heartbeat|coordination service|remote task', re.I)
 
 
 def restart_in_utf8() -> None:
@@ -92,7 +96,7 @@ def run(job: Callable[[], None], debug: bool = False) -> None:
   """Does a job and words its end; to be called in the main thread.
 
   Exit codes: 0 when it is done, 1 for a mistake or a fault, 130 when it was
-  interrupted.
+  interrupted, 75 when another process of the run was lost.
 
   Args:
     job: what to do; a SystemExit of its own passes.
@@ -124,7 +128,10 @@ def run(job: Callable[[], None], debug: bool = False) -> None:
     words = sentence(error)
     if debug or words is None:
       traceback.print_exception(error)
-    sys.exit(_REPORT if words is None else f'gan_jax: {words}')
+    words = _REPORT if words is None else f'gan_jax: {words}'
+    if _is_several():
+      _leave(f'{words}\n', STOPPED if _is_lost(error) else 1)
+    sys.exit(words)
 
 
 @contextlib.contextmanager
@@ -189,17 +196,34 @@ def _drop_unwritten() -> None:
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
-def _leave() -> None:
-  """Ends an interrupted process at once: threads may still be compiling."""
+def _is_several() -> bool:
+  """Whether there are other processes, which an orderly end would wait for."""
+  jax = sys.modules.get('jax')
+  return bool(jax and jax.distributed.is_initialized())
+
+
+def _is_lost(error) -> bool:
+  """Whether JAX says that another process of the run is gone."""
+  return _is_of_jax(error) and bool(_LOST.search(str(error)))
+
+
+def _is_of_jax(error) -> bool:
+  return type(error).__name__ in ('JaxRuntimeError', 'XlaRuntimeError')
+
+
+def _leave(
+  words='gan_jax: interrupted; what was saved before is as it was.\n',
+  code=INTERRUPTED,
+) -> None:
+  """Ends a process at once: its threads may still be compiling."""
   for process in multiprocessing.active_children():
     process.terminate()
   with contextlib.suppress(OSError, ValueError):
     logging.shutdown()
     sys.stdout.flush()
-  text = b'gan_jax: interrupted; what was saved before is as it was.\n'
   with contextlib.suppress(OSError):
-    os.write(2, text)
-  os._exit(INTERRUPTED)
+    os.write(2, words.encode('utf-8', 'backslashreplace'))
+  os._exit(code)
 
 
 def sentence(error: BaseException) -> str | None:
@@ -238,6 +262,11 @@ def _detail(error) -> str:
 def _of_device(error) -> str | None:
   """What JAX says of the devices."""
   text = _first_line(error)
+  if _is_lost(error):
+    return (
+      'Another process of this run is gone (its own output says why): start'
+      ' all of them again, and they go on from the newest checkpoint.'
+    )
   if _raised_in(error) == 'xla_bridge.py':  # where JAX looks for devices
     asked = os.environ.get('JAX_PLATFORMS', '')
     text = text.partition(' (set JAX_PLATFORMS')[0]
@@ -246,7 +275,7 @@ def _of_device(error) -> str | None:
       f'JAX_PLATFORMS={asked} names a device that JAX cannot use here{why}:'
       ' unset it to take what there is, or set it to cpu.'
     )
-  if type(error).__name__ not in ('JaxRuntimeError', 'XlaRuntimeError'):
+  if not _is_of_jax(error):
     return None
   if 'RESOURCE_EXHAUSTED' in text or 'ut of memory' in text:
     return f"The device's memory is full ({text[:120]}): {_LESS}."

@@ -8,11 +8,10 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax.experimental import multihost_utils
 
 from gan_jax import config as config_lib
 from gan_jax import experiment as experiment_lib
-from gan_jax import few_shot, observe
+from gan_jax import few_shot, hosts, observe
 from gan_jax.data import Source, open_source
 from gan_jax.engine import Engine
 from gan_jax.errors import UserError
@@ -49,12 +48,15 @@ class Job(NamedTuple):
   observers: list[observe.Observer]
 
 
-def train(config, workdir) -> None:
+def train(config, workdir) -> bool:
   """Trains, or goes on training, the run in a folder.
 
   Args:
     config: as a config file's `get_config` gives it.
     workdir: the run's folder; what it holds is continued.
+
+  Returns:
+    Whether the run is at its end; if not, a signal has stopped it.
 
   Raises:
     UserError: for whatever the user can put right.
@@ -70,10 +72,10 @@ def train(config, workdir) -> None:
     job = prepare(config, run, checkpoints)
     with closing(run, job, checkpoints):
       state = start(config, run, job, checkpoints)
-      loop(config.train, run, job, checkpoints, state)
+      return loop(config.train, run, job, checkpoints, state)
 
 
-def loop(section, run: RunDir, job: Job, checkpoints, state) -> None:
+def loop(section, run: RunDir, job: Job, checkpoints, state) -> bool:
   """From the state that a run goes on from to its end, or to a signal.
 
   Args:
@@ -82,6 +84,9 @@ def loop(section, run: RunDir, job: Job, checkpoints, state) -> None:
     job: what the run is made of.
     checkpoints: of the run.
     state: as `start` gives it.
+
+  Returns:
+    See `train`.
 
   Raises:
     UserError: if the run has diverged, or its folder is gone.
@@ -93,7 +98,7 @@ def loop(section, run: RunDir, job: Job, checkpoints, state) -> None:
   with StopSignals() as signals:
     for step in range(first + 1, total + 1):
       state, metrics = engine.step(state)
-      last = step == total or signals.received
+      last = step == total or signals.stop(step)
       if step % section.log_every == 0 or last:
         report(run, clock, step, engine.images(step), state, metrics)
       elif step == first + 1:
@@ -103,15 +108,15 @@ def loop(section, run: RunDir, job: Job, checkpoints, state) -> None:
         foretell(clock, step, section.log_every)
       if step % section.checkpoint_every == 0 or last:
         save(run, clock, checkpoints, step, state, metrics)
-      if not signals.received:  # else it is made up for by the next start
+      if not signals.stop(step):  # else it is made up for by the next start
         due = [observer for observer in observers if observer.due(step)]
         with signals.cut_short():
           look(run, clock, due, step, engine, state)
-      if stop := signals.received:
+      if stop := signals.stop(step):
         save(run, clock, checkpoints, step, state, metrics)
         log.info('%s: saved at step %d; the same command goes on.', stop, step)
         run.curves()
-        break
+        return step == total
     else:
       if first < total:
         log.info(
@@ -119,6 +124,7 @@ def loop(section, run: RunDir, job: Job, checkpoints, state) -> None:
           ' into it.',
           run.path,
         )
+  return True
 
 
 @contextlib.contextmanager
@@ -215,6 +221,7 @@ def start(config, run, job: Job, checkpoints) -> TrainState:
     log.info('Nothing to do: step %d of %d.', step, total)
   networks = frozen(run, config, experiment, source, checkpoints)
   engine.use({name: kept.variables for name, kept in networks.items()})
+  hosts.meet('begin')
   run.begin()  # all has been checked: from here on the folder is written to
   keep(run, networks)
   run.save_data(source)
@@ -234,7 +241,7 @@ def overdue(observers, step: int) -> list[observe.Observer]:
   """Those that should have looked at the step a run goes on from."""
   missed = [o.due(step) and not o.done(step) for o in observers]
   # One host's disk decides for all: they look together.
-  missed = multihost_utils.broadcast_one_to_all(np.array(missed, bool))
+  missed = hosts.of_leader(np.array(missed, bool))
   return [o for o, late in zip(observers, missed, strict=True) if late]
 
 

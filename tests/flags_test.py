@@ -15,7 +15,13 @@ NEEDED = {
   'convert': ['--from=x', '--out=x'],
   'weights': [],
 }
-VALUE = {'step': '3', 'truncation': '0.7', 'checkpoints': 'newest'}
+VALUE = {
+  'step': '3',
+  'truncation': '0.7',
+  'checkpoints': 'newest',
+  'process': '0',
+  'processes': '2',
+}
 PAIRS = [
   pytest.param(mode, name, id=f'{mode}-{name}')
   for mode, name in itertools.product(flags.MODES, flags.FLAGS_OF)

@@ -130,13 +130,13 @@ def test_a_second_process_is_refused_and_the_first_unharmed(
   assert not (tmp_path / '.lock').exists()
 
 
-def test_a_signal_saves_and_exits_0(undisturbed, tmp_path):
+def test_a_signal_saves_and_says_so_by_its_exit_code(undisturbed, tmp_path):
   for name, step in (('SIGTERM', 30), ('SIGINT', 100)):
     process = start(*LONG, f'--workdir={tmp_path}')
     wait_for_step(process, tmp_path, step)
     process.send_signal(getattr(signal, name))
     output, _ = process.communicate(timeout=120)
-    assert process.returncode == 0, output
+    assert process.returncode == 75, output
     assert f'{name}: saved at step' in output and 'Traceback' not in output
     saved = Checkpoints(tmp_path / 'checkpoints').steps()[-1]
     assert f'saved at step {saved};' in output

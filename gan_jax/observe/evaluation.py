@@ -3,6 +3,7 @@
 import logging
 import math
 
+from gan_jax import hosts
 from gan_jax.errors import UserError
 from gan_jax.observe import overfitting
 from gan_jax.observe.measures import Measure, measure_of
@@ -78,7 +79,8 @@ class Evaluation(Occasional):
   def _offer(self, step: int, state: TrainState, value: float) -> None:
     before = self._kept_value()
     better = before is None or self._rank(step, value) > self._rank(*before)
-    if not (better and math.isfinite(value)):
+    # The leader has the files that it is told by.
+    if not hosts.of_leader(better and math.isfinite(value)):
       return
     log.info('step %d is the best so far: %s %.6g', step, self._best, value)
     self._kept.save(step, state)

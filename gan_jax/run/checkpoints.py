@@ -18,6 +18,7 @@ import jax
 import jax.numpy as jnp
 import orbax.checkpoint as ocp
 
+from gan_jax import hosts
 from gan_jax.errors import UserError, is_passing
 from gan_jax.run import older
 
@@ -259,10 +260,11 @@ class Checkpoints:
     the same, in a folder aside/ beside this one: the fault may be the reader's.
     """
     newer = [other for other in self.steps() if other > step]
+    hosts.meet('dropping checkpoints')  # all have seen what there is
     if not newer:
       return
     writer, aside = self._writer(), self._directory.parent / 'aside'
-    for other in newer:
+    for other in newer if hosts.leads() else ():
       folder = self._directory / str(other)
       if other not in self._damaged:
         shutil.rmtree(folder)
@@ -272,6 +274,7 @@ class Checkpoints:
       aside.mkdir(exist_ok=True)
       folder.rename(kept)
       log.warning('The damaged checkpoint of step %d is now %s.', other, kept)
+    hosts.meet('dropped checkpoints')
     writer.reload()
 
   def wait(self) -> None:

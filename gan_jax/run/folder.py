@@ -28,9 +28,7 @@ import logging
 import logging.handlers
 import pathlib
 
-import jax
-
-from gan_jax import paths
+from gan_jax import hosts, paths
 from gan_jax.errors import UserError
 from gan_jax.run import draw, identity
 from gan_jax.run.facts import are_facts, are_stretches, facts_of, read_lines
@@ -68,7 +66,7 @@ class RunDir:
         ' names are: choose another.'
       ) from None
     self._writer = None
-    self._writes = jax.process_index() == 0
+    self._writes = hosts.leads()
     self._told = set()  # files whose damaged lines have been spoken of
 
   @property

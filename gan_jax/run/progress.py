@@ -10,6 +10,8 @@ from collections.abc import Callable
 
 import jax
 
+from gan_jax import hosts
+
 
 class Clock:
   """Speed and remaining time, with pauses (grids, checkpoints) left out.
@@ -103,13 +105,15 @@ class StopSignals:
   outside of it a signal ends the program at once. Without
   `jax.distributed.initialize` Orbax does not watch for preemption, so the loop
   asks here at every step boundary. A second Ctrl-C raises KeyboardInterrupt.
+  Of several processes all stop at the same step, see `hosts.Agreement`.
 
   Attributes:
-    received: name of the signal to stop for, or None.
+    received: name of the signal that has come to this process, or None.
   """
 
   def __init__(self):
     self.received: str | None = None
+    self._agreement = hosts.Agreement()
     self._at_once = False
     self._old = {}
 
@@ -118,14 +122,21 @@ class StopSignals:
       self._old[number] = signal.signal(number, self._receive)
     return self
 
+  def stop(self, step: int) -> str | None:
+    """What to stop for after a step, in words, or None."""
+    if hosts.several():
+      return self._agreement.stop(step, self.received)
+    return self.received
+
   @contextlib.contextmanager
   def cut_short(self):
     """A signal ends the block where it is; the loop goes on behind it.
 
     For what is made up for by the next start if it is missing, and may take as
-    long as a cluster leaves a program that it has told to end.
+    long as a cluster leaves a program that it has told to end. Not of several
+    processes: the others would wait in the block.
     """
-    self._at_once = True
+    self._at_once = not hosts.several()
     try:
       yield
     except KeyboardInterrupt:

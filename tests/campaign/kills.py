@@ -181,7 +181,7 @@ def _at_last(argv, whole, killed, devices: int):
 
 # A run that was interrupted before its first step says so, and one that was
 # signalled at its end may end as if nothing had happened.
-EXPECTED = {'KILL': (-9, 0), 'TERM': (0, 130, -15), 'INT': (0, 130, -2)}
+EXPECTED = {'KILL': (-9, 0), 'TERM': (75, 0, 130, -15), 'INT': (0, 130, -2)}
 
 
 # What the program says just before it does what is worth a kill, and how often

@@ -1,0 +1,131 @@
+#!/usr/bin/env bash
+# A run on Kubernetes, as a JobSet (jobset.sigs.k8s.io).
+set -euo pipefail
+
+usage() {
+  cat <<'TEXT'
+Usage: launch/kubernetes.sh [OPTIONS] -- ARGUMENTS OF python -m gan_jax.main
+
+  launch/kubernetes.sh --name=faces --image=REGISTRY/gan_jax --claim=runs \
+      --hosts=2 --gpus=8 -- --config=configs/progan_celebahq.py \
+      --workdir=/runs/faces
+
+  --name=N      of the JobSet
+  --image=I     a container with gan_jax installed and python on its PATH
+  --claim=C     a PersistentVolumeClaim that all pods may write to; it is /runs
+  --hosts=N     pods, a process each; default 1
+  --gpus=N      of a pod (nvidia.com/gpu); or, on GKE,
+  --tpus=N      chips of a pod (google.com/tpu), with --accelerator=A, such as
+                tpu-v5-lite-podslice, and --topology=T, such as 4x4
+  --restarts=N  how often all pods are started again when one of them fails or
+                is taken away; default 100
+  --grace=S     seconds from SIGTERM to the end of a pod, default 120
+  --dry-run     prints the manifest and applies nothing
+
+The run goes on where its folder says; so --workdir lies below /runs. What it
+says: kubectl logs -f jobset/N (process 0 talks). To end it: kubectl delete
+jobset N. Secrets (of a registry, a bucket) are the service account's.
+TEXT
+}
+
+name='' image='' claim='' hosts=1 gpus=0 tpus=0 accelerator='' topology=''
+restarts=100 grace=120 dry=
+while [ $# -gt 0 ]; do
+  case $1 in
+    --name=*) name=${1#*=} ;;
+    --image=*) image=${1#*=} ;;
+    --claim=*) claim=${1#*=} ;;
+    --hosts=*) hosts=${1#*=} ;;
+    --gpus=*) gpus=${1#*=} ;;
+    --tpus=*) tpus=${1#*=} ;;
+    --accelerator=*) accelerator=${1#*=} ;;
+    --topology=*) topology=${1#*=} ;;
+    --restarts=*) restarts=${1#*=} ;;
+    --grace=*) grace=${1#*=} ;;
+    --dry-run) dry=1 ;;
+    -h | --help) usage && exit ;;
+    --) shift && break ;;
+    *) echo "launch/kubernetes.sh: unknown $1; see --help" >&2 && exit 2 ;;
+  esac
+  shift
+done
+[ $# -gt 0 ] || { usage >&2 && exit 2; }
+for needed in name image claim; do
+  [ -n "${!needed}" ] ||
+    { echo "launch/kubernetes.sh: --$needed=... is missing" >&2 && exit 2; }
+done
+
+arguments=("$@")
+if [ "$tpus" != 0 ]; then
+  arguments+=(--processes=auto) # GKE tells each pod of a slice who it is
+elif [ "$hosts" != 1 ]; then
+  # Kubernetes puts the pod's own number in place of $(...).
+  arguments+=("--coordinator=$name-host-0-0.$name:12355"
+    "--processes=$hosts" "--process=\$(JOB_COMPLETION_INDEX)")
+fi
+
+# A word as a YAML string.
+string() { printf "'%s'" "${1//\'/\'\'}"; }
+
+manifest() {
+  cat <<YAML
+apiVersion: jobset.x-k8s.io/v1alpha2
+kind: JobSet
+metadata:
+  name: $name
+spec:
+  failurePolicy:
+    maxRestarts: $restarts
+  network:
+    enableDNSHostnames: true
+  replicatedJobs:
+  - name: host
+    replicas: 1
+    template:
+      spec:
+        completionMode: Indexed
+        completions: $hosts
+        parallelism: $hosts
+        backoffLimit: 0
+        template:
+          spec:
+            restartPolicy: Never
+            terminationGracePeriodSeconds: $grace
+YAML
+  if [ "$tpus" != 0 ]; then
+    cat <<YAML
+            nodeSelector:
+              cloud.google.com/gke-tpu-accelerator: $(string "$accelerator")
+              cloud.google.com/gke-tpu-topology: $(string "$topology")
+YAML
+  fi
+  cat <<YAML
+            volumes:
+            - name: runs
+              persistentVolumeClaim:
+                claimName: $claim
+            containers:
+            - name: gan-jax
+              image: $(string "$image")
+              volumeMounts:
+              - name: runs
+                mountPath: /runs
+YAML
+  if [ "$gpus" != 0 ]; then
+    printf '              resources:\n                limits:\n'
+    printf '                  nvidia.com/gpu: %s\n' "$gpus"
+  elif [ "$tpus" != 0 ]; then
+    printf '              resources:\n                limits:\n'
+    printf '                  google.com/tpu: %s\n' "$tpus"
+  fi
+  printf '              command: [python, -m, gan_jax.main]\n              args:\n'
+  for argument in "${arguments[@]}"; do
+    printf '              - %s\n' "$(string "$argument")"
+  done
+}
+
+if [ -n "$dry" ]; then
+  manifest
+else
+  manifest | kubectl apply -f -
+fi

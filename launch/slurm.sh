@@ -1,0 +1,95 @@
+#!/usr/bin/env bash
+# A run as a Slurm job, requeued when it is preempted or its time is over.
+set -euo pipefail
+
+usage() {
+  cat <<'TEXT'
+Usage: launch/slurm.sh [OPTIONS] -- ARGUMENTS OF python -m gan_jax.main
+
+  launch/slurm.sh --nodes=2 --gpus=8 -- --config=configs/progan_celebahq.py \
+      --workdir=/shared/runs/faces
+
+  --nodes=N        default 1
+  --gpus=N         of a node; default 0: CPUs
+  --per=node|gpu   a process for each node, which sees all its GPUs (default),
+                   or for each GPU
+  --cpus=N         CPUs of a process, default 8
+  --time=T         of one run of the job, default 24:00:00
+  --partition=P    --account=A    --name=N (default gan_jax)
+  --python=FILE    default venv/bin/python of this folder
+  --dry-run        prints the batch script and submits nothing
+
+Submit it from the folder of the clone, which all nodes must see, as they must
+the run's folder (--workdir). Two minutes before the time is over, and before a
+preemption, Slurm sends SIGTERM: the run is saved, ends with 75 and the job is
+put back into the queue, where it goes on. The log is gan_jax-JOB.log.
+TEXT
+}
+
+nodes=1 gpus=0 per=node cpus=8 time=24:00:00 partition='' account=''
+name=gan_jax python=venv/bin/python dry=
+while [ $# -gt 0 ]; do
+  case $1 in
+    --nodes=*) nodes=${1#*=} ;;
+    --gpus=*) gpus=${1#*=} ;;
+    --per=*) per=${1#*=} ;;
+    --cpus=*) cpus=${1#*=} ;;
+    --time=*) time=${1#*=} ;;
+    --partition=*) partition=${1#*=} ;;
+    --account=*) account=${1#*=} ;;
+    --name=*) name=${1#*=} ;;
+    --python=*) python=${1#*=} ;;
+    --dry-run) dry=1 ;;
+    -h | --help) usage && exit ;;
+    --) shift && break ;;
+    *) echo "launch/slurm.sh: unknown $1; see --help" >&2 && exit 2 ;;
+  esac
+  shift
+done
+[ $# -gt 0 ] || { usage >&2 && exit 2; }
+case $per in
+  node) tasks=1 ;;
+  gpu) tasks=$gpus ;;
+  *) echo "launch/slurm.sh: --per=$per is neither node nor gpu" >&2 && exit 2 ;;
+esac
+[ "$tasks" -gt 0 ] ||
+  { echo 'launch/slurm.sh: --per=gpu needs --gpus=N' >&2 && exit 2; }
+
+script() {
+  echo '#!/usr/bin/env bash'
+  echo "#SBATCH --job-name=$name"
+  echo "#SBATCH --nodes=$nodes"
+  echo "#SBATCH --ntasks-per-node=$tasks"
+  echo "#SBATCH --cpus-per-task=$cpus"
+  [ "$gpus" = 0 ] || echo "#SBATCH --gpus-per-node=$gpus"
+  echo "#SBATCH --time=$time"
+  [ -z "$partition" ] || echo "#SBATCH --partition=$partition"
+  [ -z "$account" ] || echo "#SBATCH --account=$account"
+  echo '#SBATCH --output=gan_jax-%j.log'
+  echo '#SBATCH --open-mode=append'
+  echo '#SBATCH --requeue'
+  echo '#SBATCH --signal=TERM@120'
+  # JAX finds number, count and coordinator in what srun sets. A process a node
+  # must see all of its GPUs: JAX takes one a task where srun is not told.
+  devices=''
+  if [ "$per" = node ] && [ "$gpus" -gt 1 ]; then
+    devices="JAX_LOCAL_DEVICE_IDS=$(seq -s, 0 $((gpus - 1))) "
+  fi
+  printf '%ssrun --kill-on-bad-exit=1 %q -m gan_jax.main' "$devices" "$python"
+  printf ' %q' "$@"
+  cat <<'TEXT'
+
+code=$?
+# 75: stopped by a signal and saved; 143: ended by it before there was a step.
+if [ $code = 75 ] || [ $code = 143 ]; then
+  scontrol requeue "$SLURM_JOB_ID"
+fi
+exit $code
+TEXT
+}
+
+if [ -n "$dry" ]; then
+  script "$@"
+else
+  script "$@" | sbatch
+fi
