@@ -16,6 +16,7 @@ JSON.
 | runs.py | the files of a run, damaged, and then used |
 | kills.py | games that are killed, at any moment, until they are done |
 | disk.py | disks that are full, folders that vanish, two at once |
+| hosts.py | two processes of one run, of which some are ended |
 
 mutate.py damages bytes and values; pool.py makes cases in processes of their
 own, with a limit on time and memory. campaign_test.py runs it small.

@@ -7,10 +7,15 @@ import pathlib
 import tempfile
 import time
 
-from tests.campaign import disk, kills, pool
+from tests.campaign import disk, hosts, kills, pool
 
 INPUTS = ('pictures', 'weights', 'settings', 'runs')
-GAMES = {'kills': kills.run, 'growth': kills.grow, 'disk': disk.run}
+GAMES = {
+  'kills': kills.run,
+  'growth': kills.grow,
+  'disk': disk.run,
+  'hosts': hosts.run,
+}
 
 
 def main() -> None:
