@@ -291,6 +291,7 @@ def make_feed(
     offset=offset,
     side=side,
     before=before,
+    apart=bool(config.ensemble.pairs) and config.ensemble.real == 'fresh',
   )
 
 
@@ -321,7 +322,7 @@ def compile_step(experiment: Experiment, stage: Stage, decode, on):
       places,
       everywhere,
       everywhere,
-      mesh.by_sample(on),
+      None,  # as the feed has it
       everywhere,
     ),
     out_shardings=(places, everywhere),

@@ -147,6 +147,12 @@ def spread(samples):
   return jax.lax.with_sharding_constraint(samples, P('data'))
 
 
-def by_sample(mesh: Mesh) -> NamedSharding:
-  """Minibatches [K, N, ...] with their samples spread over `data`."""
-  return NamedSharding(mesh, P(None, 'data'))
+def by_sample(mesh: Mesh, apart: bool = False) -> NamedSharding:
+  """Minibatches [K, N, ...] with their samples spread over `data`.
+
+  Args:
+    mesh: of the run.
+    apart: whether the K belong to pairs, in their order: each then lies with
+      its pair.
+  """
+  return NamedSharding(mesh, P('pair' if apart else None, 'data'))

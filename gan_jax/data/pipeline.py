@@ -13,6 +13,7 @@ import contextlib
 import dataclasses
 import functools
 import itertools
+import math
 import os
 import signal
 import weakref
@@ -31,7 +32,7 @@ from gan_jax.data import order
 from gan_jax.data.augment import mirror
 from gan_jax.data.levels import at_level
 from gan_jax.data.source import Source, to_float
-from gan_jax.mesh import check_batch
+from gan_jax.mesh import by_sample, check_batch
 
 _PREFETCH_BYTES = 2**30  # of host memory, for batches read ahead
 _FOREVER = 2**40  # steps
@@ -110,6 +111,7 @@ class Feed:
     offset: int = 0,
     side: int = 0,
     before: 'Feed | None' = None,
+    apart: bool = False,
   ):
     """Puts a small set onto the devices.
 
@@ -128,6 +130,8 @@ class Feed:
         leaves them as they are.
       before: another stage's; a set that it has on the devices is not put
         there twice.
+      apart: whether draws lie where their pair does: K along the mesh's axis
+        'pair', which divides it. Else every pair's devices have them all.
 
     Raises:
       UserError: N is not such a multiple.
@@ -135,18 +139,19 @@ class Feed:
     check_batch(mesh, batch)
     unpack = functools.partial(at_level, side=side) if side else source.unpack
     self.decode = functools.partial(decode, unpack=unpack)
-    self._sharding = NamedSharding(mesh, P(None, 'data'))
+    self._sharding = by_sample(mesh, apart)
     self._shape = (draws, batch)
-    rows = _local_rows(self._sharding, self._shape)
+    own = _own(self._sharding, self._shape)
     self._resident = fits(source, device_budget_mb)
     # Worker processes would only copy a set that lies in memory.
     self._workers = 0 if source.in_memory else workers
-    self._step_bytes = draws * len(rows) * source.nbytes() // len(source)
+    samples = math.prod(map(len, own))
+    self._step_bytes = samples * source.nbytes() // len(source)
     # The first step whose samples there are.
     self._first = max(0, -(offset // (draws * batch)))
     read = None if self._resident else source
     self._load = _Loader(
-      read, len(source), self._shape, rows, seed, mirror, offset
+      read, len(source), self._shape, own, seed, mirror, offset
     )
     self.source = source
     self.table = {}
@@ -159,9 +164,9 @@ class Feed:
     """Shapes, types and places of an element of `batches`."""
     return {
       name: jax.ShapeDtypeStruct(
-        self._shape + rows.shape[2:], rows.dtype, sharding=self._sharding
+        self._shape + mine.shape[2:], mine.dtype, sharding=self._sharding
       )
-      for name, rows in self._load(self._first).items()
+      for name, mine in self._load(self._first).items()
     }
 
   def batches(self, start_step: int) -> Iterator[dict[str, Any]]:
@@ -174,9 +179,10 @@ class Feed:
 
     Returns:
       Iterator over dictionaries of arrays, sharded over 'data' along their
-      second axis. A set on the devices: 'index' int32 [K, N] and 'mirror' bool
-      [K, N]. One that streams: 'image' as stored [K, N, ...], 'label' int32
-      [K, N] and 'mirror' bool [K, N].
+      second axis, and over 'pair' along the first if draws lie `apart`. A set
+      on the devices: 'index' int32 [K, N] and 'mirror' bool [K, N]. One that
+      streams: 'image' as stored [K, N, ...], 'label' int32 [K, N] and 'mirror'
+      bool [K, N].
     """
     if self._resident:
       local = (self._load(step) for step in itertools.count(start_step))
@@ -187,7 +193,7 @@ class Feed:
     return batches
 
   def _stream(self, start_step):
-    """A grain data set that reads ahead, this process's rows of each step."""
+    """A grain data set that reads ahead, this process's part of each step."""
     processes = max(1, self._workers)
     ahead = _PREFETCH_BYTES // max(1, self._step_bytes) // processes
     ahead = max(1, min(16, ahead))
@@ -209,24 +215,24 @@ class Feed:
     with contextlib.closing(local):
       for raw in local:
         if self._workers:  # nothing may outlive the workers' shared memory
-          raw = {name: np.array(rows) for name, rows in raw.items()}
+          raw = {name: np.array(mine) for name, mine in raw.items()}
         yield {
           name: jax.make_array_from_process_local_data(
-            self._sharding, rows, self._shape + rows.shape[2:]
+            self._sharding, mine, self._shape + mine.shape[2:]
           )
-          for name, rows in raw.items()
+          for name, mine in raw.items()
         }
 
 
 @dataclasses.dataclass(frozen=True)
 class _Loader:
-  """Step number to the rows that this process feeds; goes to the workers.
+  """Step number to the samples that this process feeds; goes to the workers.
 
   Attributes:
     source: read here; None if the devices have it, then indices are given.
     n: number of samples in the source.
     shape: (K, N).
-    rows: which of the N are this process's.
+    own: which of the K and which of the N are this process's.
     seed: of order and mirroring.
     mirror: whether to flip at all.
     offset: position of step 0.
@@ -235,15 +241,15 @@ class _Loader:
   source: Source | None
   n: int
   shape: tuple[int, int]
-  rows: np.ndarray
+  own: tuple[np.ndarray, np.ndarray]
   seed: int
   mirror: bool
   offset: int
 
   def __call__(self, step):
-    draws, batch = self.shape
-    draw = (np.int64(step) * draws + np.arange(draws)[:, None]) * batch
-    positions = self.offset + draw + self.rows  # [K, local N]
+    (draws, batch), (rows, columns) = self.shape, self.own
+    draw = (np.int64(step) * draws + rows[:, None]) * batch
+    positions = self.offset + draw + columns  # [local K, local N]
     index = order.indices(self.seed, positions, self.n)
     raw = {'mirror': order.mirrored(self.seed, positions) & self.mirror}
     if self.source is None:
@@ -257,10 +263,13 @@ class _Loader:
     }
 
 
-def _local_rows(sharding, shape):
-  """Which of the N rows lie on this process's devices, ascending, int64."""
-  slices = sharding.addressable_devices_indices_map(shape).values()
-  return np.unique(np.concatenate([np.arange(shape[1])[s[1]] for s in slices]))
+def _own(sharding, shape):
+  """Which indices of each axis lie on this process's devices, ascending."""
+  parts = sharding.addressable_devices_indices_map(shape).values()
+  return tuple(
+    np.unique(np.concatenate([np.arange(size)[part[axis]] for part in parts]))
+    for axis, size in enumerate(shape)
+  )
 
 
 def _ignore_interrupt(index, count):

@@ -216,17 +216,20 @@ def test_resuming_needs_only_the_step(folder):
 
 @pytest.mark.parametrize('budget', [0, 1024])
 @pytest.mark.parametrize('shape', [(8, 1), (4, 2), (2, 1)])
-def test_mesh_gives_the_same_global_batch(budget, shape, folder):
+@pytest.mark.parametrize('apart', [False, True])
+def test_mesh_gives_the_same_global_batch(budget, shape, apart, folder):
   want = take(make_feed(folder, draws=2, device_budget_mb=budget), 2)
   mesh = make_mesh(*shape)
-  feed = make_feed(folder, draws=2, device_budget_mb=budget, mesh=mesh)
+  feed = make_feed(
+    folder, draws=2, device_budget_mb=budget, mesh=mesh, apart=apart
+  )
   assert same(take(feed, 2), want)
   raw = next(feed.batches(0))
   for array in raw.values():
-    assert array.sharding.spec == P(None, 'data')
+    assert array.sharding.spec == P('pair' if apart else None, 'data')
     assert array.sharding.mesh == mesh
     part = array.addressable_shards[0].data.shape
-    assert part[:2] == (2, 8 // shape[0])
+    assert part[:2] == (2 // shape[1] if apart else 2, 8 // shape[0])
   for array in feed.table.values():
     assert array.sharding.is_fully_replicated
     assert len(array.sharding.device_set) == shape[0] * shape[1]
@@ -240,7 +243,7 @@ def test_the_step_moves_nothing_between_devices():
   assert compiled.output_shardings.image.spec == P(None, 'data')
 
 
-def test_hosts_read_their_rows_only():
+def test_hosts_read_their_part_only():
   reads = []
 
   class Counted(Numbered):
@@ -248,14 +251,17 @@ def test_hosts_read_their_rows_only():
       reads.append(i)
       return super().__getitem__(i)
 
-  def load(rows):
-    loader = _Loader(Counted(30), 30, (2, 8), np.array(rows), 3, True, 0)
-    return loader(4)
+  def load(rows, columns):
+    own = np.array(rows), np.array(columns)
+    return _Loader(Counted(30), 30, (2, 8), own, 3, True, 0)(4)
 
-  whole, parts = load(range(8)), [load(range(3)), load(range(3, 8))]
-  assert len(reads) == 16 + 2 * 3 + 2 * 5
-  for name, rows in whole.items():
-    assert (np.concatenate([p[name] for p in parts], 1) == rows).all()
+  whole = load(range(2), range(8))
+  parts = [load(range(2), range(3)), load(range(2), range(3, 8))]
+  pairs = [load([0], range(8)), load([1], range(8))]
+  assert len(reads) == 16 + 2 * 3 + 2 * 5 + 2 * 8
+  for name, mine in whole.items():
+    assert (np.concatenate([p[name] for p in parts], 1) == mine).all()
+    assert (np.concatenate([p[name] for p in pairs], 0) == mine).all()
 
 
 def test_batch_must_divide(folder):
