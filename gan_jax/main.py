@@ -29,7 +29,7 @@ def _train(flags, overrides) -> None:
   from gan_jax.train import train
 
   hosts.connect(flags.coordinator, flags.process, flags.processes)
-  if not train(_config(flags, overrides), _workdir(flags)):
+  if train(_config(flags, overrides), _workdir(flags)):
     sys.exit(top.STOPPED)
 
 

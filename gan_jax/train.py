@@ -48,7 +48,7 @@ class Job(NamedTuple):
   observers: list[observe.Observer]
 
 
-def train(config, workdir) -> bool:
+def train(config, workdir) -> str | None:
   """Trains, or goes on training, the run in a folder.
 
   Args:
@@ -56,7 +56,7 @@ def train(config, workdir) -> bool:
     workdir: the run's folder; what it holds is continued.
 
   Returns:
-    Whether the run is at its end; if not, a signal has stopped it.
+    None at the run's end; else what has stopped it before, such as 'SIGTERM'.
 
   Raises:
     UserError: for whatever the user can put right.
@@ -75,7 +75,7 @@ def train(config, workdir) -> bool:
       return loop(config.train, run, job, checkpoints, state)
 
 
-def loop(section, run: RunDir, job: Job, checkpoints, state) -> bool:
+def loop(section, run: RunDir, job: Job, checkpoints, state) -> str | None:
   """From the state that a run goes on from to its end, or to a signal.
 
   Args:
@@ -116,7 +116,7 @@ def loop(section, run: RunDir, job: Job, checkpoints, state) -> bool:
         save(run, clock, checkpoints, step, state, metrics)
         log.info('%s: saved at step %d; the same command goes on.', stop, step)
         run.curves()
-        return step == total
+        return stop if step < total else None
     else:
       if first < total:
         log.info(
@@ -124,7 +124,7 @@ def loop(section, run: RunDir, job: Job, checkpoints, state) -> bool:
           ' into it.',
           run.path,
         )
-  return True
+  return None
 
 
 @contextlib.contextmanager
