@@ -291,7 +291,7 @@ def make_feed(
     offset=offset,
     side=side,
     before=before,
-    apart=bool(config.ensemble.pairs) and config.ensemble.real == 'fresh',
+    apart=dealing.apart(config.ensemble),
   )
 
 

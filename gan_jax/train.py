@@ -117,13 +117,12 @@ def loop(section, run: RunDir, job: Job, checkpoints, state) -> str | None:
         log.info('%s: saved at step %d; the same command goes on.', stop, step)
         run.curves()
         return stop if step < total else None
-    else:
-      if first < total:
-        log.info(
-          'Done. The run is in %s; --mode=sample, evaluate and explore look'
-          ' into it.',
-          run.path,
-        )
+  if first < total:
+    log.info(
+      'Done. The run is in %s; --mode=sample, evaluate and explore look into'
+      ' it.',
+      run.path,
+    )
   return None
 
 

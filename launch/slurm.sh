@@ -80,10 +80,11 @@ script() {
   cat <<'TEXT'
 
 code=$?
-# 75: stopped by a signal and saved; 143: ended by it before there was a step.
-if [ $code = 75 ] || [ $code = 143 ]; then
-  scontrol requeue "$SLURM_JOB_ID"
-fi
+# 75: stopped by a signal and saved, or another process was lost; 134: JAX has
+# noticed that it was; 143: ended by a signal before there was a step.
+case $code in
+  75 | 134 | 143) scontrol requeue "$SLURM_JOB_ID" ;;
+esac
 exit $code
 TEXT
 }

@@ -28,9 +28,8 @@ SGAN = (
 
 
 def environment(devices):
-  """Of a process with so many devices; it keeps what it compiles."""
-  flags = f'--xla_force_host_platform_device_count={devices}'
-  return dict(XLA_FLAGS=flags)
+  """Of a process with so many devices."""
+  return dict(XLA_FLAGS=f'--xla_force_host_platform_device_count={devices}')
 
 
 def free_port():

@@ -116,7 +116,7 @@ def test_local_passes_a_signal_on_and_says_that_it_was_one(stubs):
   assert process.returncode == 75
 
 
-@pytest.mark.parametrize('code', [0, 75, 1])
+@pytest.mark.parametrize('code', [0, 75, 134, 1])
 def test_slurm_puts_what_was_stopped_back_into_the_queue(code, stubs, tmp_path):
   batch = tmp_path / 'batch'
   stubs.add('sbatch', f'cat >{batch}')
@@ -133,7 +133,8 @@ def test_slurm_puts_what_was_stopped_back_into_the_queue(code, stubs, tmp_path):
   assert job.returncode == code
   (call,) = stubs.calls('srun')
   assert call[-4:] == ['-m', 'gan_jax.main', *RUN]
-  assert stubs.calls('scontrol') == ([['requeue', '17']] if code == 75 else [])
+  again = [['requeue', '17']] if code in (75, 134) else []
+  assert stubs.calls('scontrol') == again
 
 
 def test_slurm_has_a_process_for_each_gpu_where_asked():

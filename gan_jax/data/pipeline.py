@@ -153,8 +153,7 @@ class Feed:
     self._load = _Loader(
       read, len(source), self._shape, own, seed, mirror, offset
     )
-    self.source = source
-    self.table = {}
+    self.source, self.table = source, {}
     if self._resident and before and before.source is source:
       self.table = before.table
     elif self._resident:

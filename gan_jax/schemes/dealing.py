@@ -31,6 +31,11 @@ def draws(settings, d_steps: int) -> int:
   return settings.pairs * (d_steps * (1 + settings.messengers) + 1)
 
 
+def apart(settings) -> bool:
+  """Whether each pair has minibatches of its own, in the order of the pairs."""
+  return settings.pairs > 0 and settings.real == 'fresh'
+
+
 def fold(key, ids):
   """One key a pair, [n]."""
   return jax.vmap(functools.partial(jax.random.fold_in, key))(ids)
@@ -56,7 +61,7 @@ class Dealing(NamedTuple):
   @property
   def apart(self) -> bool:
     """Whether each pair has minibatches of its own."""
-    return self.axes[1] == 0
+    return apart(self.settings)
 
   def keys(self, key, name: str, ids):
     """A phase's keys: one a pair, or one key for all if noise is shared."""
