@@ -1,6 +1,8 @@
 #!/usr/bin/env bash
 # A run on Kubernetes, as a JobSet (jobset.sigs.k8s.io).
 set -euo pipefail
+# shellcheck source=/dev/null
+. "$(dirname "$0")/options.bash"
 
 usage() {
   cat <<'TEXT'
@@ -29,33 +31,13 @@ TEXT
 }
 
 name='' image='' claim='' hosts=1 gpus=0 tpus=0 accelerator='' topology=''
-restarts=100 grace=120 dry=
-while [ $# -gt 0 ]; do
-  case $1 in
-    --name=*) name=${1#*=} ;;
-    --image=*) image=${1#*=} ;;
-    --claim=*) claim=${1#*=} ;;
-    --hosts=*) hosts=${1#*=} ;;
-    --gpus=*) gpus=${1#*=} ;;
-    --tpus=*) tpus=${1#*=} ;;
-    --accelerator=*) accelerator=${1#*=} ;;
-    --topology=*) topology=${1#*=} ;;
-    --restarts=*) restarts=${1#*=} ;;
-    --grace=*) grace=${1#*=} ;;
-    --dry-run) dry=1 ;;
-    -h | --help) usage && exit ;;
-    --) shift && break ;;
-    *) echo "launch/kubernetes.sh: unknown $1; see --help" >&2 && exit 2 ;;
-  esac
-  shift
-done
-[ $# -gt 0 ] || { usage >&2 && exit 2; }
+restarts=100 grace=120 dry_run='' arguments=()
+take "name image claim hosts gpus tpus accelerator topology restarts grace" 'dry-run' "$@"
+need_arguments
 for needed in name image claim; do
-  [ -n "${!needed}" ] ||
-    { echo "launch/kubernetes.sh: --$needed=... is missing" >&2 && exit 2; }
+  [ -n "${!needed}" ] || fail "--$needed=... is missing"
 done
 
-arguments=("$@")
 if [ "$tpus" != 0 ]; then
   arguments+=(--processes=auto) # GKE tells each pod of a slice who it is
 elif [ "$hosts" != 1 ]; then
@@ -124,7 +106,7 @@ YAML
   done
 }
 
-if [ -n "$dry" ]; then
+if [ -n "$dry_run" ]; then
   manifest
 else
   manifest | kubectl apply -f -

@@ -1,7 +1,10 @@
 #!/usr/bin/env bash
 # Several processes on this machine that train one run.
 set -euo pipefail
+# shellcheck source=/dev/null
+. "$(dirname "$0")/options.bash"
 
+# shellcheck disable=SC2329 # options.bash calls it
 usage() {
   cat <<'TEXT'
 Usage: launch/local.sh [--processes=N] [--port=P] [--python=FILE] [--dry-run]
@@ -19,25 +22,14 @@ the process that failed. Output of process I > 0 is marked [I].
 TEXT
 }
 
-processes=2 port=12355 python=python dry=
-while [ $# -gt 0 ]; do
-  case $1 in
-    --processes=*) processes=${1#*=} ;;
-    --port=*) port=${1#*=} ;;
-    --python=*) python=${1#*=} ;;
-    --dry-run) dry=1 ;;
-    -h | --help) usage && exit ;;
-    --) shift && break ;;
-    *) echo "launch/local.sh: unknown $1; see --help" >&2 && exit 2 ;;
-  esac
-  shift
-done
-[ $# -gt 0 ] || { usage >&2 && exit 2; }
+processes=2 port=12355 python=python dry_run='' arguments=()
+take "processes port python" 'dry-run' "$@"
+need_arguments
 [[ $processes =~ ^[1-9][0-9]*$ ]] ||
-  { echo "launch/local.sh: --processes=$processes is no number" >&2 && exit 2; }
+  fail "--processes=$processes is no number"
 
 declare -A living=() # by process id
-command=("$python" -m gan_jax.main "$@"
+command=("$python" -m gan_jax.main "${arguments[@]}"
   "--coordinator=localhost:$port" "--processes=$processes")
 gpus=
 if command -v nvidia-smi >/dev/null && nvidia-smi -L >/dev/null 2>&1; then
@@ -46,7 +38,7 @@ fi
 for ((i = 0; i < processes; i++)); do
   one=("${command[@]}" "--process=$i")
   [ -z "$gpus" ] || one=(env "CUDA_VISIBLE_DEVICES=$i" "${one[@]}")
-  if [ -n "$dry" ]; then
+  if [ -n "$dry_run" ]; then
     printf '%q ' "${one[@]}" && echo
   elif [ "$i" = 0 ]; then
     "${one[@]}" &
@@ -56,7 +48,7 @@ for ((i = 0; i < processes; i++)); do
     living[$!]=1
   fi
 done
-[ -z "$dry" ] || exit 0
+[ -z "$dry_run" ] || exit 0
 
 stop() { kill -TERM "${!living[@]}" 2>/dev/null || true; }
 trap stop TERM INT

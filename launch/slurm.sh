@@ -1,6 +1,8 @@
 #!/usr/bin/env bash
 # A run as a Slurm job, requeued when it is preempted or its time is over.
 set -euo pipefail
+# shellcheck source=/dev/null
+. "$(dirname "$0")/options.bash"
 
 usage() {
   cat <<'TEXT'
@@ -27,33 +29,15 @@ TEXT
 }
 
 nodes=1 gpus=0 per=node cpus=8 time=24:00:00 partition='' account=''
-name=gan_jax python=venv/bin/python dry=
-while [ $# -gt 0 ]; do
-  case $1 in
-    --nodes=*) nodes=${1#*=} ;;
-    --gpus=*) gpus=${1#*=} ;;
-    --per=*) per=${1#*=} ;;
-    --cpus=*) cpus=${1#*=} ;;
-    --time=*) time=${1#*=} ;;
-    --partition=*) partition=${1#*=} ;;
-    --account=*) account=${1#*=} ;;
-    --name=*) name=${1#*=} ;;
-    --python=*) python=${1#*=} ;;
-    --dry-run) dry=1 ;;
-    -h | --help) usage && exit ;;
-    --) shift && break ;;
-    *) echo "launch/slurm.sh: unknown $1; see --help" >&2 && exit 2 ;;
-  esac
-  shift
-done
-[ $# -gt 0 ] || { usage >&2 && exit 2; }
+name=gan_jax python=venv/bin/python dry_run='' arguments=()
+take "nodes gpus per cpus time partition account name python" 'dry-run' "$@"
+need_arguments
 case $per in
   node) tasks=1 ;;
   gpu) tasks=$gpus ;;
-  *) echo "launch/slurm.sh: --per=$per is neither node nor gpu" >&2 && exit 2 ;;
+  *) fail "--per=$per is neither node nor gpu" ;;
 esac
-[ "$tasks" -gt 0 ] ||
-  { echo 'launch/slurm.sh: --per=gpu needs --gpus=N' >&2 && exit 2; }
+[ "$tasks" -gt 0 ] || fail '--per=gpu needs --gpus=N'
 
 script() {
   echo '#!/usr/bin/env bash'
@@ -76,7 +60,7 @@ script() {
     devices="JAX_LOCAL_DEVICE_IDS=$(seq -s, 0 $((gpus - 1))) "
   fi
   printf '%ssrun --kill-on-bad-exit=1 %q -m gan_jax.main' "$devices" "$python"
-  printf ' %q' "$@"
+  printf ' %q' "${arguments[@]}"
   cat <<'TEXT'
 
 code=$?
@@ -89,8 +73,8 @@ exit $code
 TEXT
 }
 
-if [ -n "$dry" ]; then
-  script "$@"
+if [ -n "$dry_run" ]; then
+  script
 else
-  script "$@" | sbatch
+  script | sbatch
 fi

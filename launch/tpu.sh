@@ -1,6 +1,8 @@
 #!/usr/bin/env bash
 # A run on a Cloud TPU, of one host or a pod.
 set -euo pipefail
+# shellcheck source=/dev/null
+. "$(dirname "$0")/options.bash"
 
 usage() {
   cat <<'TEXT'
@@ -33,27 +35,8 @@ TEXT
 [ $# -gt 0 ] || { usage >&2 && exit 2; }
 job=$1 && shift
 name='' zone='' project='' type='' version=v2-alpha-tpuv5-lite spot='' queued=''
-repo='' at=main dry=
-while [ $# -gt 0 ]; do
-  case $1 in
-    --name=*) name=${1#*=} ;;
-    --zone=*) zone=${1#*=} ;;
-    --project=*) project=${1#*=} ;;
-    --type=*) type=${1#*=} ;;
-    --version=*) version=${1#*=} ;;
-    --repo=*) repo=${1#*=} ;;
-    --at=*) at=${1#*=} ;;
-    --spot) spot=1 ;;
-    --queued) queued=1 ;;
-    --dry-run) dry=1 ;;
-    -h | --help) usage && exit ;;
-    --) shift && break ;;
-    *) echo "launch/tpu.sh: unknown $1; see --help" >&2 && exit 2 ;;
-  esac
-  shift
-done
-
-fail() { echo "launch/tpu.sh: $1" >&2 && exit 2; }
+repo='' at=main dry_run='' arguments=()
+take "name zone project type version repo at" 'spot queued dry-run' "$@"
 
 case $job in
   -h | --help | help) usage && exit ;;
@@ -66,7 +49,7 @@ where=("--zone=$zone")
 [ -z "$project" ] || where+=("--project=$project")
 
 call() {
-  if [ -n "$dry" ]; then
+  if [ -n "$dry_run" ]; then
     printf '%q ' "$@" && echo
   else
     "$@"
@@ -100,10 +83,10 @@ cd gan_jax; git fetch -q; git checkout -q $(quoted "$at"); \
 python3 -m venv venv; venv/bin/pip install -q -e '.[tpu]'"
     ;;
   run)
-    [ $# -gt 0 ] || fail 'run needs -- ARGUMENTS OF python -m gan_jax.main'
+    [ ${#arguments[@]} -gt 0 ] || fail 'run needs -- ARGUMENTS OF python -m gan_jax.main'
     # The lock lasts as long as the process does.
     on_hosts all "cd gan_jax; nohup flock -n run.lock \
-venv/bin/python -m gan_jax.main --processes=auto $(quoted "$@")\
+venv/bin/python -m gan_jax.main --processes=auto $(quoted "${arguments[@]}")\
 >>run.log 2>&1 </dev/null &"
     ;;
   logs) on_hosts 0 'tail -n 100 -F gan_jax/run.log' ;;
