@@ -13,8 +13,7 @@ What to do
   --mode=train      train, or go on with, the run in --workdir (the default)
   --mode=sample     write one PNG a seed, and a grid of 64, to DIR/samples
   --mode=evaluate   score checkpoints; adds lines to DIR/evaluate.jsonl
-  --mode=explore    look into a run with a tool: a film of a walk through its
-                    latent space, ...; --help=explore lists them
+  --mode=explore    look into a run with a tool; --help=explore lists them
   --mode=weights    feature networks' weights: what is there, what is missing
   --mode=plan       parameters, memory, FLOPs and time of a config
   --mode=convert    make a run of released weights, to sample or train on
@@ -24,11 +23,9 @@ Which run
   --config.A.B=X    changes one setting, e.g. --config.train.batch=32
   --help=SECTION    what there is to set: penalties, generator:dcgan, ..., all
   --workdir=DIR     the run's folder; default runs/<config>_<options>
-Of --mode=train in several processes (a pod; see launch/)
-  --processes=N     how many train together; auto on a Cloud TPU. Slurm, Open
-                    MPI and GKE say so by themselves
-  --process=I       which this one is, from 0, and where process 0 is:
-  --coordinator=HOST:PORT
+Of --mode=train in several processes (a pod; see launch/README.md)
+  --processes=N     how many; auto on a Cloud TPU. Slurm, Open MPI and GKE say
+  --process=I       which this is; --coordinator=HOST:PORT, where process 0 is
 Of --mode=sample, evaluate and explore (the config is the run's own)
   --step=N          the checkpoint of step N, or best; default the newest
   --out=DIR         results go there and not to the run, which is only read
@@ -37,8 +34,7 @@ Of --mode=sample
   --label=K         class of the samples, a name or number; default in turn
   --truncation=0.7  of stylegan2: w that much of the way from the mean w
 Of --mode=explore
-  --tool=NAME       which; what it shall have otherwise follows a colon, e.g.
-                    --tool=video:seconds=5,seeds=0-8
+  --tool=NAME       which, and how: --tool=video:seconds=5,seeds=0-8
 Of --mode=evaluate (what it measures: --config.metrics.names=fid,kid ...)
   --checkpoints=all all that are there; or follow: those to come as well
 Of --mode=convert (--config and --config.A.B=X say what weights do not tell)
@@ -49,17 +45,15 @@ Of --mode=convert (--config and --config.A.B=X say what weights do not tell)
 Of --mode=weights
   --weights=FILE    files beside those of the cache folder, a comma between
 
-Stop with Ctrl-C: the run is saved, and the same command goes on with it. Exit
-codes: 0 done; 75 to be gone on with (stopped by a signal and saved, or another
-process was lost); 1 a mistake or a fault (--debug shows its traceback); 130
-interrupted before there was anything to save.
+Ctrl-C saves the run; the same command goes on with it. Exit codes: 0 done; 75
+saved or a process lost, to be gone on with; 1 a mistake or a fault (--debug
+shows its traceback); 130 interrupted with nothing to save.
 
 Examples
   python -m gan_jax.main --config=configs/quickstart.py
   python -m gan_jax.main --config=configs/dcgan_folder.py \\
       --config.data.source=folder:my/pictures --workdir=runs/mine
   python -m gan_jax.main --mode=sample --workdir=runs/quickstart --seeds=0-99
-  python -m gan_jax.main --mode=explore --tool=video --workdir=runs/quickstart
   python -m gan_jax.main --mode=convert --from=generator.pth --out=runs/x"""
 
 MODES = (
