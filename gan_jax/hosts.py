@@ -13,9 +13,12 @@ finds a Cloud TPU pod; else `--coordinator=HOST:PORT --process=I --processes=N`
 does.
 """
 
+import itertools
 import logging
 import os
+import pickle
 import time
+from collections.abc import Callable, Iterable, Iterator
 
 import jax
 import numpy as np
@@ -119,6 +122,54 @@ def of_leader(values):
   if several():
     return multihost_utils.broadcast_one_to_all(np.asarray(values))
   return values
+
+
+def gather(value) -> list:
+  """What every process gives, in their order, for all.
+
+  Args:
+    value: whatever can be pickled, up to 2 GB.
+  """
+  if not several():
+    return [value]
+  mine = np.frombuffer(pickle.dumps(value), np.uint8)
+  sizes = multihost_utils.process_allgather(np.int32(len(mine)))
+  # Few sizes, since each is a program of its own.
+  padded = np.zeros(1 << int(max(sizes) - 1).bit_length(), np.uint8)
+  padded[: len(mine)] = mine
+  rows = multihost_utils.process_allgather(padded)
+  found = zip(rows, sizes, strict=True)
+  return [pickle.loads(row[:size].tobytes()) for row, size in found]
+
+
+def shared(work: Callable, parts: Iterable) -> Iterator:
+  """`map`, of which each process does its share and has all of what comes out.
+
+  Args:
+    work: on a part; the same on every process.
+    parts: little things that say what to work on, the same on every process.
+
+  Raises:
+    Exception: what the work raises on any of them, on all of them.
+  """
+  if not several():
+    yield from map(work, parts)
+    return
+  me, parts = jax.process_index(), iter(parts)
+  while turn := list(itertools.islice(parts, jax.process_count())):
+    mine = _tried(work, turn[me]) if me < len(turn) else None
+    for found, error in gather(mine)[: len(turn)]:
+      if error:
+        raise error
+      yield found
+
+
+def _tried(work: Callable, part) -> tuple:
+  """What work gives, or else what it raises: the others wait for either."""
+  try:
+    return work(part), None
+  except Exception as error:  # raised by all, see `shared`
+    return None, error
 
 
 class Agreement:

@@ -5,9 +5,16 @@ sums; whatever stops one of them stops both at the same step, and the same
 command goes on to the same bits.
 """
 
+import concurrent.futures
+import json
 import socket
+import threading
 import time
+import types
 
+import hypothesis
+import hypothesis.strategies as st
+import jax
 import numpy as np
 import pytest
 
@@ -24,6 +31,7 @@ SGAN = (
   '--config.train.log_every=10',
   '--config.train.checkpoint_every=10',
   '--config.train.image_every=60',
+  '--config.metrics.every=60',
 )
 
 
@@ -80,9 +88,20 @@ def same_as_one_process(apart, folder, *args):
   return near and pictures[0] == pictures[1]
 
 
+def scores(folder):
+  """The last line of a run's scores."""
+  return json.loads((folder / 'evaluate.jsonl').read_text().splitlines()[-1])
+
+
 @pytest.mark.slow
 def test_pairs_on_both_hosts_train_as_on_one(undisturbed, tmp_path):
   assert same_as_one_process(undisturbed, tmp_path, *SGAN)
+  # Each of the two has judged its share of the points.
+  a, b = map(scores, (undisturbed, tmp_path))
+  assert a.keys() == b.keys() and a['step'] == 60
+  for name, value in a.items():
+    if isinstance(value, float):
+      assert value == pytest.approx(b[name], rel=0.02), name
 
 
 @pytest.mark.slow
@@ -107,6 +126,66 @@ def test_whatever_ends_one_ends_both_and_both_go_on(undisturbed, tmp_path):
   ended(two(tmp_path, *SGAN), [0, 0])
   ends = [main_test.final(f).state for f in (tmp_path, undisturbed)]
   assert small.identical(*ends)
+
+
+class Threads:
+  """Processes of a pod, each a thread, for `hosts.shared` and `gather`."""
+
+  def __init__(self, monkeypatch, count):
+    self._count, self._here = count, threading.local()
+    self._met, self._given = threading.Barrier(count, timeout=30), [0] * count
+    monkeypatch.setattr(jax, 'process_count', lambda: count)
+    monkeypatch.setattr(jax, 'process_index', lambda: self._here.me)
+    utilities = types.SimpleNamespace(process_allgather=self._allgather)
+    monkeypatch.setattr(hosts, 'multihost_utils', utilities)
+
+  def _allgather(self, x):
+    assert x.dtype in (np.int32, np.uint8)  # JAX would round others
+    self._given[self._here.me] = x
+    self._met.wait()
+    found = np.stack(self._given)  # which refuses arrays of several shapes
+    self._met.wait()
+    return found
+
+  def all(self, function):
+    """What the function gives on each of them."""
+
+    def work(me):
+      self._here.me = me
+      return function()
+
+    with concurrent.futures.ThreadPoolExecutor(self._count) as pool:
+      return list(pool.map(work, range(self._count)))
+
+
+@hypothesis.given(st.integers(1, 4), st.lists(st.integers(0, 300), max_size=9))
+@hypothesis.settings(max_examples=30, deadline=None)
+def test_work_is_shared_and_its_results_are_everywhere(count, parts):
+  with pytest.MonkeyPatch.context() as patch:
+    done = []
+
+    def work(part):
+      done.append(part)
+      return np.full(part, 0.1)
+
+    found = Threads(patch, count).all(lambda: list(hosts.shared(work, parts)))
+  assert sorted(done) == sorted(parts)  # each by one process
+  for process in found:
+    assert [list(x) for x in process] == [[0.1] * part for part in parts]
+
+
+def test_what_fails_on_one_process_fails_on_all(monkeypatch):
+  def work(part):
+    if part == 4:
+      raise UserError('of one picture')
+    return part
+
+  def run():
+    with pytest.raises(UserError, match='of one picture'):
+      list(hosts.shared(work, range(6)))
+    return True
+
+  assert Threads(monkeypatch, 3).all(run) == [True] * 3
 
 
 @pytest.mark.parametrize(

@@ -1,18 +1,19 @@
 """What is taken of a set of samples, once, for all metrics that need it.
 
-The columns of registry.py, from samples that come in chunks. Those of a
+The columns of registry.py, from samples that come in parts. Those of a
 reference set in a feature space are kept in a cache folder under a hash of the
 data, their number, the resizer and the weights.
 """
 
+import functools
 import hashlib
 import logging
 import pathlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 
 import numpy as np
 
-from gan_jax import paths
+from gan_jax import hosts, paths
 from gan_jax.data.npy import Archive
 from gan_jax.data.source import to_bytes
 from gan_jax.metrics import frechet
@@ -47,15 +48,20 @@ def quantised(samples) -> np.ndarray:
 
 
 def collect(
-  chunks: Iterable, columns: Iterable[str], spaces: Mapping[str, Space]
+  parts: Iterable,
+  columns: Iterable[str],
+  spaces: Mapping[str, Space],
+  read: Callable = lambda part: part,
 ) -> dict:
   """The columns of a set.
 
   Args:
-    chunks: pairs of samples, see `quantised`, and the discriminator's scores
-      of them [N] or None.
+    parts: of the set. Of several processes each reads and looks at its share
+      of them, one at a time, and all have all columns.
     columns: which, see registry.py.
     spaces: those of the columns, by name.
+    read: a part -> its samples, see `quantised`, and the discriminator's scores
+      of them [N] or None.
 
   Returns:
     {column: value}.
@@ -68,24 +74,31 @@ def collect(
     return {}  # samples are made as they are asked for
   kept = {c: [] for c in columns if not c.startswith('moments:')}
   moments = {}
-  used = {c.partition(':')[2] for c in columns} - {''}
-  for samples, scores in chunks:
-    samples = quantised(samples)
-    rows = {'samples': samples, 'scores': scores}
-    if 'thumbnails' in kept:
-      rows['thumbnails'] = _thumbnails(samples)
-    for space in used:
-      found = spaces[space](samples)
-      rows |= {f'{name}:{space}': value for name, value in found.items()}
-      if f'moments:{space}' in columns:
-        features = found['features']
-        fresh = frechet.Moments(features.shape[1])
-        moments.setdefault(f'moments:{space}', fresh).add(features)
+  rows_of = functools.partial(_rows, read, columns, spaces)
+  for rows in hosts.shared(rows_of, parts):
     for column, values in kept.items():
       values.append(rows[column])
+    for column in columns:
+      if column not in kept:
+        fresh = frechet.Moments(rows[column].shape[1])
+        moments.setdefault(column, fresh).add(rows[column])
   return {c: np.concatenate(v) for c, v in kept.items()} | {
     c: m.gaussian() for c, m in moments.items()
   }
+
+
+def _rows(read: Callable, columns, spaces, part) -> dict:
+  """The rows of a part in each column; of moments those of the features."""
+  samples, scores = read(part)
+  samples = quantised(samples)
+  rows = {'samples': samples, 'scores': scores}
+  if 'thumbnails' in columns:
+    rows['thumbnails'] = _thumbnails(samples)
+  for space in {c.partition(':')[2] for c in columns} - {''}:
+    found = spaces[space](samples)
+    rows |= {f'{name}:{space}': value for name, value in found.items()}
+    rows[f'moments:{space}'] = found.get('features')
+  return {column: rows[column] for column in columns}
 
 
 def _thumbnails(samples):
@@ -96,23 +109,29 @@ def _thumbnails(samples):
 
 
 def reference(
-  data: str, chunks, columns: Iterable[str], spaces: Mapping[str, Space]
+  data: str,
+  parts: Iterable,
+  columns: Iterable[str],
+  spaces: Mapping[str, Space],
+  read: Callable = lambda part: part,
 ) -> dict:
   """`collect`, of a set that will be compared with again.
 
   Args:
     data: a hash of the set, its number of samples included.
-    chunks: see `collect`; not touched if all is in the cache.
+    parts: see `collect`; not touched if all is in the cache.
     columns: see `collect`.
     spaces: see `collect`.
+    read: see `collect`.
   """
   columns = tuple(columns)
   files = {c: _file(data, c, spaces) for c in columns if ':' in c}
   found = {c: _read(file) for c, file in files.items() if file.exists()}
   found = {c: value for c, value in found.items() if value is not None}
-  missing = [c for c in columns if c not in found]
-  if missing:
-    fresh = collect(chunks, missing, spaces)
+  # Processes on other machines have caches of their own.
+  missing = hosts.gather([c for c in columns if c not in found])
+  if missing := [c for c in columns if any(c in of for of in missing)]:
+    fresh = collect(parts, missing, spaces, read)
     for column, value in fresh.items():
       if column in files:
         _write(files[column], value)

@@ -1,6 +1,7 @@
 """Measures states of a run: its samples against its own data."""
 
 import copy
+import functools
 import logging
 import math
 import types
@@ -8,7 +9,7 @@ import types
 import jax
 import numpy as np
 
-from gan_jax import distill
+from gan_jax import distill, hosts
 from gan_jax.data import order
 from gan_jax.data.source import digest
 from gan_jax.mesh import one_device
@@ -33,8 +34,8 @@ class Evaluator:
   the same in every run; their features are taken once, and kept on disk.
   Generators that take a class are asked for those of the data: the fake of seed
   k has the class of the k-th real, and after the last the first again. Scores
-  are the live discriminator's, in use mode. Every host does the same
-  work, shared by its own devices. A `measures.Measure`.
+  are the live discriminator's, in use mode. Each host does its share of the
+  work, on its own devices. A `measures.Measure`.
 
   Of a run that grows, samples of an early stage are measured as ProGAN's
   released networks give them: enlarged to the data's size by nearest
@@ -143,7 +144,12 @@ class Evaluator:
     section, data = self._config.metrics, self._config.data.source
     draws = []
     for k in range(section.draws):
-      fake = sets.collect(self._fakes(g, d, k), self._columns, self._spaces)
+      fake = sets.collect(
+        self._chunks.of(self._seeds(k)),
+        self._columns,
+        self._spaces,
+        functools.partial(self._fakes, g, d),
+      )
       if self._walks:
         fake[registry.PATHS] = self._path_lengths(g, k)
       draws.append(registry.compute(self._names, real, fake, data))
@@ -162,23 +168,26 @@ class Evaluator:
       is_kept = any(':' in column for column in fixed)
       self._reference = sets.reference(
         self._data_digest() if is_kept else '',
-        ((x, None) for x, _ in self._real_chunks()),
+        self._chunks.of(self._rows),
         fixed,
         self._spaces,
+        lambda rows: (self._reals_of(rows)[0], None),
       )
     if registry.SCORES not in self._columns:
       return self._reference
-    judged = (
-      (x, self._scores(self._judge.reals, d, self._source.unpack(x), y))
-      for x, y in self._real_chunks()
-    )
-    return self._reference | sets.collect(judged, [registry.SCORES], {})
 
-  def _real_chunks(self):
-    for rows in self._chunks.of(self._rows):
-      pairs = [self._source[int(i)] for i in rows]
-      samples, labels = zip(*pairs, strict=True)
-      yield np.stack(samples), np.array(labels, np.int32)
+    def judged(rows):
+      x, y = self._reals_of(rows)
+      return x, self._scores(self._judge.reals, d, self._source.unpack(x), y)
+
+    chunks = self._chunks.of(self._rows)
+    scores = sets.collect(chunks, [registry.SCORES], {}, judged)
+    return self._reference | scores
+
+  def _reals_of(self, rows):
+    """Samples of the data, and their labels."""
+    samples, labels = zip(*(self._source[int(i)] for i in rows), strict=True)
+    return np.stack(samples), np.array(labels, np.int32)
 
   def _seeds(self, draw: int) -> np.ndarray:
     """The seeds of a draw's samples."""
@@ -189,13 +198,12 @@ class Evaluator:
     """The class of each seed's fake, int32 [N]."""
     return self._classes[seeds % len(self._classes)]
 
-  def _fakes(self, g, d, draw: int):
-    """Chunks of a draw's samples and their scores."""
-    for seeds in self._chunks.of(self._seeds(draw)):
-      z, labels = self._sampler.latents(seeds), self._labels(seeds)
-      samples = self._chunks(self._sampler.made, g, z, labels)
-      scores = self._scores(self._judge.fakes, d, samples, labels)
-      yield self._sampler.enlarged(picture(samples)), scores
+  def _fakes(self, g, d, seeds):
+    """Samples of seeds, and their scores."""
+    z, labels = self._sampler.latents(seeds), self._labels(seeds)
+    samples = self._chunks(self._sampler.made, g, z, labels)
+    scores = self._scores(self._judge.fakes, d, samples, labels)
+    return self._sampler.enlarged(picture(samples)), scores
 
   def _scores(self, judge, d, samples, labels):
     """D's scores [N], or None if nobody asks for them."""
@@ -212,10 +220,10 @@ class Evaluator:
     path = path_length.BY_DISTRIBUTION[self._config.latent.distribution]
     sampler, chunks, seeds = self._sampler, self._chunks, self._seeds(draw)
     times = np.random.default_rng(draw).random(len(seeds), np.float32)
-    found, half = [], chunks.size // 2
-    for starts, t in zip(
-      chunks.of(seeds, half), chunks.of(times, half), strict=True
-    ):
+    half = chunks.size // 2
+
+    def lengths(part):
+      starts, t = part
       labels = np.tile(self._labels(starts), 2)
 
       def generate(z, labels=labels):
@@ -227,8 +235,10 @@ class Evaluator:
 
       # Where the paths lead are the vectors of seeds that no sample has.
       a, b = (sampler.latents(x) for x in (starts, starts + 2**31))
-      found.append(path_length.path_lengths(generate, distance, a, b, t, path))
-    return np.concatenate(found)
+      return path_length.path_lengths(generate, distance, a, b, t, path)
+
+    parts = zip(chunks.of(seeds, half), chunks.of(times, half), strict=True)
+    return np.concatenate(list(hosts.shared(lengths, parts)))
 
   def _data_digest(self) -> str:
     """Tells these reals from all others, an edited picture's included."""

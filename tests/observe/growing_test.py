@@ -154,10 +154,10 @@ def test_an_evaluator_measures_whole_pictures(run, monkeypatch):
   seen = []
   collect = sets.collect
 
-  def watch(chunks, *args):
-    chunks = list(chunks)
+  def watch(parts, columns, spaces, read):
+    chunks = [read(part) for part in parts]
     seen.append(np.concatenate([samples for samples, _ in chunks]))
-    return collect(chunks, *args)
+    return collect(chunks, columns, spaces)
 
   monkeypatch.setattr(sets, 'collect', watch)
   source = open_source(c.data)
