@@ -35,12 +35,13 @@ from gan_jax.optimizer import Optimizers
 from gan_jax.passes import Round
 from gan_jax.schemes import sharing, updates
 from gan_jax.schemes.dealing import Dealing, fold, round_of
+from gan_jax.schemes.groups import Groups
 from gan_jax.schemes.messengers import Messengers
 from gan_jax.schemes.sharing import Shared, TiedOptimizer
 from gan_jax.state import At, Pair, Player, stream
 from gan_jax.terms import TERMS, add_up
 
-LOCAL = 'local'  # the axis of the pairs under vmap
+LOCAL = 'local'  # the axis of pairs that share layers, under vmap
 
 
 def parts(settings) -> int:
@@ -108,9 +109,14 @@ class Ensemble(NamedTuple):
       self.objective,
       self.optimizers.d,
       self.settings,
-      self.dealing.axes,
+      self.groups,
       self.d_steps,
     )
+
+  @property
+  def groups(self) -> Groups:
+    """How many pairs are worked on at a time."""
+    return Groups(self.dealing.axes, self.settings.at_once)
 
   def first_pairs(self, z, sample, key) -> Pair:
     """The local pairs before the first step, stacked [N, ...].
@@ -137,6 +143,9 @@ class Ensemble(NamedTuple):
     rules = self._tied(axis) if self.shared else self.optimizers
     step = self.scheme.make_step(self.objective, rules, self.scheme_settings)
     one = lambda pair, batch, key: step(pair, batch, now.at, key, now.constants)
+    if not self.shared:
+      return self.groups.map(one)(pairs, batch, keys)
+    # Their shared layers meet in every update.
     return jax.vmap(one, self.dealing.axes, axis_name=LOCAL)(pairs, batch, keys)
 
   def _tied(self, axis) -> Optimizers:
@@ -190,19 +199,22 @@ class Ensemble(NamedTuple):
   def _gradient(self, one, params, opponents, axis, by_itself=None):
     """The gradient of the reduced losses `one(params, *opponent)`.
 
-    One gradient of a mean, not a mean of gradients: convolutions see the N
-    batches as a single one. `by_itself(params)` is added to each loss.
+    `by_itself(params)` is added to each loss.
     """
+    gradient, aux = self.groups.gradient(one)(params, *opponents)
+    count = len(jax.tree.leaves(opponents[0])[0])
+    own, more = {}, {}
+    if by_itself:
+
+      def alone(params):
+        loss, *rest = by_itself(params)
+        return loss, rest
+
+      extra, (own, more) = jax.grad(alone, has_aux=True)(params)
+      gradient = jax.tree.map(lambda x, y: x + count * y, gradient, extra)
     summed = self.settings.reduce == 'sum'
-
-    def total(params):
-      losses, aux = jax.vmap(functools.partial(one, params), self.dealing.axes)(
-        *opponents
-      )
-      extra, *own = by_itself(params) if by_itself else (0.0, {}, {})
-      return (jnp.sum if summed else jnp.mean)(losses + extra), (aux, own)
-
-    gradient, (aux, (own, more)) = jax.grad(total, has_aux=True)(params)
+    if not summed:
+      gradient = jax.tree.map(lambda x: x / count, gradient)
     if axis:
       gradient = (lax.psum if summed else lax.pmean)(gradient, axis)
     stats, metrics = mean(aux, axis)

@@ -47,6 +47,13 @@ SETTINGS = only_when(
       high=1.0,
       when={'messengers': True},
     ),
+    'at_once': Setting(
+      0,
+      'pairs that a device works on at a time: fewer take less memory; 0: one'
+      ' on a CPU, elsewhere all; with weight_sharing local updates take all',
+      low=0,
+      high=1000,
+    ),
     'g_updates': Setting(
       'once',
       'G_0 moves once a step, or after each local pair, against its messenger',

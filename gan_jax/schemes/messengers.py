@@ -33,6 +33,7 @@ import jax
 from gan_jax.optimizer import Optimizer
 from gan_jax.schemes import updates
 from gan_jax.schemes.dealing import round_of
+from gan_jax.schemes.groups import Groups
 from gan_jax.state import Player, stream
 
 
@@ -43,14 +44,14 @@ class Messengers(NamedTuple):
     objective: the game.
     rule: D's update rule.
     settings: `config.ensemble`.
-    axes: see `dealing.Dealing`.
+    groups: how pairs are worked on.
     d_steps: I_D, updates of a messenger a step.
   """
 
   objective: Any
   rule: Optimizer
   settings: Any
-  axes: tuple
+  groups: Groups
   d_steps: int
 
   def first(self, critics: Player) -> Player | None:
@@ -92,4 +93,4 @@ class Messengers(NamedTuple):
         d = self.rule.update(d, gradient, stats, now_k.at)
       return updates.after(game, 'd', self.rule, d, g, made, now_k)[0]
 
-    return jax.vmap(one, self.axes)(messengers, batch, keys)
+    return self.groups.map(one)(messengers, batch, keys)

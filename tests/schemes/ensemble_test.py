@@ -97,7 +97,7 @@ def close(a, b, rtol=1e-4, atol=2e-6):
 
 @pytest.mark.parametrize('scheme', SCHEME_NAMES)
 def test_a_locals_go_the_same_way_without_a_global_pair(scheme):
-  g = game(scheme)
+  g = game(scheme, at_once=3)
   _, pairs = g.run(g.pair, 2)
   step = g.scheme.make_step(g.objective, g.rules, g.config.scheme)
   alone = jax.jit(
@@ -398,3 +398,33 @@ def test_without_an_ensemble_nothing_is_stacked():
   made = experiment.build(config, small.SHAPE, 0)
   state = jax.eval_shape(made.init, jax.random.key(0))
   assert state.local_pairs is None and made.growth.stages[0].draws == 1
+
+
+@pytest.mark.parametrize(
+  'values',
+  [
+    dict(),
+    dict(reduce='sum', real='shared', noise='shared'),
+    dict(messengers=False),
+    dict(memory=0.5),
+    dict(weight_sharing=0.5),
+    dict(g_updates='each'),
+  ],
+)
+def test_pairs_in_groups_are_those_all_at_once(values):
+  whole, single = (
+    game(d_steps=2, sgd=True, at_once=at_once, **values) for at_once in (3, 1)
+  )
+  ends = (g.run(g.pair, 2) for g in (whole, single))
+  for a, b in zip(*ends, strict=True):
+    close(a, b)
+
+
+def test_fewer_pairs_at_once_take_less_memory():
+  def temporary(at_once):
+    g = game(at_once=at_once)
+    batch = small.batch(g.draws, n=4096)
+    lowered = g.step.lower(g.pair, g.pairs, g.kept, batch, KEY)
+    return lowered.compile().memory_analysis().temp_size_in_bytes
+
+  assert temporary(1) < 0.6 * temporary(3)
