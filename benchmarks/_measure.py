@@ -130,7 +130,7 @@ def our_step(config, side, batch, images):
     config: of the run.
     side: of the pictures.
     batch: images a step.
-    images: [1, batch, side, side, 3].
+    images: [minibatches, batch, side, side, 3], those of a step.
   """
   import jax
   import jax.numpy as jnp
@@ -142,7 +142,8 @@ def our_step(config, side, batch, images):
   from gan_jax.run.memory import give_back_freed_memory
 
   made = experiment_lib.build(config, (side, side, 3), 0)
-  data = jax.block_until_ready(Batch(images, jnp.zeros((1, batch), jnp.int32)))
+  labels = jnp.zeros(images.shape[:2], jnp.int32)
+  data = jax.block_until_ready(Batch(images, labels))
   (span,), (stage,), _ = made.growth
   one = made.make_step(stage)
   first = lambda key: {name: f(key) for name, f in made.constants.items()}

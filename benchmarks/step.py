@@ -18,6 +18,7 @@ import json
 import os
 import tempfile
 
+import _torch_dcgan
 from _measure import (
   added_memory,
   against_torch,
@@ -30,7 +31,6 @@ from gan_jax.run.memory import restart_with_huge_pages
 
 WIDTH = {64: 128, 32: 64}  # OSGAN's networks and SGAN's
 BATCH = {64: 16, 32: 64}
-LATENT = 100
 
 
 def ours(size, cache=None):
@@ -97,59 +97,20 @@ def torchs(size):
   """The same step in plain PyTorch; None where it is not installed."""
   try:
     import torch
-    from torch import nn
   except ImportError:
     return None
   torch.set_num_threads(os.cpu_count())
-  width, n = WIDTH[size], BATCH[size]
-  stages = {32: 3, 64: 4}[size]
-
-  def generator():
-    layers, channels = [], LATENT
-    for i in range(stages):
-      wide = width * 2 ** (stages - 1 - i)
-      layers += [
-        nn.ConvTranspose2d(channels, wide, 4, 2 if i else 1, 1 if i else 0),
-        nn.BatchNorm2d(wide),
-        nn.ReLU(True),
-      ]
-      channels = wide
-    return nn.Sequential(
-      *layers, nn.ConvTranspose2d(channels, 3, 4, 2, 1), nn.Tanh()
-    )
-
-  def discriminator():
-    layers, channels = [], 3
-    for i in range(stages):
-      wide = width * 2**i
-      layers.append(nn.Conv2d(channels, wide, 4, 2, 1))
-      layers += [nn.BatchNorm2d(wide)] if i else []
-      layers.append(nn.LeakyReLU(0.2, True))
-      channels = wide
-    return nn.Sequential(
-      *layers, nn.Conv2d(channels, 1, 4, 1, 0), nn.Flatten(0)
-    )
-
-  g, d = generator(), discriminator()
-  adam = [
-    torch.optim.Adam(net.parameters(), 2e-4, (0.5, 0.999)) for net in (g, d)
-  ]
+  n = BATCH[size]
+  networks = _torch_dcgan.networks(size, WIDTH[size])
+  pair = _torch_dcgan.Pair(*networks, dict(lr=2e-4, betas=(0.5, 0.999)))
   real = torch.randn(n, 3, size, size).clamp(-1, 1)
-  loss = nn.functional.softplus
+  latents = lambda: torch.randn(n, _torch_dcgan.LATENT, 1, 1)
 
   def step():
     with torch.no_grad():
-      fake = g(torch.randn(n, LATENT, 1, 1))
-    adam[1].zero_grad()
-    (loss(-d(real)).mean() + loss(d(fake)).mean()).backward()
-    adam[1].step()
-    adam[0].zero_grad()
-    for p in d.parameters():
-      p.requires_grad_(False)
-    loss(-d(g(torch.randn(n, LATENT, 1, 1)))).mean().backward()
-    for p in d.parameters():
-      p.requires_grad_(True)
-    adam[0].step()
+      fake = pair.g(latents())
+    pair.learn_d(real, fake)
+    pair.learn_g(latents())
 
   return step
 

@@ -1,0 +1,201 @@
+"""Every comparison with a peer, one after the other, to docs/performance.md.
+
+  python benchmarks/all.py [--quick] [--only=step,conv] [--data=FILE]
+
+Each part is a benchmark of this folder in a process of its own, which takes
+ours and theirs in turns. Its figures are added to docs/performance.jsonl as
+soon as it ends, with the machine, its load and the versions; stopped by Ctrl-C,
+the same command goes on with the parts that this commit has no line of on this
+machine. docs/performance.md is then written anew from all lines: a table a
+part, a row a machine, the rows of earlier machines with the others; the newest
+line of a machine counts. --quick: the short form of each, in under 8 minutes,
+to a temporary file.
+
+The last line is JSON: part -> figures of this run.
+"""
+
+import argparse
+import datetime
+import importlib.metadata
+import json
+import os
+import pathlib
+import platform
+import subprocess
+import sys
+import tempfile
+import time
+
+from _measure import device
+
+HERE = pathlib.Path(__file__).resolve().parent
+DOCS = HERE.parent / 'docs'
+# A name: the benchmark with its arguments, and what it is about.
+PARTS = {
+  'step': ('step.py', 'DCGAN, a step of two stages; ours over PyTorch'),
+  'one_stage_16': (
+    'one_stage.py --batch=16',
+    "OSGAN's one stage over two, DCGAN-64, batch 16",
+  ),
+  'one_stage_64': ('one_stage.py --batch=64', 'the same, batch 64'),
+  'sgan_step': (
+    'sgan_step.py',
+    '5-S-DCGAN-32, Algorithm 1; ours over an ordinary PyTorch loop',
+  ),
+  'ensemble': ('ensemble.py', "SGAN's step by the number of pairs, ms"),
+  'progan_step': (
+    'progan_step.py',
+    'ProGAN, WGAN-GP, 64 and 128 px; ours over PyTorch',
+  ),
+  'fastgan': ('fastgan.py', 'FastGAN at 256 px; ours over PyTorch'),
+  'stylegan2': (
+    'stylegan2.py --batches=4',
+    'StyleGAN2 paper256 at 256 px; ours over PyTorch',
+  ),
+  'stylegan2_lazy': (
+    'stylegan2.py --batches=4 --lazy',
+    'the same with R1 and path length as often as in a run',
+  ),
+  'glead': ('glead_costs.py', 'GLeaD over its baseline'),
+  'metrics': (
+    'metrics.py',
+    'metrics; ours over torch-fidelity, SWD over NumPy',
+  ),
+  'conv': ('conv.py', 'convolutions; ours over PyTorch and over plain XLA'),
+  'startup': ('startup.py', 'from the command to the first step, seconds'),
+}
+LIBRARIES = ('jax', 'jaxlib', 'flax', 'numpy', 'torch', 'torch-fidelity')
+
+
+def versions() -> dict[str, str]:
+  """Of Python and of the libraries that are here."""
+  found = {'python': platform.python_version()}
+  for name in LIBRARIES:
+    try:
+      found[name] = importlib.metadata.version(name)
+    except importlib.metadata.PackageNotFoundError:
+      continue
+  return found
+
+
+def commit() -> str:
+  """The commit that is measured, with a + where files differ from it."""
+  git = lambda *words: subprocess.run(
+    ['git', *words], cwd=HERE, capture_output=True, text=True, check=False
+  ).stdout.strip()
+  changed = git('status', '--porcelain', '--untracked-files=no', '--', '..')
+  kept = [row for row in changed.splitlines() if 'performance' not in row]
+  return git('rev-parse', '--short', 'HEAD') + ('+' if kept else '')
+
+
+def measure(part: str, quick: bool) -> dict | None:
+  """Runs a part; its line, or None if it has failed."""
+  script, *words = PARTS[part][0].split()
+  command = [sys.executable, str(HERE / script), *words]
+  before, start = os.getloadavg()[0], time.time()
+  # What it says is shown as it says it; the last line is kept.
+  process = subprocess.Popen(
+    command + (['--quick'] if quick else []),
+    cwd=HERE.parent,
+    stdout=subprocess.PIPE,
+    text=True,
+  )
+  last = ''
+  try:
+    for line in process.stdout:
+      print(f'  {line}', end='', flush=True)
+      last = line.strip() or last
+  finally:
+    process.terminate()  # by Ctrl-C; else it has ended
+  if process.wait():
+    print(f'  {part} has failed: exit code {process.returncode}', flush=True)
+    return None
+  return {
+    'part': part,
+    'machine': device(),
+    'date': datetime.date.today().isoformat(),
+    'commit': commit(),
+    'seconds': round(time.time() - start),
+    'load': [round(before, 2), round(os.getloadavg()[0], 2)],
+    'versions': versions(),
+    'figures': json.loads(last),
+  }
+
+
+def lines_of(file: pathlib.Path) -> list[dict]:
+  """What has been measured before."""
+  if not file.exists():
+    return []
+  return [json.loads(line) for line in file.read_text().splitlines()]
+
+
+def table(lines: list[dict]) -> list[str]:
+  """A part's rows, one a machine, in Markdown."""
+  names = list(dict.fromkeys(name for x in lines for name in x['figures']))
+  rows = [
+    ['machine', *(f'`{name}`' for name in names), 'load', 'date, commit'],
+    ['---'] * (len(names) + 3),
+  ]
+  for x in lines:
+    values = [str(x['figures'].get(name, '')) for name in names]
+    load = ' to '.join(map(str, x['load']))
+    rows.append([x['machine'], *values, load, f'{x["date"]}, {x["commit"]}'])
+  return [f'| {" | ".join(row)} |' for row in rows]
+
+
+def page(lines: list[dict]) -> str:
+  """docs/performance.md."""
+  newest = {(x['part'], x['machine']): x for x in lines}
+  text = [
+    '# Speed and memory beside peers',
+    '',
+    'Written by `python benchmarks/all.py` from performance.jsonl, which also'
+    ' has the versions of all libraries. Each figure is of one interleaved run;'
+    ' what it means is at the head of the benchmark. Speeds are ours over'
+    ' theirs, so more than 1 is faster; memory is ours over theirs as well, so'
+    ' less than 1 is less. A machine that is not idle halves some figures: see'
+    ' its load.',
+  ]
+  for part, (script, about) in PARTS.items():
+    rows = [x for (name, _), x in newest.items() if name == part]
+    if rows:
+      text += ['', f'## {about}', '', f'`python benchmarks/{script}`', '']
+      text += table(rows)
+  found = {}
+  for x in newest.values():
+    words = ', '.join(f'{k} {v}' for k, v in x['versions'].items())
+    found.setdefault(f'{x["machine"]}: {words}', None)
+  return '\n'.join([*text, '', '## Versions', '', *(f'- {x}' for x in found)])
+
+
+def main():
+  parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+  parser.add_argument('--quick', action='store_true')
+  parser.add_argument('--only', default='')
+  parser.add_argument('--data', default=str(DOCS / 'performance.jsonl'))
+  args = parser.parse_args()
+  parts = args.only.split(',') if args.only else list(PARTS)
+  if unknown := set(parts) - set(PARTS):
+    sys.exit(f'no such part: {unknown.pop()}; there are {", ".join(PARTS)}')
+  file = pathlib.Path(args.data)
+  if args.quick:
+    file = pathlib.Path(tempfile.mkdtemp()) / 'performance.jsonl'
+  here, at, done = device(), commit(), {}
+  for x in lines_of(file):
+    if (x['machine'], x['commit']) == (here, at) and not at.endswith('+'):
+      done[x['part']] = x['figures']
+  for part in parts:
+    if part in done:
+      print(f'{part}: measured already at {at}', flush=True)
+      continue
+    print(f'{part}: {PARTS[part][0]}', flush=True)
+    if line := measure(part, args.quick):
+      done[part] = line['figures']
+      with open(file, 'a') as out:
+        out.write(json.dumps(line) + '\n')
+      file.with_suffix('.md').write_text(page(lines_of(file)) + '\n')
+  print(json.dumps({part: done[part] for part in parts if part in done}))
+
+
+if __name__ == '__main__':
+  main()
