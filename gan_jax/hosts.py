@@ -13,10 +13,13 @@ finds a Cloud TPU pod; else `--coordinator=HOST:PORT --process=I --processes=N`
 does.
 """
 
+import contextlib
 import itertools
 import logging
 import os
 import pickle
+import sys
+import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
 
@@ -30,6 +33,8 @@ log = logging.getLogger('gan_jax')
 
 # A process that has not been heard of for so long ends all others.
 LOST_AFTER = 60  # seconds
+# All are to have come together by then.
+FOUND_WITHIN = 300  # seconds
 # Two agreements are so many seconds apart, about, and at most so many steps.
 _EVERY, _MOST = 2.0, 1000
 # Of launchers that JAX knows: what says how many processes they have started.
@@ -80,17 +85,45 @@ def connect(
       cluster_detection_method='deactivate',
     )
   try:
-    jax.distributed.initialize(**given, heartbeat_timeout_seconds=LOST_AFTER)
+    # JAX's own end of the wait is an abort with a stack trace.
+    with _ending_after(FOUND_WITHIN):
+      jax.distributed.initialize(
+        **given,
+        initialization_timeout=FOUND_WITHIN + 60,
+        heartbeat_timeout_seconds=LOST_AFTER,
+      )
   except (RuntimeError, ValueError) as error:
     reason = str(error).partition('\n')[0][:200]
-    raise UserError(
-      f'The processes did not find each other ({reason}): start all of them'
-      ' within five minutes, each with a --process of its own and the same'
-      ' --coordinator=HOST:PORT, a free port of the machine of process 0.'
-    ) from error
+    raise UserError(_not_found(f' ({reason})')) from error
   if jax.process_index():
     log.setLevel(logging.WARNING)  # one of them talks
   log.info('%d processes train together.', jax.process_count())
+
+
+def _not_found(reason: str) -> str:
+  return (
+    f'The processes did not find each other{reason}: start all of them within'
+    f' {FOUND_WITHIN // 60} minutes, each with a --process of its own and the'
+    ' same --coordinator=HOST:PORT, a free port of the machine of process 0'
+    ' that the others can reach.'
+  )
+
+
+@contextlib.contextmanager
+def _ending_after(seconds: float):
+  """Ends this process with a sentence if what is done in it takes longer."""
+
+  def end():
+    print(f'gan_jax: {_not_found("")}', file=sys.stderr, flush=True)
+    os._exit(1)  # the main thread is in C++
+
+  timer = threading.Timer(seconds, end)
+  timer.daemon = True
+  timer.start()
+  try:
+    yield
+  finally:
+    timer.cancel()
 
 
 def several() -> bool:

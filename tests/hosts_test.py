@@ -8,6 +8,8 @@ command goes on to the same bits.
 import concurrent.futures
 import json
 import socket
+import subprocess
+import sys
 import threading
 import time
 import types
@@ -204,6 +206,21 @@ def test_a_process_that_does_not_say_who_it_is_is_refused(flags, sentence):
   values = {k: int(v) if v.isdigit() else v for k, v in names}
   with pytest.raises(UserError, match=sentence):
     hosts.connect(**values)
+
+
+@pytest.mark.slow  # 10 s, of which 7 are imports
+@pytest.mark.parametrize('process', [0, 1])
+def test_a_process_that_finds_no_other_says_so(process):
+  program = (
+    'from gan_jax import hosts; hosts.FOUND_WITHIN = 3;'
+    f" hosts.connect('localhost:{free_port()}', {process}, 2)"
+  )
+  done = subprocess.run(
+    [sys.executable, '-c', program], capture_output=True, text=True, timeout=120
+  )
+  assert done.returncode == 1
+  assert done.stderr.count('\n') == 1
+  assert 'The processes did not find each other' in done.stderr
 
 
 @pytest.mark.parametrize(

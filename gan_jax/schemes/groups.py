@@ -4,7 +4,7 @@ All at once under `vmap` fills a GPU or a TPU with networks that are small for
 it, and has all that lies between the forward and the backward passes of all
 pairs in memory. One group after the other has it of a group. On a CPU, which a
 single pair keeps busy, that is as fast or faster, since it fits the caches, and
-5-S-DCGAN-32 takes half the memory (docs/performance.md).
+5-S-DCGAN-32 takes half the memory (docs/results.md).
 """
 
 from collections.abc import Callable
