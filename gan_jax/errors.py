@@ -49,6 +49,41 @@ def system_error(error: BaseException | None) -> OSError | None:
   return system_error(error.__cause__)
 
 
+# Packages between us and an object store.
+_CLIENTS = {'gcsfs', 'aiohttp', 'requests', 'google'}
+# TensorStore, which has a client of its own: what it says is in its text alone.
+_REFUSED = re.compile(
+  r'(ABORTED|CANCELLED|DEADLINE_EXCEEDED|INTERNAL|PERMISSION_DENIED|'
+  r'RESOURCE_EXHAUSTED|UNAUTHENTICATED|UNAVAILABLE)\b.*(gs://|storage/v1)',
+  re.DOTALL,
+)
+
+
+def store_error(error: BaseException | None) -> str | None:
+  """What an object store, or the way to it, says at the root of an exception.
+
+  Args:
+    error: as it was caught, of whatever package.
+
+  Returns:
+    The start of it; None if it is of something else.
+  """
+  if error is None:
+    return None
+  text = str(error).strip()
+  package = type(error).__module__.partition('.')[0]
+  plain = isinstance(error, OSError) and error.errno is None
+  if isinstance(error, FileNotFoundError) and plain:
+    # gcsfs, by an address or its end; others have names of their own there.
+    there = text.startswith(('http', 'b/', 'gs://'))
+    return 'there is no such bucket or object' if there else None
+  if plain and text.startswith('Forbidden'):  # gcsfs: an address, the reason
+    return text.partition('\n')[2][:200] or text[:200]
+  if package in _CLIENTS or _REFUSED.search(text):
+    return text.partition('\n')[0][:200] or type(error).__name__
+  return store_error(error.__cause__)
+
+
 def is_passing(error: BaseException) -> bool:
   """Whether a file could not be asked, as opposed to: it holds what is wrong.
 
@@ -56,6 +91,8 @@ def is_passing(error: BaseException) -> bool:
   that is not there or is a folder is damage.
   """
   if isinstance(error, MemoryError) or 'RESOURCE_EXHAUSTED' in str(error):
+    return True
+  if store_error(error) and not isinstance(error, FileNotFoundError):
     return True
   said = system_error(error)
   return bool(said and said.errno in _PASSING)

@@ -1,17 +1,41 @@
-"""Where a path that a person wrote leads, and where caches lie."""
+"""Where a path that a person wrote leads, and where caches lie.
 
+Paths are pathlib's for what lies in the file system, and etils.epath's, with
+the same methods, for what lies in an object store; where one act is done in
+two ways, the functions here and in run/write.py do it in the right one.
+"""
+
+import contextlib
 import functools
 import os
 import pathlib
 import re
 import stat
 import tempfile
+from collections.abc import Iterator
 
+from gan_jax import stores
 from gan_jax.errors import UserError
 
 
+def place(text, what: str):
+  """The path that a flag or a setting names, of a folder or of gs://...
+
+  Args:
+    text: see `local`.
+    what: the same.
+
+  Raises:
+    UserError: see `local` and `stores.opened`.
+  """
+  text = os.fspath(text)
+  if stores.is_stored(text):
+    return stores.opened(text, what)
+  return local(text, what)
+
+
 def local(text, what: str) -> pathlib.Path:
-  """The path that a flag or a setting names.
+  """The path in the file system that a flag or a setting names.
 
   The one place where a person's text becomes a path: `~` and `~name` are home
   folders here, whether or not a shell has seen the text.
@@ -51,6 +75,38 @@ def local(text, what: str) -> pathlib.Path:
       '): choose another.'
     ) from None
   return path
+
+
+def absolute(path):
+  """A path that does not lean on the working folder."""
+  return path if stores.is_stored(path) else pathlib.Path(path).absolute()
+
+
+def resolved(path):
+  """A path without links and dots."""
+  return path if stores.is_stored(path) else pathlib.Path(path).resolve()
+
+
+def written(path) -> float:
+  """When a file was written, in seconds since 1970."""
+  if stores.is_stored(path):
+    return stores.written(path)
+  return path.stat().st_mtime
+
+
+@contextlib.contextmanager
+def fetched(path) -> Iterator[pathlib.Path]:
+  """A file of the file system with what lies at a path, for a while."""
+  if not stores.is_stored(path):
+    yield path
+    return
+  with tempfile.TemporaryDirectory() as folder:
+    here = pathlib.Path(folder) / path.name
+    try:
+      stores.get_file(path, here)
+    except FileNotFoundError:
+      raise UserError(f'{path} is not there: name another.') from None
+    yield here
 
 
 def regular(path: pathlib.Path, what: str, advice: str) -> None:

@@ -109,7 +109,7 @@ def run(
   Raises:
     UserError: for whatever the user can put right.
   """
-  path = paths.local(out, '--out')
+  path = paths.place(out, '--out')
   checkpoints = path / 'checkpoints'
   if (path / 'config.json').exists() or any(checkpoints.glob('*')):
     raise UserError(

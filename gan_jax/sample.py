@@ -11,6 +11,7 @@ from gan_jax.errors import UserError
 from gan_jax.mesh import one_device
 from gan_jax.restore import restore
 from gan_jax.run import draw
+from gan_jax.run.write import make_folder
 from gan_jax.sampler import Sampler
 from gan_jax.seeds import class_of, parse_seeds
 
@@ -46,7 +47,7 @@ def sample(
     UserError: for whatever the user can put right.
   """
   numbers = parse_seeds(seeds)
-  out = None if out is None else paths.local(out, '--out')
+  out = None if out is None else paths.place(out, '--out')
   run, config, experiment, step, state = restore(workdir, one_device(), step)
   if state.pair.g is None:
     raise UserError(
@@ -61,7 +62,7 @@ def sample(
     kind = class_of(label, run.load_data()['classes'], sampler.classes)
   folder = out or run.path / 'samples' / f'step_{step:09d}'
   try:
-    folder.mkdir(parents=True, exist_ok=True)
+    make_folder(folder)
   except OSError as error:
     raise UserError(
       f'{folder} cannot be made ({error.strerror.lower()}): name a folder for'

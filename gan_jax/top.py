@@ -19,7 +19,7 @@ import warnings
 from collections.abc import Callable
 
 from gan_jax import paths
-from gan_jax.errors import UserError, system_error
+from gan_jax.errors import UserError, store_error, system_error
 
 # Exit codes: before there was anything to save, as shells have it; and to be
 # gone on with by the same command (EX_TEMPFAIL of sysexits.h).
@@ -218,7 +218,7 @@ def _leave(
   """Ends a process at once: its threads may still be compiling."""
   for process in multiprocessing.active_children():
     process.terminate()
-  with contextlib.suppress(OSError, ValueError):
+  with contextlib.suppress(Exception):
     logging.shutdown()
     sys.stdout.flush()
   with contextlib.suppress(OSError):
@@ -230,7 +230,12 @@ def sentence(error: BaseException) -> str | None:
   """What ended a job, for people; None if it is a fault of ours."""
   if isinstance(error, UserError):
     return str(error)
-  words = _of_memory(error) or _of_system(error) or _of_device(error)
+  words = (
+    _of_memory(error)
+    or _of_store(error)
+    or _of_system(error)
+    or _of_device(error)
+  )
   if words is None:
     return None
   return ' '.join([words, *getattr(error, '__notes__', ())])
@@ -247,6 +252,15 @@ def _of_system(error) -> str | None:
   what, advice = _WORDS.get(said.errno, (text, 'see --debug for where'))
   where = '' if said.filename is None else f'{os.fsdecode(said.filename)}: '
   return f'{where}{what}: {advice}.'
+
+
+def _of_store(error) -> str | None:
+  """What an object store says, or the way to it."""
+  said = store_error(error)
+  return said and (
+    f'The object store cannot be asked ({said}): look after the network and the'
+    ' permissions, and run the same command again.'
+  )
 
 
 def _of_memory(error) -> str | None:

@@ -168,6 +168,7 @@ def save(run: RunDir, clock, checkpoints, step: int, state, metrics) -> None:
   with clock.pause():
     stop_if_diverged(run, step, state, metrics)
     run.check_there()
+    run.flush()  # what goes on from it finds the lines up to it
     checkpoints.save(step, state)
 
 

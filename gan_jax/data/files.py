@@ -18,7 +18,7 @@ import zipfile
 import zlib
 from collections.abc import Callable, Iterator
 
-from gan_jax import limits, paths
+from gan_jax import limits, paths, stores
 from gan_jax.data.plain import BadPictureError
 from gan_jax.data.room import Room
 from gan_jax.errors import UserError, did_you_mean
@@ -118,6 +118,56 @@ class Folder:
       yield data
 
 
+class StoredFolder:
+  """Objects of a store below a folder's name, as in Folder.
+
+  They are listed once, with their sizes; each is then read by itself, by
+  whoever needs it.
+  """
+
+  def __init__(self, root):
+    self._root = root
+    with stores.reaching(root, 'config.data.source'):
+      found = stores.sizes(root)
+    self._sizes = {
+      name: size
+      for name, size in found.items()
+      if all(map(_visible, name.split('/')))
+    }
+
+  def names(self) -> list[str]:
+    """All objects below, sorted."""
+    return self.listing()[0]
+
+  def listing(self) -> tuple[list[str], list[str]]:
+    """All objects, and all folders that their names tell of; each sorted."""
+    above = {
+      str(folder)
+      for name in self._sizes
+      for folder in pathlib.PurePosixPath(name).parents[:-1]
+    }
+    return sorted(self._sizes), sorted(above)
+
+  @contextlib.contextmanager
+  def reading(
+    self, name: str, most: int = limits.PICTURE_FILE_BYTES
+  ) -> Iterator[bytes]:
+    """The bytes of an object, as in Folder.
+
+    Raises:
+      BadPictureError: it is too large, or gone. A store that cannot be reached
+        is no fault of the picture's and ends the run.
+    """
+    size = self._sizes[name]
+    _check_size(size, most)
+    with _ROOM.of(size):
+      try:
+        data = stores.read(f'{self._root}/{name}')
+      except FileNotFoundError:
+        raise BadPictureError('it is no longer there') from None
+      yield data
+
+
 class Zip:
   """Files in a zip archive, read without unpacking it.
 
@@ -125,15 +175,15 @@ class Zip:
   so that neither threads nor forked processes share a position in it.
   """
 
-  def __init__(self, path: pathlib.Path):
-    """Opens an archive.
+  def __init__(self, path):
+    """Opens an archive; of the file system or of a store.
 
     Raises:
       UserError: not a zip archive.
     """
     self._path, self._file = path, None
     try:
-      with zipfile.ZipFile(path) as archive:
+      with path.open('rb') as file, zipfile.ZipFile(file) as archive:
         infos = archive.infolist()
     except Exception as e:  # zipfile raises many types on a bad directory
       raise UserError(
@@ -199,6 +249,8 @@ class Zip:
     return self._at(begin, info.compress_size)
 
   def _at(self, offset, size):
+    if stores.is_stored(self._path):
+      return stores.read(self._path, offset, offset + size)
     file = self._file
     if file is None:
       file = self._file = open(self._path, 'rb', buffering=0)
@@ -252,21 +304,31 @@ def _unpack(packed, info):
   return data
 
 
-def open_files(name: str, where: str, about: str = '') -> Folder | Zip:
+Files = Folder | StoredFolder | Zip
+
+
+def open_files(name: str, where: str, about: str = '') -> Files:
   """The files at a path.
 
   Args:
     name: the config's source string, for messages.
-    where: path of a folder or a zip archive.
+    where: path of a folder or a zip archive, here or in an object store.
     about: what should be there, for messages.
 
   Raises:
     UserError: there is nothing of the kind.
   """
-  path = paths.local(where, 'config.data.source')
-  if path.is_dir():
+  path = paths.place(where, 'config.data.source')
+  if stores.is_stored(path):
+    if path.suffix.lower() != '.zip':
+      found = StoredFolder(path)
+      if found.names():
+        return found
+    elif path.exists():
+      return Zip(path)
+  elif path.is_dir():
     return Folder(path)
-  if path.is_file():
+  elif path.is_file():
     return Zip(path)
   put = f'put {about}, there, or ' if about else ''
   raise UserError(
@@ -281,18 +343,18 @@ def _holds_files(path: pathlib.Path) -> bool:
 
 
 def near(
-  path: pathlib.Path,
+  path,
   suits: Callable[[pathlib.Path], bool] = pathlib.Path.exists,
 ) -> str:
   """The end of a sentence on a path that is not there; see did_you_mean.
 
   Args:
-    path: that is not there.
+    path: that is not there; nothing is near one of a store.
     suits: whether a path beside it is of the kind that is wanted.
   """
   folder = path.parent
   try:
-    siblings = os.listdir(folder)
+    siblings = [] if stores.is_stored(path) else os.listdir(folder)
   except OSError:
     siblings = []
   visible = [n for n in siblings if _visible(n) and suits(folder / n)]

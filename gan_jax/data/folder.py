@@ -7,7 +7,7 @@ import statistics
 import numpy as np
 
 from gan_jax.data import layout, picture
-from gan_jax.data.files import Folder, Zip, open_files, printable
+from gan_jax.data.files import Files, open_files, printable
 from gan_jax.data.scan import Scan, first_few, scan
 from gan_jax.data.source import (
   DecodedSource,
@@ -37,7 +37,7 @@ class FolderSource(DecodedSource):
   def __init__(
     self,
     name: str,
-    files: Folder | Zip,
+    files: Files,
     names: list[str],
     found: Scan,
     form: picture.Form,

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from gan_jax import limits
-from gan_jax.data.files import Folder, Zip, printable
+from gan_jax.data.files import Files, printable
 from gan_jax.data.plain import BadPictureError
 from gan_jax.data.source import integer_labels
 from gan_jax.errors import UserError
@@ -181,7 +181,7 @@ class Labels:
 
 
 def labels_file(
-  files: Folder | Zip, listed: Sequence[str], names: Sequence[str], source: str
+  files: Files, listed: Sequence[str], names: Sequence[str], source: str
 ) -> Labels | None:
   """The labels that a set brings with it, if it does.
 

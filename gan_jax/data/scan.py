@@ -10,7 +10,7 @@ import dataclasses
 import numpy as np
 
 from gan_jax.data import picture
-from gan_jax.data.files import Folder, Zip, printable
+from gan_jax.data.files import Files, printable
 from gan_jax.data.source import in_threads, some_lines
 from gan_jax.errors import UserError
 
@@ -41,7 +41,7 @@ class Scan:
 
 
 def scan(
-  files: Folder | Zip,
+  files: Files,
   names: list[str],
   form: picture.Form,
   keep_bytes: float,

@@ -53,7 +53,7 @@ def find(section, facts: dict, like, restore: Callable) -> Teacher | None:
   """
   if section.workdir == RANDOM:
     return None
-  path = paths.local(section.workdir, '--config.teacher.workdir')
+  path = paths.place(section.workdir, '--config.teacher.workdir')
   if not (path / 'config.json').exists():
     raise UserError(
       f'config.teacher.workdir = {section.workdir!r} holds no run: train the'

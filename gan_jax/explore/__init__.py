@@ -122,6 +122,6 @@ def explore(
     UserError: for whatever the user can put right.
   """
   name, settings = parse(spec)
-  out = None if out is None else paths.local(out, '--out')
+  out = None if out is None else paths.place(out, '--out')
   restored = restore(workdir, one_device(), step, overrides=overrides)
   TOOLS[name].run(restored, out or restored.run.path / 'explore', settings)

@@ -16,6 +16,7 @@ from gan_jax.errors import UserError
 from gan_jax.explore import latents
 from gan_jax.restore import Restored
 from gan_jax.run import draw
+from gan_jax.run.write import make_folder
 from gan_jax.sampler import (
   TRUNCATION,
   Chunks,
@@ -97,7 +98,7 @@ class Asked:
     if getattr(settings, 'latents', ''):
       option, text = self._option('latents'), settings.latents
       self._kept = latents.load(
-        paths.local(text, option),
+        paths.place(text, option),
         restored.config.latent.size,
         sampler.style_shape,
         f'{option}={text}',
@@ -240,7 +241,7 @@ def place(out: pathlib.Path, restored: Restored, tool: str) -> pathlib.Path:
     UserError: if it cannot be.
   """
   try:
-    out.mkdir(parents=True, exist_ok=True)
+    make_folder(out)
   except OSError as error:
     raise UserError(
       f'{out} cannot be made ({error.strerror.lower()}): name a folder for the'

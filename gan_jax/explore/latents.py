@@ -64,8 +64,9 @@ def load(path: pathlib.Path, size: int, style_shape, title: str) -> Inverted:
   Raises:
     UserError: if it is none, or its vectors are of another size.
   """
-  paths.regular(path, title, 'name an .npz of --tool=invert')
-  arrays = files.read(path)
+  with paths.fetched(path) as here:
+    paths.regular(here, title, 'name an .npz of --tool=invert')
+    arrays = files.read(here)
   missing = [name for name in Inverted._fields if name not in arrays]
   if missing:
     raise UserError(

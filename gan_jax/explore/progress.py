@@ -76,7 +76,7 @@ def run(restored, out, settings) -> None:
 def _size(file: pathlib.Path) -> tuple[int, int]:
   """Width and height of a grid."""
   try:
-    with Image.open(file) as picture:
+    with file.open('rb') as stream, Image.open(stream) as picture:
       return picture.size
   except OSError as error:
     raise _damaged(file, error) from None
@@ -85,7 +85,7 @@ def _size(file: pathlib.Path) -> tuple[int, int]:
 def _frame(file: pathlib.Path, size, step: int) -> np.ndarray:
   """A grid at a size, and its step below, uint8 [H + STRIP, W, 3]."""
   try:
-    with Image.open(file) as picture:
+    with file.open('rb') as stream, Image.open(stream) as picture:
       grid = picture.convert('RGB').resize(size, Image.Resampling.NEAREST)
   except OSError as error:
     raise _damaged(file, error) from None

@@ -74,7 +74,7 @@ def wanted(restored, settings, classes: int, tool: str) -> Targets:
   config = restored.config.data.copy_and_resolve_references().unlock()
   shape = tuple(restored.run.load_data()['shape'])
   if settings.pictures:
-    path = paths.local(settings.pictures, f'{option}:pictures')
+    path = paths.place(settings.pictures, f'{option}:pictures')
     if not path.exists():
       raise UserError(
         f'{option}:pictures={settings.pictures}: there is no folder or zip'

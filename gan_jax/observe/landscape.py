@@ -13,6 +13,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from gan_jax import mesh as mesh_lib
+from gan_jax import paths
 from gan_jax.data.pipeline import samples_at
 from gan_jax.networks.judgement import per_sample
 from gan_jax.observe.occasional import Occasional, is_drawn
@@ -132,7 +133,7 @@ class Landscape(Occasional):
     film = self._run.path / 'images' / f'{NAME}.gif'
     last = self._run.path / 'images' / f'{NAME}_{step:09d}.png'
     return step < self._total or (
-      film.exists() and film.stat().st_mtime >= last.stat().st_mtime
+      film.exists() and paths.written(film) >= paths.written(last)
     )
 
   def __call__(self, step: int, images: int, state: TrainState) -> dict:

@@ -8,19 +8,17 @@ Orbax fail, a flipped bit does not), and the one before is taken instead.
 import contextlib
 import dataclasses
 import logging
-import os
-import pathlib
 import re
-import shutil
 import sys
 
 import jax
 import jax.numpy as jnp
 import orbax.checkpoint as ocp
 
-from gan_jax import hosts
+from gan_jax import hosts, paths
 from gan_jax.errors import UserError, is_passing
 from gan_jax.run import older
+from gan_jax.run.write import move_tree, remove_tree
 
 log = logging.getLogger(__name__)
 
@@ -95,7 +93,7 @@ class Checkpoints:
     logging.getLogger('asyncio').setLevel(logging.CRITICAL)
     self.dropped: dict[str, jax.Array] = {}
     self.anew: list[str] = []
-    self._directory = pathlib.Path(directory).absolute()
+    self._directory = paths.absolute(directory)
     self._damaged: set[int] = set()  # steps, as `restore` found them
     self._to_write = ocp.CheckpointManagerOptions(
       max_to_keep=keep,
@@ -117,7 +115,7 @@ class Checkpoints:
   def _reader(self) -> ocp.CheckpointManager | None:
     """Orbax's manager; None while there is no folder."""
     if self._manager is None and self._directory.exists():
-      os.listdir(self._directory)  # what the system has against it, if anything
+      list(self._directory.iterdir())  # what the system has against it, if any
       options = ocp.CheckpointManagerOptions(read_only=True, create=False)
       self._open(options)
     return self._manager
@@ -136,11 +134,15 @@ class Checkpoints:
   def newest_on_disk(self) -> int | None:
     """The newest that is whole, whatever became of those being saved."""
     try:
-      names = os.listdir(self._directory)
-    except OSError:
+      found = [p for p in self._directory.iterdir() if p.name.isdecimal()]
+      # In a file system Orbax gives it its name when all of it is written, in
+      # an object store a file that says so.
+      steps = [
+        int(p.name) for p in found if ocp.utils.is_checkpoint_finalized(p)
+      ]
+    except Exception:  # whatever keeps from looking has ended the run already
       return None
-    # Orbax gives a checkpoint its name when all of it is written.
-    return max((int(n) for n in names if n.isdecimal()), default=None)
+    return max(steps, default=None)
 
   def reload(self) -> None:
     """Looks anew at what there is."""
@@ -267,12 +269,10 @@ class Checkpoints:
     for other in newer if hosts.leads() else ():
       folder = self._directory / str(other)
       if other not in self._damaged:
-        shutil.rmtree(folder)
+        remove_tree(folder)
         continue
       kept = aside / f'{self._directory.name}_{other}'
-      shutil.rmtree(kept, ignore_errors=True)  # of the time before
-      aside.mkdir(exist_ok=True)
-      folder.rename(kept)
+      move_tree(folder, kept)
       log.warning('The damaged checkpoint of step %d is now %s.', other, kept)
     hosts.meet('dropped checkpoints')
     writer.reload()

@@ -8,13 +8,12 @@ constants.json         of each file its hash, and where it came from
 
 import hashlib
 import json
-import pathlib
 
 import jax
 import numpy as np
 
 from gan_jax.errors import UserError
-from gan_jax.run.write import whole
+from gan_jax.run.write import make_folder, whole
 
 TABLE = 'constants.json'
 
@@ -28,9 +27,8 @@ def save(folder, name: str, tree, origin: str) -> None:
     tree: nested dictionaries of arrays.
     origin: where they came from, for people.
   """
-  folder = pathlib.Path(folder)
   file = folder / 'constants' / f'{name}.npz'
-  file.parent.mkdir(parents=True, exist_ok=True)
+  make_folder(file.parent)
   arrays = {path: np.asarray(x) for path, x in _flat(tree).items()}
   with whole(file) as scratch, open(scratch, 'wb') as stream:
     np.savez(stream, **arrays)  # to a path it would add an ending of its own
@@ -43,7 +41,7 @@ def save(folder, name: str, tree, origin: str) -> None:
 
 def keeps(folder, name: str) -> bool:
   """Whether a run's folder has a network of this name."""
-  return name in _table(pathlib.Path(folder))
+  return name in _table(folder)
 
 
 def load(folder, name: str, like):
@@ -60,7 +58,6 @@ def load(folder, name: str, like):
   Raises:
     UserError: if they are not what was saved, or not of this form.
   """
-  folder = pathlib.Path(folder)
   entry = _table(folder).get(name)
   if entry is None:
     return None
@@ -70,7 +67,7 @@ def load(folder, name: str, like):
       f'{file} is damaged or gone: restore it from a copy of the run; it came'
       f' from {entry.get("origin", "elsewhere")}.'
     )
-  with np.load(file, allow_pickle=False) as held:
+  with file.open('rb') as stream, np.load(stream, allow_pickle=False) as held:
     arrays = {path: held[path] for path in held}
   wanted = _flat(like)
   kind = lambda x: (tuple(x.shape), np.dtype(x.dtype))
@@ -97,12 +94,12 @@ def _flat(tree) -> dict:
   return {_named(path): leaf for path, leaf in leaves}
 
 
-def _sha256(file: pathlib.Path) -> str:
-  with open(file, 'rb') as stream:
+def _sha256(file) -> str:
+  with file.open('rb') as stream:
     return hashlib.file_digest(stream, 'sha256').hexdigest()
 
 
-def _table(folder: pathlib.Path) -> dict:
+def _table(folder) -> dict:
   """The content of constants.json."""
   file = folder / TABLE
   if not file.exists():

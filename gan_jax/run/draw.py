@@ -7,6 +7,7 @@ all but text.
 
 import contextlib
 import importlib.util
+import logging
 import math
 import os
 import pathlib
@@ -15,9 +16,12 @@ from collections.abc import Iterable
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
+from gan_jax import paths, stores
 from gan_jax.data.source import to_bytes
 from gan_jax.data.text import lines_of
 from gan_jax.run.write import whole
+
+log = logging.getLogger('gan_jax')
 
 ZOOMED = 64  # pixels of a side
 HEAD = 20  # pixels above a grid, for words
@@ -153,14 +157,23 @@ class Seeds:
 
   def __exit__(self, kind, error, trace):
     if kind is None and self._kept:
-      samples, folder = np.stack(self._kept), self._folder.resolve()
+      samples, folder = np.stack(self._kept), paths.resolved(self._folder)
       stem = folder / 'grid' if samples.ndim == 2 else folder
       save_samples(stem, samples)
     return self._files.__exit__(kind, error, trace)
 
 
-def tensorboard(folder: pathlib.Path):
-  """A writer of TensorBoard files, or None without the tf extra."""
+def tensorboard(folder):
+  """A writer of TensorBoard files; None without the tf extra, or for a store.
+
+  TensorFlow would append to them there, with credentials of its own.
+  """
+  if stores.is_stored(folder):
+    log.warning(
+      'TensorBoard files are not written to %s; metrics.jsonl has all numbers.',
+      folder,
+    )
+    return None
   if not all(map(importlib.util.find_spec, ('tensorflow', 'tensorboard'))):
     return None
   # Not a word from TensorFlow: it only writes files here.
@@ -220,7 +233,7 @@ def animate(
   chosen = np.linspace(0, len(files) - 1, count).round().astype(int)
   frames = []
   for k in chosen:
-    with Image.open(files[k]) as picture:
+    with files[k].open('rb') as stream, Image.open(stream) as picture:
       frames.append(picture.convert('RGB'))
   frames = [frame for frame in frames if frame.size == frames[-1].size]
   some = np.concatenate([np.asarray(frame)[::4, ::4] for frame in frames])

@@ -1,7 +1,6 @@
 """What a run writes down of its data and past, and whether a file has it."""
 
 import json
-import pathlib
 
 from gan_jax.state import Stage
 
@@ -54,7 +53,7 @@ def are_stretches(past) -> bool:
   return begins[0] == 0 and begins == sorted(set(begins))
 
 
-def read_lines(file: pathlib.Path) -> tuple[list[dict], int]:
+def read_lines(file) -> tuple[list[dict], int]:
   """The lines of a .jsonl file that have a step, and how many have not.
 
   A process that is killed while it writes leaves half a line.

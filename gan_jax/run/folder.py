@@ -32,8 +32,16 @@ from gan_jax import hosts, paths
 from gan_jax.errors import UserError
 from gan_jax.run import draw, identity
 from gan_jax.run.facts import are_facts, are_stretches, facts_of, read_lines
-from gan_jax.run.lock import Lock
-from gan_jax.run.write import append, clear, strict, whole
+from gan_jax.run.lock import lock_of
+from gan_jax.run.write import (
+  append,
+  clear,
+  flush,
+  lacking,
+  make_folder,
+  strict,
+  whole,
+)
 
 log = logging.getLogger('gan_jax')
 
@@ -49,7 +57,7 @@ class RunDir:
 
   Args:
     path: the folder; it need not exist. As a person wrote it: see
-      `paths.local`.
+      `paths.place`.
     what: the flag or setting that names it, for sentences.
 
   Raises:
@@ -57,9 +65,9 @@ class RunDir:
   """
 
   def __init__(self, path, what: str = '--workdir'):
-    self.path, self._what = paths.local(path, what), what
+    self.path, self._what = paths.place(path, what), what
     try:
-      str(self.path.absolute()).encode('utf-8')
+      str(paths.absolute(self.path)).encode('utf-8')
     except UnicodeEncodeError:
       raise UserError(
         f'{what}={self.path} is not UTF-8, and checkpoints lie in folders whose'
@@ -70,7 +78,7 @@ class RunDir:
     self._told = set()  # files whose damaged lines have been spoken of
 
   @property
-  def checkpoints(self) -> pathlib.Path:
+  def checkpoints(self):
     """Where the checkpoints lie."""
     return self.path / 'checkpoints'
 
@@ -81,11 +89,10 @@ class RunDir:
       UserError: if another process owns it, or it cannot be written to.
     """
     if self._writes:
-      folders = (self.path, *self.path.parents)
-      self._made = [folder for folder in folders if not folder.exists()]
-      self._lock = Lock(self.path)
+      self._made = lacking(self.path)
+      self._lock = lock_of(self.path)
       try:
-        self.path.mkdir(parents=True, exist_ok=True)
+        make_folder(self.path)
         self._lock.take()
       except OSError as error:
         self._unmake()
@@ -111,17 +118,16 @@ class RunDir:
     clear(self.path, but='evaluate')
     clear(self.path / 'images')
     try:
-      (self.path / 'images').mkdir(exist_ok=True)
-      handler = _LogFile(
-        self.path / 'log.txt', encoding='utf-8', errors='backslashreplace'
-      )
+      make_folder(self.path / 'images')
+      handler = _LogFile(self.path / 'log.txt')
+      held = self._handler
+      held.setTarget(handler)
+      held.flush()
     except OSError as error:
       raise self._unwritable(error) from None
-    handler.setFormatter(logging.Formatter('%(asctime)s %(message)s'))
-    held, self._handler = self._handler, handler
+    self._handler = handler
     log.removeHandler(held)
-    held.setTarget(handler)
-    held.close()  # flushes
+    held.close()
     log.addHandler(handler)
 
   def __exit__(self, kind, *error):
@@ -137,8 +143,10 @@ class RunDir:
   def _close_log(self, failed: bool) -> None:
     log.removeHandler(self._handler)
     # What ended the run (a full disk) is said already.
-    with contextlib.suppress(*[OSError] * failed):
+    with contextlib.suppress(*[Exception] * failed):
       self._handler.close()
+      if self._lock.is_ours():
+        self.flush()
 
   def check_there(self) -> None:
     """Looks whether the folder is still the one that was opened.
@@ -163,7 +171,7 @@ class RunDir:
         break
 
   def _unwritable(self, error: OSError) -> UserError:
-    why, file = error.strerror.lower(), error.filename
+    why, file = (error.strerror or str(error)).lower(), error.filename
     inside = file and pathlib.Path(file) != self.path
     return UserError(
       f'{self._what}={self.path} cannot be written to ('
@@ -314,6 +322,10 @@ class RunDir:
     if self._writes:
       append(self.path / name, strict(values))
 
+  def flush(self) -> None:
+    """Whatever was added to files until now is where others find it."""
+    flush(self.path)
+
   def metrics(self, step: int, values: dict) -> None:
     """Adds a line to metrics.jsonl, and to TensorBoard if it is on."""
     self.append('metrics.jsonl', {'step': step, **values})
@@ -323,6 +335,7 @@ class RunDir:
   def lines(self, name: str = 'metrics.jsonl') -> list[dict]:
     """The lines of a .jsonl file; damaged ones are left out, and told once."""
     file = self.path / name
+    self.flush()
     lines, bad = read_lines(file)
     if bad and name not in self._told:
       self._told.add(name)
@@ -385,12 +398,21 @@ class RunDir:
       draw.save_curves(self.path / 'curves.png', self.lines())
 
 
-class _LogFile(logging.FileHandler):
+class _LogFile(logging.Handler):
   """log.txt; what cannot be written ends the run, as for any other file."""
 
-  def handleError(self, record):  # noqa: N802
-    """See logging; it would print a traceback and go on."""
-    raise  # what `emit` is handling
+  def __init__(self, file):
+    super().__init__()
+    self._file = file
+    self.setFormatter(logging.Formatter('%(asctime)s %(message)s'))
+
+  def emit(self, record):
+    """See logging."""
+    append(self._file, self.format(record))
+
+  def flush(self):
+    """See logging; also called where the program is ended from outside."""
+    flush(self._file.parent)
 
 
 _DAMAGED = '{} is damaged: restore it from a copy, or delete it{}.'

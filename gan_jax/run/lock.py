@@ -1,5 +1,7 @@
 """One process owns a folder: a lock that dies with its owner.
 
+Folders of an object store have another, see lease.py.
+
 A POSIX record lock (`fcntl.lockf`) on `<folder>/.lock`: the system lets go of
 it when the process ends, however it ends, a child that outlives it does not
 hold on to it, and NFS servers keep it for all their hosts. What the file says
@@ -17,7 +19,9 @@ import pathlib
 import socket
 import time
 
+from gan_jax import stores
 from gan_jax.errors import UserError
+from gan_jax.run.lease import Lease
 
 log = logging.getLogger('gan_jax')
 
@@ -33,6 +37,11 @@ _CANNOT = {
 # POSIX locks are a process's: it never refuses itself, and closing any
 # descriptor of the file would let go of the lock. Hence this list.
 _held: set[pathlib.Path] = set()
+
+
+def lock_of(folder, what: str = '--workdir'):
+  """The lock of a folder, wherever it lies; not taken yet."""
+  return (Lease if stores.is_stored(folder) else Lock)(folder, what)
 
 
 class Lock:

@@ -1,4 +1,7 @@
-"""Files that are written whole or not at all."""
+"""Writing to a run's folder, wherever it lies: whole or not at all.
+
+What is different in an object store is in gan_jax/stores.py.
+"""
 
 import contextlib
 import json
@@ -6,7 +9,11 @@ import math
 import os
 import pathlib
 import re
+import shutil
+import tempfile
 from collections.abc import Iterator
+
+from gan_jax import stores
 
 
 @contextlib.contextmanager
@@ -20,9 +27,15 @@ def whole(path) -> Iterator[pathlib.Path]:
     path: of the file to write; its folder exists.
 
   Yields:
-    The path to write to, beside it and with the same ending; hidden, and one
-    for each process.
+    The path to write to, of the file system and with the same ending; beside
+    the file, hidden, and one for each process.
   """
+  if stores.is_stored(path):
+    with tempfile.TemporaryDirectory() as folder:
+      scratch = pathlib.Path(folder) / path.name
+      yield scratch
+      stores.put_file(scratch, path)
+    return
   path = pathlib.Path(path)
   scratch = path.with_name(f'.{path.stem}.{os.getpid()}{path.suffix}')
   try:
@@ -44,20 +57,58 @@ def whole(path) -> Iterator[pathlib.Path]:
 _SCRATCH = re.compile(r'\.(.+)\.\d+(\.\w+)')
 
 
-def clear(folder: pathlib.Path, but: str = '') -> None:
+def lacking(folder) -> list:
+  """The folders that are missing for a folder, itself first."""
+  if stores.is_stored(folder):
+    return []  # none is made there
+  return [one for one in (folder, *folder.parents) if not one.exists()]
+
+
+def make_folder(folder) -> None:
+  """Makes a folder, and those that it lies in, where they are missing."""
+  if not stores.is_stored(folder):
+    folder.mkdir(parents=True, exist_ok=True)
+
+
+def remove_tree(folder) -> None:
+  """Removes a folder and all that is in it."""
+  if stores.is_stored(folder):
+    stores.remove_tree(folder)
+  else:
+    shutil.rmtree(folder)
+
+
+def move_tree(folder, to) -> None:
+  """Moves a folder, in the place of another of the name if there is one."""
+  if stores.is_stored(folder):
+    stores.remove_tree(to)
+    stores.move_tree(folder, to)
+    return
+  shutil.rmtree(to, ignore_errors=True)
+  to.parent.mkdir(exist_ok=True)
+  folder.rename(to)
+
+
+def clear(folder, but: str = '') -> None:
   """Removes what killed processes left of files that they were writing.
 
   Args:
     folder: it need not exist; nobody else may be writing to it now.
     but: the stem of a file that somebody else may be writing even so.
   """
-  if not folder.is_dir():
+  if stores.is_stored(folder) or not folder.is_dir():
     return
   for file in folder.iterdir():
     scratch = _SCRATCH.fullmatch(file.name)
     if scratch and scratch[1] != but and file.is_file():
       with contextlib.suppress(OSError):
         file.unlink()
+
+
+def flush(folder) -> None:
+  """Brings the lines that were added to a folder's files to where they go."""
+  if stores.is_stored(folder):
+    stores.flush(folder)
 
 
 def strict(values, indent: int | None = None) -> str:
@@ -86,19 +137,24 @@ def append(file, line: str) -> None:
   """Adds a line at the end of a file, in one write: two processes may at once.
 
   Where a killed one left half a line, the new one begins on a line of its own.
+  In an object store it is there after `flush`, or soon: see gan_jax/stores.py.
 
   Args:
     file: it need not exist; its folder does.
-    line: without its end.
+    line: without its end; what is not text in it is escaped.
 
   Raises:
     OSError: if there is no room for it; nothing of it stays.
   """
+  if stores.is_stored(file):
+    stores.append(file, line)
+    return
   descriptor = os.open(file, os.O_RDWR | os.O_APPEND | os.O_CREAT, 0o666)
   try:
     size = os.fstat(descriptor).st_size
     torn = size and os.pread(descriptor, 1, size - 1) != b'\n'
-    content = ('\n' * bool(torn) + line + '\n').encode('utf-8')
+    text = '\n' * bool(torn) + line + '\n'
+    content = text.encode('utf-8', 'backslashreplace')
     written = os.write(descriptor, content)
     try:
       while written < len(content):  # to hear what the system has against it
