@@ -54,13 +54,18 @@ def opened(text: str, what: str):
     what: the flag or setting that it is the value of, for the sentence.
 
   Raises:
-    UserError: if no bucket is named, or the client is not installed.
+    UserError: if no bucket and folder are named, or the client is not there.
   """
   bucket, _, key = text.removeprefix(_SCHEME).partition('/')
   if not re.fullmatch(r'[\w.-]+', bucket, re.ASCII) or not key.strip('/'):
     raise UserError(
       f'{what}={text} names no folder of a bucket: write it as'
       f' {_SCHEME}BUCKET/FOLDER.'
+    )
+  if set(text) & set('*?[]#'):
+    raise UserError(
+      f'{what}={text} has one of * ? [ ] # in it, which the clients of object'
+      ' stores take for more than a letter: choose another name.'
     )
   if importlib.util.find_spec(_PACKAGE) is None:
     raise UserError(
@@ -156,10 +161,16 @@ def written(path) -> float:
   return _client().modified(os.fspath(path)).timestamp()
 
 
+def remove(path) -> None:
+  """Removes an object; that it is gone already is no error."""
+  with contextlib.suppress(FileNotFoundError):
+    _client().rm_file(os.fspath(path))
+
+
 def remove_tree(folder) -> None:
   """Removes a folder's objects; none of them there is no error."""
-  with contextlib.suppress(FileNotFoundError):
-    _client().rm(os.fspath(folder), recursive=True)
+  for name in sizes(folder):
+    remove(f'{folder}/{name}')
 
 
 def move_tree(folder, to) -> None:

@@ -5,6 +5,7 @@ import os
 import pathlib
 
 import hypothesis
+import pytest
 
 from tests import xla
 
@@ -42,3 +43,15 @@ def pytest_collection_finish():
   gc.collect()
   gc.freeze()
   gc.set_threshold(20_000, 20, 20)  # tracing makes many objects, few circles
+
+
+@pytest.fixture(scope='session')
+def store():
+  """A stand-in of gs://bucket for this process and those that it starts."""
+  pytest.importorskip('gcsfs')
+  from tests.object_store import ObjectStore
+
+  with ObjectStore() as served, pytest.MonkeyPatch.context() as patch:
+    for name, value in served.environment.items():
+      patch.setenv(name, value)
+    yield served

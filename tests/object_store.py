@@ -42,12 +42,14 @@ class ObjectStore:
     puts: how often each name was written.
     environment: what makes clients ask here, and not Google.
     refuses: patterns of names that nobody may write, as without permission.
+    hides: patterns of names that nobody may read.
   """
 
   def __init__(self):
     self.objects: dict[str, Stored] = {}
     self.puts = collections.Counter()
     self.refuses: list[str] = []
+    self.hides: list[str] = []
     self.lock = threading.Lock()
     self.uploads: dict[str, list] = {}
     self.numbers = itertools.count(1)
@@ -157,6 +159,8 @@ class _Handler(http.server.BaseHTTPRequestHandler):
     if not found[3]:
       return self._list(query)
     name = urllib.parse.unquote(found[3][1:])
+    if any(re.search(pattern, name) for pattern in self.of.hides):
+      return self._fault(403, 'does not have storage.objects.get access')
     with self.of.lock:
       stored = self.of.objects.get(name)
     if stored is None:

@@ -93,8 +93,7 @@ class Lease:
       raise self._taken(there)
     if self._read() == there:
       log.info('%s was left by %s, which is gone.', self._folder, _who(there))
-      with contextlib.suppress(FileNotFoundError):
-        self._file.unlink()
+      stores.remove(self._file)
     return True
 
   def _is_silent(self, there: dict) -> bool:
@@ -154,7 +153,7 @@ class Lease:
     self._end.set()
     with contextlib.suppress(Exception), self._busy:
       if self._look():
-        self._file.unlink()
+        stores.remove(self._file)
     self._mine = None
 
   def _taken(self, there: dict | None) -> UserError:

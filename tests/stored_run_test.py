@@ -1,0 +1,189 @@
+"""Whole runs in an object store, as processes: what a folder would hold.
+
+The store is tests/object_store.py, asked by the real clients (gcsfs,
+TensorStore's for checkpoints).
+"""
+
+import json
+import random
+import re
+import signal
+import time
+
+import pytest
+
+from gan_jax import paths
+from tests import main_test, small
+
+pytestmark = pytest.mark.slow
+
+TRAIN = (
+  '--config=configs/quickstart.py:test',
+  '--config.train.steps=120',
+  '--config.train.checkpoint_every=20',
+  '--config.train.log_every=5',
+  '--config.train.image_every=40',
+  '--config.metrics.every=40',
+  '--config.metrics.names=frechet_pixels',
+  '--config.metrics.best=frechet_pixels',
+)
+
+
+def start(store, *argv):
+  return main_test.start(*argv, **store.environment)
+
+
+def run(store, *argv):
+  """What a process has said that ends well."""
+  said, _ = (process := start(store, *argv)).communicate(timeout=300)
+  assert process.returncode == 0, said
+  return said
+
+
+def until_step(process, step):
+  """Reads what a process says until it is at a step; '' if it has ended."""
+  for line in process.stdout:
+    if (found := re.match(r'step (\d+)/', line)) and int(found[1]) >= step:
+      return line
+  return ''
+
+
+def lines(folder, name):
+  """Of a .jsonl file, without what is another in every run."""
+  some = map(json.loads, (folder / name).read_text().splitlines())
+  free = ('images_per_second', 'memory_gb')
+  return [{k: v for k, v in x.items() if k not in free} for x in some]
+
+
+def names(folder):
+  return sorted(file.name for file in folder.iterdir())
+
+
+def same(store, folder, undisturbed):
+  """Asserts that a run in the store is the one in a folder, to the bit."""
+  there = paths.place(folder, '--workdir')
+  for name in ('metrics.jsonl', 'evaluate.jsonl'):
+    assert lines(there, name) == lines(undisturbed, name), name
+  for name in ('', 'images', 'checkpoints', 'best'):
+    assert names(there / name) == names(undisturbed / name), name
+  for name in ('config.json', 'data.json', 'data.txt', 'stretches.json'):
+    assert (there / name).read_bytes() == (undisturbed / name).read_bytes()
+  for file in (undisturbed / 'images').iterdir():
+    assert (there / 'images' / file.name).read_bytes() == file.read_bytes()
+  a, b = main_test.final(folder), main_test.final(undisturbed)
+  assert a.step == b.step and small.identical(a.state, b.state)
+
+
+@pytest.fixture(scope='module')
+def undisturbed(store, tmp_path_factory):
+  folder = tmp_path_factory.mktemp('stored') / 'undisturbed'
+  run(store, *TRAIN, f'--workdir={folder}')
+  return folder
+
+
+def test_a_run_in_a_store_is_the_one_in_a_folder(store, undisturbed):
+  """Started, stopped at its first third, gone on with."""
+  folder = '--workdir=gs://bucket/runs/whole'
+  run(store, *TRAIN, '--config.train.steps=40', folder)
+  said = run(store, *TRAIN, folder)
+  assert 'Going on from step 40.' in said
+  # Its evaluation of what was its last step then is one of the run's.
+  same(store, 'gs://bucket/runs/whole', undisturbed)
+  log = (paths.place('gs://bucket/runs/whole', 'x') / 'log.txt').read_text()
+  assert 'step 120/120' in log and log.count('Done. The run is in gs://') == 2
+
+
+def test_signals_and_kills_change_no_bit(store, undisturbed):
+  folder, seed = 'gs://bucket/runs/killed', time.time_ns()
+  moments = random.Random(seed)
+  for kill in (signal.SIGKILL, signal.SIGTERM, signal.SIGKILL, signal.SIGKILL):
+    process = start(store, *TRAIN, f'--workdir={folder}')
+    until_step(process, moments.choice((5, 20, 35, 60, 75)))
+    time.sleep(moments.uniform(0, 0.5))
+    process.send_signal(kill)
+    said, _ = process.communicate(timeout=120)
+    expected = main_test.main.top.STOPPED if kill == signal.SIGTERM else -9
+    assert process.returncode in (expected, 0), (seed, said)
+  run(store, *TRAIN, f'--workdir={folder}')
+  same(store, folder, undisturbed)
+
+
+def test_a_second_process_is_refused_and_changes_nothing(store):
+  folder = 'gs://bucket/runs/owned'
+  long = (*TRAIN, '--config.train.steps=100000', f'--workdir={folder}')
+  owner = start(store, *long)
+  until_step(owner, 5)
+  second = start(store, *long)
+  said, _ = second.communicate(timeout=120)
+  assert second.returncode == 1 and said.count('gan_jax: ') == 1
+  assert f'{folder} is in use by process {owner.pid} on ' in said
+  assert owner.poll() is None
+  owner.terminate()
+  said, _ = owner.communicate(timeout=120)
+  assert owner.returncode == main_test.main.top.STOPPED, said
+  assert 'saved at step' in said and '.lock' not in names(
+    paths.place(folder, '--workdir')
+  )
+
+
+def test_other_modes_look_into_it(store, undisturbed):
+  """Samples, scores, a film and a latent search as of the run in a folder."""
+  there = paths.place('gs://bucket/runs/whole', 'x')
+  if not there.exists():
+    run(store, *TRAIN, f'--workdir={there}')
+  for where in (f'--workdir={there}', f'--workdir={undisturbed}'):
+    run(store, '--mode=sample', where, '--seeds=0-3')
+    run(store, '--mode=sample', where, '--seeds=0-3', '--step=best')
+    run(store, '--mode=evaluate', where)
+    run(store, '--mode=explore', where, '--tool=progress:format=webp')
+    invert = '--tool=invert:count=2,iterations=2'
+    run(store, '--mode=explore', where, invert)
+    said = run(store, '--mode=explore', where, invert)  # finds what it has
+  for folder in ('samples', 'samples/step_000000120', 'explore'):
+    assert names(there / folder) == names(undisturbed / folder)
+    for file in (undisturbed / folder).glob('*.png'):
+      other = (there / folder / file.name).read_bytes()
+      assert other == file.read_bytes(), file
+  assert lines(there, 'evaluate.jsonl') == lines(undisturbed, 'evaluate.jsonl')
+  assert said
+
+
+def test_pictures_that_stream_from_a_store(store, tmp_path, photo_files):
+  """By worker processes, each step's pictures alone."""
+  for name, data in photo_files.items():
+    (tmp_path / 'set').mkdir(exist_ok=True)
+    (tmp_path / 'set' / name).write_bytes(data)
+    store.put(f'pictures/{name}', data)
+  common = (
+    '--config=configs/dcgan_folder.py:test',
+    '--config.data.device_budget_mb=0',
+    '--config.data.workers=1',
+    '--config.train.steps=6',
+    '--config.train.log_every=1',
+  )
+  here, there = tmp_path / 'run', 'gs://bucket/runs/streamed'
+  source = '--config.data.source=folder:'
+  run(store, *common, f'{source}{tmp_path / "set"}', f'--workdir={here}')
+  run(store, *common, f'{source}gs://bucket/pictures', f'--workdir={there}')
+  a, b = main_test.final(here), main_test.final(there)
+  assert small.identical(a.state, b.state)
+  assert lines(here, 'metrics.jsonl') == lines(
+    paths.place(there, 'x'), 'metrics.jsonl'
+  )
+
+
+@pytest.fixture
+def photo_files():
+  """PNG files by name."""
+  import io
+
+  import numpy as np
+  from PIL import Image
+
+  files, draw = {}, np.random.default_rng(0)
+  for k in range(20):
+    stream = io.BytesIO()
+    pixels = draw.integers(0, 256, (40, 40, 3), np.uint8)
+    Image.fromarray(pixels).save(stream, 'PNG')
+    files[f'{k:02d}.png'] = stream.getvalue()
+  return files
