@@ -77,8 +77,11 @@ def opened(text: str, what: str):
   os.environ.setdefault('EPATH_USE_TF', '0')
   # Pages of its inside where the network is gone: what counts is raised.
   logging.getLogger('gcsfs').setLevel(logging.CRITICAL)
+  import fsspec
   from etils import epath
 
+  # What other processes do is to be seen: nothing is remembered of a listing.
+  fsspec.config.conf.setdefault('gcs', {})['use_listings_cache'] = False
   return epath.Path(f'{_SCHEME}{bucket}/{key.strip("/")}')
 
 
@@ -87,8 +90,6 @@ def _client():
   """The client of the store, of fsspec's kind: the one that epath uses."""
   import fsspec
 
-  # What other processes do is to be seen: nothing is remembered of a listing.
-  fsspec.config.conf.setdefault('gcs', {})['use_listings_cache'] = False
   return fsspec.filesystem('gcs', finalize_on_close=True)
 
 

@@ -65,6 +65,7 @@ class ObjectStore:
     self.environment = {
       'STORAGE_EMULATOR_HOST': self.address,  # gcsfs, google-cloud-storage
       'GOOGLE_CLOUD_PROJECT': 'nobody',
+      'NO_GCE_CHECK': 'true',  # nor is there a machine's account
       'FSSPEC_GCS_TOKEN': 'anon',
       'GCSFS_EXPERIMENTAL_ZB_HNS_SUPPORT': 'false',  # asks by gRPC
       'TENSORSTORE_GCS_HTTP_URL': self.address,

@@ -5,6 +5,7 @@ TensorStore's for checkpoints).
 """
 
 import json
+import logging
 import random
 import re
 import signal
@@ -12,14 +13,13 @@ import time
 
 import pytest
 
-from gan_jax import paths
+from gan_jax import evaluate, explore, paths, sample
 from tests import main_test, small
 
 pytestmark = pytest.mark.slow
 
 TRAIN = (
   '--config=configs/quickstart.py:test',
-  '--config.train.steps=120',
   '--config.train.checkpoint_every=20',
   '--config.train.log_every=5',
   '--config.train.image_every=40',
@@ -27,6 +27,9 @@ TRAIN = (
   '--config.metrics.names=frechet_pixels',
   '--config.metrics.best=frechet_pixels',
 )
+
+
+STEPS = '--config.train.steps={}'
 
 
 def start(store, *argv):
@@ -49,10 +52,17 @@ def until_step(process, step):
 
 
 def lines(folder, name):
-  """Of a .jsonl file, without what is another in every run."""
+  """Of a .jsonl file, without what is another in every run.
+
+  Nor with that of the step at which a signal came.
+  """
   some = map(json.loads, (folder / name).read_text().splitlines())
   free = ('images_per_second', 'memory_gb')
-  return [{k: v for k, v in x.items() if k not in free} for x in some]
+  return [
+    {k: v for k, v in line.items() if k not in free}
+    for line in some
+    if line['step'] % 5 == 0
+  ]
 
 
 def names(folder):
@@ -77,15 +87,15 @@ def same(store, folder, undisturbed):
 @pytest.fixture(scope='module')
 def undisturbed(store, tmp_path_factory):
   folder = tmp_path_factory.mktemp('stored') / 'undisturbed'
-  run(store, *TRAIN, f'--workdir={folder}')
+  run(store, *TRAIN, STEPS.format(120), f'--workdir={folder}')
   return folder
 
 
 def test_a_run_in_a_store_is_the_one_in_a_folder(store, undisturbed):
   """Started, stopped at its first third, gone on with."""
   folder = '--workdir=gs://bucket/runs/whole'
-  run(store, *TRAIN, '--config.train.steps=40', folder)
-  said = run(store, *TRAIN, folder)
+  run(store, *TRAIN, STEPS.format(40), folder)
+  said = run(store, *TRAIN, STEPS.format(120), folder)
   assert 'Going on from step 40.' in said
   # Its evaluation of what was its last step then is one of the run's.
   same(store, 'gs://bucket/runs/whole', undisturbed)
@@ -96,21 +106,21 @@ def test_a_run_in_a_store_is_the_one_in_a_folder(store, undisturbed):
 def test_signals_and_kills_change_no_bit(store, undisturbed):
   folder, seed = 'gs://bucket/runs/killed', time.time_ns()
   moments = random.Random(seed)
-  for kill in (signal.SIGKILL, signal.SIGTERM, signal.SIGKILL, signal.SIGKILL):
-    process = start(store, *TRAIN, f'--workdir={folder}')
+  for kill in (signal.SIGKILL, signal.SIGTERM, signal.SIGKILL):
+    process = start(store, *TRAIN, STEPS.format(120), f'--workdir={folder}')
     until_step(process, moments.choice((5, 20, 35, 60, 75)))
     time.sleep(moments.uniform(0, 0.5))
     process.send_signal(kill)
     said, _ = process.communicate(timeout=120)
     expected = main_test.main.top.STOPPED if kill == signal.SIGTERM else -9
     assert process.returncode in (expected, 0), (seed, said)
-  run(store, *TRAIN, f'--workdir={folder}')
+  run(store, *TRAIN, STEPS.format(120), f'--workdir={folder}')
   same(store, folder, undisturbed)
 
 
 def test_a_second_process_is_refused_and_changes_nothing(store):
   folder = 'gs://bucket/runs/owned'
-  long = (*TRAIN, '--config.train.steps=100000', f'--workdir={folder}')
+  long = (*TRAIN, STEPS.format(100_000), f'--workdir={folder}')
   owner = start(store, *long)
   until_step(owner, 5)
   second = start(store, *long)
@@ -126,26 +136,28 @@ def test_a_second_process_is_refused_and_changes_nothing(store):
   )
 
 
-def test_other_modes_look_into_it(store, undisturbed):
+def test_other_modes_look_into_it(store, undisturbed, caplog):
   """Samples, scores, a film and a latent search as of the run in a folder."""
   there = paths.place('gs://bucket/runs/whole', 'x')
   if not there.exists():
-    run(store, *TRAIN, f'--workdir={there}')
-  for where in (f'--workdir={there}', f'--workdir={undisturbed}'):
-    run(store, '--mode=sample', where, '--seeds=0-3')
-    run(store, '--mode=sample', where, '--seeds=0-3', '--step=best')
-    run(store, '--mode=evaluate', where)
-    run(store, '--mode=explore', where, '--tool=progress:format=webp')
-    invert = '--tool=invert:count=2,iterations=2'
-    run(store, '--mode=explore', where, invert)
-    said = run(store, '--mode=explore', where, invert)  # finds what it has
+    run(store, *TRAIN, STEPS.format(120), f'--workdir={there}')
+  invert = 'invert:count=2,iterations=2'
+  for where in (there, undisturbed):
+    sample.sample(where, '0-3', None, None)
+    sample.sample(where, '0-3', 'best', None)
+    evaluate.evaluate(where)
+    explore.explore(where, 'progress:format=webp')
+    explore.explore(where, invert)
+    with caplog.at_level(logging.INFO):
+      explore.explore(where, invert)
+    assert 'pictures are there already' in caplog.text
+    caplog.clear()
   for folder in ('samples', 'samples/step_000000120', 'explore'):
     assert names(there / folder) == names(undisturbed / folder)
     for file in (undisturbed / folder).glob('*.png'):
       other = (there / folder / file.name).read_bytes()
       assert other == file.read_bytes(), file
   assert lines(there, 'evaluate.jsonl') == lines(undisturbed, 'evaluate.jsonl')
-  assert said
 
 
 def test_pictures_that_stream_from_a_store(store, tmp_path, photo_files):
