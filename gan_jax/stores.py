@@ -36,6 +36,11 @@ from collections.abc import Iterator
 
 from gan_jax.errors import UserError, store_error
 
+# Or epath, and Orbax by it, takes TensorFlow for a store where that is there:
+# seconds to import, credentials of its own, and no put on a condition. It asks
+# once, at its first path of any kind.
+os.environ.setdefault('EPATH_USE_TF', '0')
+
 EVERY = 30.0  # seconds between two puts of an object that grows
 _SCHEME = 'gs://'
 _PACKAGE = 'gcsfs'
@@ -72,9 +77,6 @@ def opened(text: str, what: str):
       f'{what}={text} is in an object store, for which the package {_PACKAGE}'
       f" is missing: pip install {_PACKAGE}, or gan_jax with its extra 'gcs'."
     )
-  # Else epath takes TensorFlow for it where that is installed: seconds to
-  # import, credentials of its own, and no put on a condition.
-  os.environ.setdefault('EPATH_USE_TF', '0')
   # Pages of its inside where the network is gone: what counts is raised.
   logging.getLogger('gcsfs').setLevel(logging.CRITICAL)
   import fsspec

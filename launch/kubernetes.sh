@@ -14,7 +14,8 @@ Usage: launch/kubernetes.sh [OPTIONS] -- ARGUMENTS OF python -m gan_jax.main
 
   --name=N      of the JobSet
   --image=I     a container with gan_jax installed and python on its PATH
-  --claim=C     a PersistentVolumeClaim that all pods may write to; it is /runs
+  --claim=C     a PersistentVolumeClaim that all pods may write to; it is /runs.
+                Without, the run's folder is in a bucket: --workdir=gs://...
   --hosts=N     pods, a process each; default 1
   --gpus=N      of a pod (nvidia.com/gpu); or, on GKE,
   --tpus=N      chips of a pod (google.com/tpu), with --accelerator=A, such as
@@ -24,8 +25,8 @@ Usage: launch/kubernetes.sh [OPTIONS] -- ARGUMENTS OF python -m gan_jax.main
   --grace=S     seconds from SIGTERM to the end of a pod, default 120
   --dry-run     prints the manifest and applies nothing
 
-The run goes on where its folder says; so --workdir lies below /runs. What it
-says: kubectl logs -f jobset/N (process 0 talks). To end it: kubectl delete
+The run goes on where its folder says; so --workdir lies below /runs, or in a
+bucket. What it says: kubectl logs -f jobset/N (process 0 talks). To end it: kubectl delete
 jobset N. Secrets (of a registry, a bucket) are the service account's.
 TEXT
 }
@@ -34,7 +35,7 @@ name='' image='' claim='' hosts=1 gpus=0 tpus=0 accelerator='' topology=''
 restarts=100 grace=120 dry_run='' arguments=()
 take "name image claim hosts gpus tpus accelerator topology restarts grace" 'dry-run' "$@"
 need_arguments
-for needed in name image claim; do
+for needed in name image; do
   [ -n "${!needed}" ] || fail "--$needed=... is missing"
 done
 
@@ -81,18 +82,26 @@ YAML
               cloud.google.com/gke-tpu-topology: $(string "$topology")
 YAML
   fi
-  cat <<YAML
+  if [ -n "$claim" ]; then
+    cat <<YAML
             volumes:
             - name: runs
               persistentVolumeClaim:
                 claimName: $claim
+YAML
+  fi
+  cat <<YAML
             containers:
             - name: gan-jax
               image: $(string "$image")
+YAML
+  if [ -n "$claim" ]; then
+    cat <<YAML
               volumeMounts:
               - name: runs
                 mountPath: /runs
 YAML
+  fi
   if [ "$gpus" != 0 ]; then
     printf '              resources:\n                limits:\n'
     printf '                  nvidia.com/gpu: %s\n' "$gpus"

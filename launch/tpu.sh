@@ -11,7 +11,7 @@ Usage: launch/tpu.sh create|install|run|logs|stop|delete --name=N --zone=Z ...
   launch/tpu.sh create --name=a --zone=us-east5-b --type=v5litepod-16 --spot
   launch/tpu.sh install --name=a --zone=us-east5-b --repo=https://... --at=main
   launch/tpu.sh run --name=a --zone=us-east5-b -- \
-      --config=configs/sgan_cifar.py:n=16 --workdir=/mnt/runs/sgan
+      --config=configs/sgan_cifar.py:n=16 --workdir=gs://bucket/sgan
   launch/tpu.sh logs --name=a --zone=us-east5-b
 
   create    --type=T (v5litepod-16, v6e-8, ...)  --version=V of the software,
@@ -26,7 +26,8 @@ Usage: launch/tpu.sh create|install|run|logs|stop|delete --name=N --zone=Z ...
 
   --project=P  gcloud's own default    --dry-run  prints what would be run
 
-The run's folder must be one that all hosts see, such as a mounted file share.
+The run's folder must be one that all hosts see: in a bucket, gs://BUCKET/FOLDER,
+or on a mounted file share.
 Credentials are those of gcloud and of the TPU's service account: nothing secret
 is passed or written here.
 TEXT
@@ -80,7 +81,7 @@ case $job in
     [ -n "$repo" ] || fail 'install needs --repo=URL'
     on_hosts all "set -e; test -d gan_jax || git clone -q $(quoted "$repo") gan_jax; \
 cd gan_jax; git fetch -q; git checkout -q $(quoted "$at"); \
-python3 -m venv venv; venv/bin/pip install -q -e '.[tpu]'"
+python3 -m venv venv; venv/bin/pip install -q -e '.[tpu,gcs]'"
     ;;
   run)
     [ ${#arguments[@]} -gt 0 ] || fail 'run needs -- ARGUMENTS OF python -m gan_jax.main'

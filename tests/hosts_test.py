@@ -49,7 +49,7 @@ def free_port():
     return server.getsockname()[1]
 
 
-def two(folder, *args):
+def two(folder, *args, **env):
   """Starts two processes of a run."""
   common = [f'--coordinator=localhost:{free_port()}', '--processes=2']
   return [
@@ -59,6 +59,7 @@ def two(folder, *args):
       *common,
       f'--process={process}',
       **environment(4),
+      **env,
     )
     for process in (0, 1)
   ]

@@ -226,6 +226,16 @@ def test_kubernetes_gives_every_pod_its_number(stubs, tmp_path):
   ]
 
 
+def test_kubernetes_needs_no_claim_for_a_folder_in_a_bucket():
+  words = (*KUBERNETES[:2], '--', *RUN, '--workdir=gs://bucket/faces')
+  jobset = yaml.safe_load(launch('kubernetes.sh', '--dry-run', *words).stdout)
+  spec = jobset['spec']['replicatedJobs'][0]['template']['spec']
+  pod = spec['template']['spec']
+  assert 'volumes' not in pod and 'volumeMounts' not in pod['containers'][0]
+  with_claim = launch('kubernetes.sh', '--dry-run', *KUBERNETES, '--', *RUN)
+  assert 'mountPath: /runs' in with_claim.stdout
+
+
 def test_kubernetes_leaves_a_tpu_slice_to_find_itself():
   tpu = ('--tpus=4', '--accelerator=tpu-v5-lite-podslice', '--topology=4x4')
   said = launch('kubernetes.sh', '--dry-run', *KUBERNETES, *tpu, '--', *RUN)

@@ -14,7 +14,7 @@ import time
 import pytest
 
 from gan_jax import evaluate, explore, paths, sample
-from tests import main_test, small
+from tests import hosts_test, main_test, small
 
 pytestmark = pytest.mark.slow
 
@@ -182,6 +182,26 @@ def test_pictures_that_stream_from_a_store(store, tmp_path, photo_files):
   assert lines(here, 'metrics.jsonl') == lines(
     paths.place(there, 'x'), 'metrics.jsonl'
   )
+
+
+def test_two_processes_write_one_run_to_a_store(store, tmp_path):
+  """Both write each checkpoint; both are killed, and go on."""
+  here, there = tmp_path / 'run', 'gs://bucket/runs/two'
+  both = lambda folder: hosts_test.two(
+    folder, *hosts_test.SGAN, **store.environment
+  )
+  hosts_test.ended(both(here), [0, 0])
+  killed = both(there)
+  until_step(killed[0], 30)
+  for process in killed:
+    process.kill()
+    process.communicate()
+  hosts_test.ended(both(there), [0, 0])
+  a, b = main_test.final(here), main_test.final(there)
+  assert a.step == b.step and small.identical(a.state, b.state)
+  stored = paths.place(there, '--workdir')
+  assert lines(stored, 'metrics.jsonl') == lines(here, 'metrics.jsonl')
+  assert names(stored / 'images') == names(here / 'images')
 
 
 @pytest.fixture

@@ -34,6 +34,7 @@ from gan_jax.run import draw, identity
 from gan_jax.run.facts import are_facts, are_stretches, facts_of, read_lines
 from gan_jax.run.lock import lock_of
 from gan_jax.run.write import (
+  LogFile,
   append,
   clear,
   flush,
@@ -119,7 +120,7 @@ class RunDir:
     clear(self.path / 'images')
     try:
       make_folder(self.path / 'images')
-      handler = _LogFile(self.path / 'log.txt')
+      handler = LogFile(self.path / 'log.txt')
       held = self._handler
       held.setTarget(handler)
       held.flush()
@@ -396,23 +397,6 @@ class RunDir:
     """Draws metrics.jsonl as curves.png."""
     if self._writes:
       draw.save_curves(self.path / 'curves.png', self.lines())
-
-
-class _LogFile(logging.Handler):
-  """log.txt; what cannot be written ends the run, as for any other file."""
-
-  def __init__(self, file):
-    super().__init__()
-    self._file = file
-    self.setFormatter(logging.Formatter('%(asctime)s %(message)s'))
-
-  def emit(self, record):
-    """See logging."""
-    append(self._file, self.format(record))
-
-  def flush(self):
-    """See logging; also called where the program is ended from outside."""
-    flush(self._file.parent)
 
 
 _DAMAGED = '{} is damaged: restore it from a copy, or delete it{}.'

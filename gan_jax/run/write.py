@@ -5,6 +5,7 @@ What is different in an object store is in gan_jax/stores.py.
 
 import contextlib
 import json
+import logging
 import math
 import os
 import pathlib
@@ -168,3 +169,20 @@ def append(file, line: str) -> None:
     raise
   finally:
     os.close(descriptor)
+
+
+class LogFile(logging.Handler):
+  """A log; what cannot be written ends the run, as for any other file."""
+
+  def __init__(self, file):
+    super().__init__()
+    self._file = file
+    self.setFormatter(logging.Formatter('%(asctime)s %(message)s'))
+
+  def emit(self, record):
+    """See logging."""
+    append(self._file, self.format(record))
+
+  def flush(self):
+    """See logging; also called where the program is ended from outside."""
+    flush(self._file.parent)
