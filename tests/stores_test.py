@@ -229,7 +229,7 @@ def test_another_machines_owner_that_lives_is_not_disturbed(
 
 
 def test_an_owner_that_was_taken_over_notices(store, folder, quick):
-  with pytest.raises(UserError, match='moved or removed while the run'):
+  with pytest.raises(UserError, match='taken over by another process, while'):
     with RunDir(folder) as run:
       run.begin()
       elsewhere(folder, 'newcomer')

@@ -158,8 +158,7 @@ class RunDir:
     """
     if self._writes and not self._lock.is_ours():
       raise UserError(
-        f'{self.path} was moved or removed while the run was at work: put it'
-        ' back, or name where it is now, and run the command again to go on'
+        f'{self.path} {self._lock.LOST}, and run the command again to go on'
         ' from its newest checkpoint.'
       )
 

@@ -45,7 +45,15 @@ class Lease:
   Args:
     folder: what to own.
     what: the flag that names it, for the sentence.
+
+  Attributes:
+    LOST: what is said of a folder that is no longer ours, and what to do.
   """
+
+  LOST = (
+    'was removed, or taken over by another process, while the run was at work:'
+    ' let one of them alone work on it'
+  )
 
   def __init__(self, folder, what: str = '--workdir'):
     self._folder, self._what = folder, what

@@ -50,7 +50,15 @@ class Lock:
   Args:
     folder: what to own.
     what: the flag that names it, for the sentence.
+
+  Attributes:
+    LOST: what is said of a folder that is no longer ours, and what to do.
   """
+
+  LOST = (
+    'was moved or removed while the run was at work: put it back, or name where'
+    ' it is now'
+  )
 
   def __init__(self, folder, what: str = '--workdir'):
     self._folder, self._what = folder, what
