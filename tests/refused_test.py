@@ -152,7 +152,8 @@ def test_no_way_into_what_is_there(mode, trained, tmp_path, monkeypatch):
 
 PATHS = {
   'nobody': ('~nosuchuser/x', 'no home folder'),
-  'address': ('gs://bucket/x', 'is an address'),
+  'address': ('s3://bucket/x', 'is an address'),
+  'bucket': ('gs://bucket', 'names no folder of a bucket'),
   'long': ('x' * 300, 'choose another'),
   'null': ('x\0y', 'is no path'),
   'a loop': ('{tmp}/loop', 'choose another'),

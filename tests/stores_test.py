@@ -43,14 +43,20 @@ def below(store, folder):
 @pytest.mark.parametrize(
   'address', ['gs://', 'gs://bucket', 'gs://bucket/', 'gs:///x', 'gs://b c/x']
 )
-def test_an_address_names_a_folder_of_a_bucket(store, address):
+def test_an_address_names_a_folder_of_a_bucket(address):
   with pytest.raises(UserError, match='names no folder of a bucket'):
     RunDir(address)
 
 
-def test_what_keeps_from_a_store_is_one_sentence(store, monkeypatch):
+def test_a_missing_package_and_a_pattern_are_said(monkeypatch):
   with pytest.raises(UserError, match=r'has one of \* \? \[ \] # in it'):
     RunDir('gs://bucket/run[1]')
+  monkeypatch.setattr(importlib.util, 'find_spec', lambda name: None)
+  with pytest.raises(UserError, match='the package gcsfs is missing: pip'):
+    RunDir('gs://bucket/run')
+
+
+def test_what_keeps_from_a_store_is_one_sentence(store):
   with pytest.raises(
     UserError, match='--workdir=gs://none/x cannot be reached'
   ):
@@ -61,9 +67,6 @@ def test_what_keeps_from_a_store_is_one_sentence(store, monkeypatch):
     with RunDir('gs://bucket/forbidden/run'):
       pass
   assert not store.names('forbidden')
-  monkeypatch.setattr(importlib.util, 'find_spec', lambda name: None)
-  with pytest.raises(UserError, match='the package gcsfs is missing: pip'):
-    RunDir('gs://bucket/run')
 
 
 def test_a_file_is_put_once_and_whole(store, folder):
