@@ -29,6 +29,7 @@ import importlib.util
 import logging
 import os
 import pathlib
+import posixpath
 import re
 import threading
 import time
@@ -62,7 +63,10 @@ def opened(text: str, what: str):
     UserError: if no bucket and folder are named, or the client is not there.
   """
   bucket, _, key = text.removeprefix(_SCHEME).partition('/')
-  if not re.fullmatch(r'[\w.-]+', bucket, re.ASCII) or not key.strip('/'):
+  # Orbax does so, and names are not normalised elsewhere.
+  key = posixpath.normpath(key.strip('/'))
+  named = re.fullmatch(r'[\w.-]+', bucket, re.ASCII)
+  if not named or key == '.' or key.startswith('..'):
     raise UserError(
       f'{what}={text} names no folder of a bucket: write it as'
       f' {_SCHEME}BUCKET/FOLDER.'
@@ -84,7 +88,7 @@ def opened(text: str, what: str):
 
   # What other processes do is to be seen: nothing is remembered of a listing.
   fsspec.config.conf.setdefault('gcs', {})['use_listings_cache'] = False
-  return epath.Path(f'{_SCHEME}{bucket}/{key.strip("/")}')
+  return epath.Path(f'{_SCHEME}{bucket}/{key}')
 
 
 @functools.cache

@@ -41,7 +41,8 @@ def below(store, folder):
 
 
 @pytest.mark.parametrize(
-  'address', ['gs://', 'gs://bucket', 'gs://bucket/', 'gs:///x', 'gs://b c/x']
+  'address',
+  ['gs://', 'gs://bucket', 'gs://bucket/', 'gs://b/x/../..', 'gs://b c/x'],
 )
 def test_an_address_names_a_folder_of_a_bucket(address):
   with pytest.raises(UserError, match='names no folder of a bucket'):
@@ -60,7 +61,7 @@ def test_what_keeps_from_a_store_is_one_sentence(store):
   with pytest.raises(
     UserError, match='--workdir=gs://none/x cannot be reached'
   ):
-    with RunDir('gs://none/x'):
+    with RunDir('gs://none/y//../x/'):
       pass
   store.refuses.append('^forbidden/')
   with pytest.raises(UserError, match='does not have storage.objects.create'):
