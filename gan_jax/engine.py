@@ -21,7 +21,7 @@ import numpy as np
 from gan_jax import experiment as experiment_lib
 from gan_jax.data.levels import open_level
 from gan_jax.data.pipeline import Feed
-from gan_jax.mesh import check_batch, of_state, replicated
+from gan_jax.mesh import check_batch, replicated
 from gan_jax.restore import like, state_at
 from gan_jax.run.checkpoints import Checkpoints
 from gan_jax.run.memory import give_back_freed_memory
@@ -262,9 +262,8 @@ class Engine:
     It happens there and not at the end of the stretch before: a checkpoint from
     between the two goes on the same way.
     """
-    renew = experiment_lib.quickly(
-      self._experiment.renew, self._mesh, of_state(self._mesh)
-    )
+    places = self._experiment.places(self._mesh)
+    renew = experiment_lib.quickly(self._experiment.renew, self._mesh, places)
     return renew.lower(like(self._experiment, self._mesh)).compile()
 
   def _stop_reading(self) -> None:

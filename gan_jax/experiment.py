@@ -32,6 +32,7 @@ class Experiment(NamedTuple):
       an ensemble to spread its pairs over.
     constants: frozen networks that a step needs: by name a function from the
       root key to variables of the right shapes.
+    shard_optimizer: see `mesh.of_state`.
   """
 
   objective: objective.Objective | distill_game.Distillation
@@ -40,6 +41,12 @@ class Experiment(NamedTuple):
   renew: Callable
   make_step: Callable
   constants: Mapping[str, Callable]
+  shard_optimizer: bool = False
+
+  def places(self, on) -> state.TrainState:
+    """Where each array of a run's state lies on a mesh."""
+    shapes = jax.eval_shape(self.init, jax.random.key(0))
+    return mesh.of_state(on, shapes, self.shard_optimizer)
 
 
 def build_game(config, shape, classes: int):
@@ -117,7 +124,13 @@ def assemble(config, game, shape, grown: Growth) -> Experiment:
   made = _Made(config, game, rules, SCHEMES[config.scheme.name], z, sample)
   constants = constants_of(game, sample)
   return Experiment(
-    game, grown, made.init, made.renew, made.make_step, constants
+    game,
+    grown,
+    made.init,
+    made.renew,
+    made.make_step,
+    constants,
+    config.mesh.shard_optimizer,
   )
 
 
@@ -299,7 +312,7 @@ def compile_step(experiment: Experiment, stage: Stage, decode, on):
   """A stage's jitted step: (state, constants, table, raw, span) -> ...
 
   It gives (state, metrics). The state is donated and stays where
-  `mesh.of_state` has it; `table` and `raw` are the data pipeline's, which
+  `Experiment.places` has it; `table` and `raw` are the data pipeline's, which
   `decode` makes a batch of inside the step.
 
   Args:
@@ -314,7 +327,7 @@ def compile_step(experiment: Experiment, stage: Stage, decode, on):
     with mesh.tracing_on(on):
       return step(train_state, constants, decode(table, raw), span, on)
 
-  everywhere, places = mesh.replicated(on), mesh.of_state(on)
+  everywhere, places = mesh.replicated(on), experiment.places(on)
   return jax.jit(
     train_step,
     donate_argnums=0,
@@ -351,5 +364,5 @@ def quickly(function, on, out=None):
 
 def initial_state(experiment: Experiment, seed: int, on):
   """The first TrainState of a run, on its mesh."""
-  init = quickly(experiment.init, on, mesh.of_state(on))
+  init = quickly(experiment.init, on, experiment.places(on))
   return init(jax.random.key(seed))

@@ -23,6 +23,11 @@ SETTINGS = {
     low=0,
     high=2**20,
   ),
+  'shard_optimizer': Setting(
+    False,
+    "whether each device along data holds a share of the optimisers' moments in"
+    ' place of them all (ZeRO stage 1), for a gather of each update',
+  ),
 }
 
 
@@ -116,17 +121,57 @@ def replicated(mesh: Mesh) -> NamedSharding:
   return NamedSharding(mesh, P())
 
 
-def of_state(mesh: Mesh) -> TrainState:
+def of_state(
+  mesh: Mesh, state: TrainState, shard_optimizer: bool
+) -> TrainState:
   """Where a TrainState lies: local pairs, and what belongs to each, apart.
 
-  That is along `pair`; all else is whole on every device.
+  That is along `pair`; all else is whole on every device, but for the
+  optimisers' moments if they are shared out along `data`.
+
+  Args:
+    mesh: of the run.
+    state: arrays, or their shapes.
+    shard_optimizer: `config.mesh.shard_optimizer`.
 
   Returns:
-    A sharding for each field, which stands for all of its arrays.
+    A sharding for each array.
   """
-  whole = replicated(mesh)
-  apart = NamedSharding(mesh, P('pair'))
-  return TrainState(whole, whole, whole, whole, apart, apart)
+  parts = mesh.shape['data'] if shard_optimizer else 1
+
+  def place(path, x):
+    first, *keys = (getattr(key, 'name', None) for key in path)
+    pair = ('pair',) if first in ('local_pairs', 'messengers') else ()
+    own = share(x.shape[len(pair) :], parts) if 'opt' in keys else P()
+    return NamedSharding(mesh, P(*pair, *own))
+
+  return jax.tree_util.tree_map_with_path(place, state)
+
+
+def share(shape, parts: int) -> P:
+  """A moment's share: along the largest axis that `parts` divides, if any."""
+  sizes = {size: axis for axis, size in enumerate(shape) if size % parts == 0}
+  if parts == 1 or not any(sizes):
+    return P()
+  axis = sizes[max(sizes)]
+  return P(*[None] * axis, 'data')
+
+
+def share_out(tree):
+  """Arrays within a step, each device along `data` with its `share`."""
+  parts = jax.sharding.get_abstract_mesh().shape.get('data', 1)
+  if parts == 1:
+    return tree
+  place = jax.lax.with_sharding_constraint
+  return jax.tree.map(lambda x: place(x, share(x.shape, parts)), tree)
+
+
+def gather(tree):
+  """Arrays within a step, whole on every device along `data`."""
+  parts = jax.sharding.get_abstract_mesh().shape.get('data', 1)
+  if parts == 1:
+    return tree
+  return jax.lax.with_sharding_constraint(tree, P())
 
 
 def tracing_on(mesh: Mesh):

@@ -8,6 +8,7 @@ import jax
 import jax.numpy as jnp
 import optax
 
+from gan_jax.mesh import gather, share_out
 from gan_jax.settings import INT32, Setting
 from gan_jax.state import At, Player
 from gan_jax.terms import TERMS, keep_idle, lazy, network_only, of
@@ -114,12 +115,14 @@ class Optimizer(NamedTuple):
     rate: images shown before an update -> its learning rate.
     constrain: maps a network's updated parameters to admissible ones.
     main: names of the terms whose own parameters move with the main loss.
+    shared: whether devices along `data` have a share of its state each.
   """
 
   rule: optax.GradientTransformation
   rate: Callable
   constrain: Callable = lambda params: params
   main: frozenset[str] = frozenset()
+  shared: bool = False
 
   def init(self, params):
     """The optimiser state for fresh parameters."""
@@ -137,9 +140,15 @@ class Optimizer(NamedTuple):
       at: the time of the update.
       term: the term that this update is of, if it is not the main loss's.
     """
+    if self.shared:
+      # Summed first, then cut: passes stay as they are, and an all-reduce of
+      # which only a share is looked at is a reduce-scatter.
+      gradient = share_out(gather(gradient))
     moves, opt = self.rule.update(gradient, player.opt, player.params)
     rate = self.rate(at.images)
     moves = jax.tree.map(lambda x: rate * x, moves)
+    if self.shared:
+      moves = gather(share_out(moves))
     params = optax.apply_updates(player.params, moves)
     own = {name: x for name, x in params.items() if name == TERMS}
     params = self.constrain(network_only(params)) | own
@@ -223,6 +232,7 @@ def build(config, terms=None, lr: float = 0.0) -> Optimizers:
       learning_rate(section, lr, share),
       constrain,
       frozenset(of(terms, player, 'with')),
+      config.mesh.shard_optimizer,
     )
 
   limit = config.penalties.clip.limit

@@ -15,7 +15,7 @@ from gan_jax import experiment as experiment_lib
 from gan_jax.convert import weights
 from gan_jax.distill import teacher
 from gan_jax.errors import UserError
-from gan_jax.mesh import of_state, one_device
+from gan_jax.mesh import one_device
 from gan_jax.objective import frozen_networks
 from gan_jax.run import constants, identity
 from gan_jax.run.checkpoints import Checkpoints
@@ -51,11 +51,11 @@ class Restored(NamedTuple):
 
 def like(experiment: experiment_lib.Experiment, mesh) -> TrainState:
   """Shapes, types and places of a run's state, without making it."""
-  place = lambda where, tree: jax.tree.map(
-    lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=where), tree
+  place = lambda x, where: jax.ShapeDtypeStruct(
+    x.shape, x.dtype, sharding=where
   )
   shapes = jax.eval_shape(experiment.init, jax.random.key(0))
-  return jax.tree.map(place, of_state(mesh), shapes)
+  return jax.tree.map(place, shapes, experiment.places(mesh))
 
 
 def open_run(workdir, overrides=(), what: str = '--workdir') -> Opened:
