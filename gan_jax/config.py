@@ -40,6 +40,13 @@ log = logging.getLogger('gan_jax')
 TRAIN = {
   'seed': Setting(0, 'of everything drawn', low=0, high=2**32 - 1),
   'batch': Setting(64, 'real images in one minibatch', low=1, high=2**20),
+  'accumulate': Setting(
+    1,
+    'parts that a minibatch is worked through in, one after the other, for one'
+    ' update by their mean gradient: less memory, as many operations',
+    low=1,
+    high=2**12,
+  ),
   'steps': Setting(20_000, 'of training, in all', low=1, high=INT32),
   'images': Setting(
     0,

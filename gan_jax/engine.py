@@ -87,7 +87,7 @@ class Engine:
     self.taken = 0
     self.total = self._growth.total(config.train)
     for stage in self._growth.stages:
-      check_batch(mesh, stage.batch)
+      check_batch(mesh, stage.batch, config.train.accumulate)
     self._batches = None  # of the feed, from the next step on
     self._before = None  # metrics of the step before
     # Two threads: the next stage must not wait for the largest one.
@@ -320,14 +320,16 @@ def tell_memory(turn: Turn) -> None:
   if there and need > there:
     advice = (
       f'the stage of {side} px will not fit. Stop the run, and begin one with'
-      ' smaller minibatches there (config.growth.batch), with'
-      ' config.generator.bfloat16_from and config.discriminator.bfloat16_from,'
+      ' smaller minibatches there (config.growth.batch),'
       if side
       else 'a step will not fit. Stop the run, and begin one with smaller'
       ' minibatches (config.train.batch), smaller networks,'
     )
     log.warning(
-      'A device has %.1f GB: %s or with a smaller config.data.resolution.',
+      'A device has %.1f GB: %s with config.generator.bfloat16_from and'
+      ' config.discriminator.bfloat16_from, or with a smaller'
+      ' config.data.resolution; or go on with config.train.accumulate = 2, or'
+      " with config.discriminator.remat = 'blocks'.",
       there,
       advice,
     )

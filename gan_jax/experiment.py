@@ -80,7 +80,7 @@ def build(config, shape, classes: int, past=(), step: int = 0) -> Experiment:
     past, phases_of(config, shape), step, config.growth.renew
   )
   for stage in grown.stages:
-    validate_batch(game.discriminator, stage.batch)
+    validate_batch(game.discriminator, stage.batch, config.train.accumulate)
   game.check_terms(shape, [stage.resolution for stage in grown.stages])
   return assemble(config, game, shape, grown)
 
@@ -194,7 +194,9 @@ class _Made(NamedTuple):
       rules = optimizer.build(self.config, self.game.terms, stage.lr)
       made = self._replace(rules=rules)
     group = made._ensemble(game)
-    pair_step = self.scheme.make_step(game, made.rules, self.config.scheme)
+    pair_step = self.scheme.make_step(
+      game, made.rules, self.config.scheme, self.config.train.accumulate
+    )
 
     def step(train_state, constants, batch, span, on=None):
       pair, pairs = train_state.pair, train_state.local_pairs

@@ -105,14 +105,25 @@ def _mesh(shape, devices) -> Mesh:
   return jax.make_mesh(shape, ('data', 'pair'), auto, devices=devices)
 
 
-def check_batch(mesh: Mesh, batch: int) -> None:
-  """Raises UserError unless a minibatch divides evenly over `data`."""
+def check_batch(mesh: Mesh, batch: int, accumulate: int = 1) -> None:
+  """Raises UserError unless a minibatch divides evenly over `data`.
+
+  Args:
+    mesh: of the run.
+    batch: samples of the minibatch.
+    accumulate: parts that each device works through its share in.
+  """
   parts = mesh.shape['data']
-  if batch % parts:
+  if batch % (parts * accumulate):
+    more = (
+      f' in config.train.accumulate = {accumulate} parts'
+      if accumulate > 1
+      else ''
+    )
     raise UserError(
-      f'config.train.batch = {batch} does not divide over {parts} devices: take'
-      f' a multiple of {parts}, in config.growth.batch as well, or set'
-      ' config.mesh.data to a divisor.'
+      f'config.train.batch = {batch} does not divide over {parts} devices'
+      f'{more}: take a multiple of {parts * accumulate}, in config.growth.batch'
+      ' as well, or set config.mesh.data to a divisor.'
     )
 
 
@@ -179,17 +190,22 @@ def tracing_on(mesh: Mesh):
   return jax.sharding.use_abstract_mesh(mesh.abstract_mesh)
 
 
-def spread(samples):
+def spread(samples, axis: int = 0):
   """What a step draws for each sample, [N, ...], over `data` as the data are.
 
   The compiler follows where arrays lie from a step's inputs, and what is drawn
   has none: left to itself, every device would make and judge all fakes.
   Outside of `tracing_on`, or where N does not divide, it stays as it is.
+
+  Args:
+    samples: [..., N, ...].
+    axis: that of N.
   """
   parts = jax.sharding.get_abstract_mesh().shape.get('data', 1)
-  if parts == 1 or len(samples) % parts:
+  if parts == 1 or samples.shape[axis] % parts:
     return samples
-  return jax.lax.with_sharding_constraint(samples, P('data'))
+  place = P(*[None] * axis, 'data')
+  return jax.lax.with_sharding_constraint(samples, place)
 
 
 def by_sample(mesh: Mesh, apart: bool = False) -> NamedSharding:

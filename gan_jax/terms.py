@@ -21,7 +21,7 @@ import jax.numpy as jnp
 
 from gan_jax.errors import UserError
 from gan_jax.settings import INT32, Setting, Table, only_when
-from gan_jax.state import At, stream
+from gan_jax.state import stream
 from gan_jax.view import View
 
 TERMS = 'terms'  # the entry of params and the collection of stats
@@ -299,7 +299,9 @@ def _named(view: View, name: str) -> View:
   )
 
 
-def after(terms: Mapping[str, Term], player, view_of, update, at: At, meet):
+def after(
+  terms: Mapping[str, Term], player, view_of, update, now, in_parts, meet
+):
   """The updates that terms in phase 'after' have of their own.
 
   Each carries the network's and that term's own parameters only. Its gradient
@@ -309,10 +311,12 @@ def after(terms: Mapping[str, Term], player, view_of, update, at: At, meet):
   Args:
     terms: of one player, in phase 'after'.
     player: after the step's last update.
-    view_of: (params, stats) -> View, whose `play` has those.
+    view_of: (params, stats, round) -> View, whose `play` has those.
     update: (player, gradient, stats, own) -> player; `own` has the name of the
       term whose parameters move.
-    at: the time of the step.
+    now: the `passes.Round` of the step.
+    in_parts: (part, params, carried, round) -> gradient, carried, metrics, of
+      a function `part` of (carried, round, None); see schemes/accumulation.py.
     meet: what devices with other samples make together of a tree.
 
   Returns:
@@ -321,10 +325,9 @@ def after(terms: Mapping[str, Term], player, view_of, update, at: At, meet):
   metrics = {}
   for name, term in terms.items():
 
-    def loss(params, stats, name=name, term=term):
+    def loss(params, kept, stats, now, name=name, term=term):
       own = params.get(TERMS, {}).get(name, {})
-      kept = stats.get(TERMS, {}).get(name, {})
-      seen = _named(view_of(params, stats), name)
+      seen = _named(view_of(params, stats, now), name)
       seen = seen._replace(carried=kept.get('carried', {}))
       (value, carried), logged = _logged(term, name, own, seen)
       new = {'carried': carried} if 'carried' in kept else {}
@@ -333,10 +336,16 @@ def after(terms: Mapping[str, Term], player, view_of, update, at: At, meet):
       return term.weight * term.every * value, (new, logged)
 
     def learn(player, loss=loss, name=name):
-      gradient, (new, logged) = meet(
-        jax.grad(loss, has_aux=True)(player.params, player.stats)
-      )
       stats = player.stats
+
+      def part(kept, now, _):
+        gradient, (kept, logged) = jax.grad(loss, has_aux=True)(
+          player.params, kept, stats, now
+        )
+        return gradient, kept, logged
+
+      kept = stats.get(TERMS, {}).get(name, {})
+      gradient, new, logged = meet(in_parts(part, player.params, kept, now))
       if new:
         stats = stats | {TERMS: stats.get(TERMS, {}) | {name: new}}
       return update(player, gradient, stats, name), logged
@@ -348,7 +357,7 @@ def after(terms: Mapping[str, Term], player, view_of, update, at: At, meet):
         player,
         player.stats[TERMS][name]['last'],
       )
-      due = at.step % term.every == 0
+      due = now.at.step % term.every == 0
       player, logged = jax.lax.cond(due, learn, rest, player)
     metrics |= logged
   return player, metrics

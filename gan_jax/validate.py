@@ -80,6 +80,8 @@ def validate(config) -> None:
       ' config.discriminator.adaptive_noise = 0.0.'
     )
   ensemble_checks.check(config)
+  if config.train.accumulate > 1:
+    _validate_accumulation(config)
   if config.growth.start:
     _validate_growth(config)
   if config.penalties.clip.limit and config.penalties.wgan_gp.weight:
@@ -117,6 +119,24 @@ def _validate_growth(config) -> None:
       'config.ensemble.weight_sharing shares the layers nearest the picture,'
       ' and those of a run that grows are others at each level: set it to 0.0,'
       ' or config.growth.start = 0.'
+    )
+
+
+def _validate_accumulation(config) -> None:
+  """Checks what cannot be worked through in parts."""
+  parts = f'config.train.accumulate = {config.train.accumulate}'
+  if config.scheme.name == 'two_stage' and config.scheme.fakes == 'shared':
+    raise UserError(
+      "config.scheme.fakes = 'shared' keeps the fakes of a whole minibatch, and"
+      f' {parts} has a part of it in memory at a time: set'
+      " config.scheme.fakes = 'fresh', or config.train.accumulate = 1."
+    )
+  section = config.tasks.autoencode
+  if section.weight and section.reduction == 'sum':
+    raise UserError(
+      "config.tasks.autoencode.reduction = 'sum' counts by the size of a"
+      f' minibatch, and {parts} cuts it: set it to'
+      " 'mean' with a weight that much larger, or config.train.accumulate = 1."
     )
 
 
@@ -275,11 +295,24 @@ def _validate_changes(config, key: str, shape) -> None:
     )
 
 
-def validate_batch(discriminator, batch: int) -> None:
+def validate_batch(discriminator, batch: int, accumulate: int = 1) -> None:
   """Checks that a minibatch falls into the groups that a D looks at.
 
+  Args:
+    discriminator: a network.
+    batch: samples of the minibatch.
+    accumulate: parts that D sees it in.
+
   Raises:
-    UserError: see the network's own `check_batch`, if it has one.
+    UserError: if it does not fall into parts; or see the network's own
+      `check_batch`, if it has one.
   """
+  if batch % accumulate:
+    raise UserError(
+      f'A minibatch of {batch} does not fall into config.train.accumulate ='
+      f' {accumulate} equal parts: set it to a divisor of every batch of the'
+      ' run.'
+    )
+  batch //= accumulate
   if hasattr(discriminator, 'check_batch'):
     discriminator.check_batch(batch)

@@ -105,6 +105,7 @@ def test_shares_give_the_same_numbers_in_less_memory(pairs):
       assert elements(name, texts[True]) == []
 
 
+@pytest.mark.slow
 def test_a_checkpoint_is_read_with_or_without_and_on_any_devices(tmp_path):
   every = make_mesh(config(True).mesh)
   step, state, *rest = compiled(config(True), every)

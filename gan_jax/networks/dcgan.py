@@ -5,11 +5,14 @@ The widths are those of OSGAN's released networks (width 128) and of SGAN's
 and 28 pixels the widest layer is left out (SGAN section 4.2).
 """
 
+import functools
+
 import flax.linen as nn
 import jax.numpy as jnp
 
 from gan_jax.networks.judgement import Judgement
 from gan_jax.nn import norm as norms
+from gan_jax.nn import precision, remat
 from gan_jax.nn.conv import Conv, ConvTranspose
 from gan_jax.nn.labels import with_label
 from gan_jax.nn.norm import CROSS_SAMPLE, normalise
@@ -47,6 +50,8 @@ class Generator(nn.Module):
   norm: str = field(norms.SETTING)
   spectral: bool = field(_SPECTRAL)
   bias: bool = field(_BIAS)
+  remat: str = field(remat.SETTING)
+  bfloat16_from: int = field(precision.SETTING)
 
   @nn.compact
   def __call__(self, z, labels=None, *, train: bool):
@@ -55,18 +60,26 @@ class Generator(nn.Module):
     x = with_label(z, labels, self.classes)[:, None, None, :]  # [N, 1, 1, Z]
     width = self.width * 2 ** (len(kernels) - 1)
 
-    def up(x, features, kernel, stride, padding):
-      layer = ConvTranspose(
-        features, kernel, stride, padding, use_bias=self.bias
-      )
+    def up(x, features, kernel, stride, padding, side):
+      more = dict(use_bias=self.bias)
+      if side < self.shape[0]:
+        more['dtype'] = precision.dtype_at(side, self.bfloat16_from)
+      layer = ConvTranspose(features, kernel, stride, padding, **more)
       return spectral_norm(layer, self.spectral, train=train)(x)
 
-    x = up(x, width, 4, 1, 0)  # [N, 4, 4, width]
+    def block(net, x, features, kernel, side):
+      x = nn.relu(normalise(x, net.norm, train=train))
+      # To pictures in float32.
+      x = x if side < net.shape[0] else precision.full(x)
+      return up(x, features, kernel, 2, 1, side)
+
+    x = up(x, width, 4, 1, 0, 4)  # [N, 4, 4, width]
     for kernel in kernels:
-      x = nn.relu(normalise(x, self.norm, train=train))
       width //= 2
-      last = x.shape[1] * 2 >= self.shape[0]
-      x = up(x, self.shape[-1] if last else width, kernel, 2, 1)
+      side = 2 * x.shape[1] - 4 + kernel
+      features = width if side < self.shape[0] else self.shape[-1]
+      own = dict(features=features, kernel=kernel, side=side)
+      x = remat.block(self, functools.partial(block, **own), x)
     return jnp.tanh(x)
 
 
@@ -88,6 +101,8 @@ class Discriminator(nn.Module):
   norm: str = field(norms.SETTING)
   spectral: bool = field(_SPECTRAL)
   bias: bool = field(_BIAS)
+  remat: str = field(remat.SETTING)
+  bfloat16_from: int = field(precision.SETTING)
 
   @property
   def per_sample(self) -> bool:
@@ -99,17 +114,27 @@ class Discriminator(nn.Module):
     """[N, H, W, C] and labels [N] -> logits [N], features by resolution."""
     x = with_label(images, labels, self.classes)
 
-    def down(x, features, kernel, stride, padding):
-      layer = Conv(features, kernel, stride, padding, use_bias=self.bias)
+    def down(x, features, kernel, stride, padding, dtype=None):
+      more = dict(use_bias=self.bias, dtype=dtype)
+      layer = Conv(features, kernel, stride, padding, **more)
       return spectral_norm(layer, self.spectral, train=train)(x)
+
+    def block(net, x, width, kernel, first):
+      side = (x.shape[1] + 2 - kernel) // 2 + 1
+      if first:
+        x = precision.kept(down(x, width, kernel, 2, 1), net.bfloat16_from)
+      else:
+        dtype = precision.dtype_at(side, net.bfloat16_from)
+        x = normalise(
+          down(x, width, kernel, 2, 1, dtype), net.norm, train=train
+        )
+      return nn.leaky_relu(x, 0.2)
 
     width, features = self.width, {}
     for i, kernel in enumerate(reversed(KERNELS[self.shape[0]])):
-      x = down(x, width, kernel, 2, 1)
-      if i:
-        x = normalise(x, self.norm, train=train)
-      x = nn.leaky_relu(x, 0.2)
-      features[str(x.shape[1])] = x
+      own = dict(width=width, kernel=kernel, first=not i)
+      x = remat.block(self, functools.partial(block, **own), x)
+      features[str(x.shape[1])] = precision.full(x)
       width *= 2
-    x = down(x, 1, 4, 1, 0)  # [N, 1, 1, 1]
+    x = down(precision.full(x), 1, 4, 1, 0)  # [N, 1, 1, 1]
     return Judgement(x[:, 0, 0, 0], features)

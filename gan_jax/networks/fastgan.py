@@ -23,6 +23,7 @@ from gan_jax.networks.judgement import Judgement
 from gan_jax.networks.made import Scales
 from gan_jax.networks.upsample import DoublingConv
 from gan_jax.nn import norm as norms
+from gan_jax.nn import precision, remat
 from gan_jax.nn.conv import Conv, ConvTranspose
 from gan_jax.nn.excitation import ACTIVATIONS, Excitation
 from gan_jax.nn.labels import with_label
@@ -103,7 +104,8 @@ class Noise(nn.Module):
     strength = self.param('strength', nn.initializers.zeros, (1,))
     count = len(x) if train else 1
     if train or self.has_rng('noise'):
-      x = x + strength * self.draw((count, *x.shape[1:3], 1))
+      drawn = strength * self.draw((count, *x.shape[1:3], 1))
+      x = (precision.full(x) + drawn).astype(x.dtype)
     return x
 
   def draw(self, shape):
@@ -129,12 +131,18 @@ class _FastGAN(nn.Module):
   width: int = field(_WIDTH)
   top_width: int = field(_TOP_WIDTH)
   norm: str = field(norms.SETTING)
+  remat: str = field(remat.SETTING)
+  bfloat16_from: int = field(precision.SETTING)
 
   def channels(self, shares, side: int) -> int:
     """Of the maps of a side; `shares` is one of the tables above."""
     if self.top_width and side >= 512:
       return self.top_width
     return max(int(shares[side] * self.width), 1)
+
+  def dtype(self, side: int):
+    """What layers of a level compute in; see `nn.precision`."""
+    return precision.dtype_at(side, self.bfloat16_from)
 
   def conv(self, x, name: str, width: int, kind=Conv, *, train: bool, **more):
     """The layer conv_NAME, for a compact method; its kernel is 3x3."""
@@ -229,11 +237,8 @@ class Generator(_FastGAN):
     maps = {side: x}
     while side < top:
       side *= 2
-      two = side in self.doubled
-      more = dict(noise=two and self.noise, train=train)
-      x = self._layer(x, side, f'{side}_0', kind=DoublingConv, **more)
-      if two:
-        x = self._layer(x, side, f'{side}_1', **more)
+      block = lambda net, x, side=side: net.up(x, side, train)
+      x = remat.block(self, block, x)
       if side in self.gates:
         gate = Excitation(self.sle_act, name=f'gate_{side}')
         low = drivers.get(side, maps[side // REACH])
@@ -245,9 +250,17 @@ class Generator(_FastGAN):
     low = maps[min(top, SMALL)]
     return Scales(image, self._picture(low, 'small', 1, train)), maps
 
+  def up(self, x, side: int, train: bool):
+    """[N, side / 2, side / 2, C] -> [N, side, side, C'], not excited yet."""
+    two = side in self.doubled
+    more = dict(noise=two and self.noise, train=train)
+    x = self._layer(x, side, f'{side}_0', kind=DoublingConv, **more)
+    return self._layer(x, side, f'{side}_1', **more) if two else x
+
   def _layer(self, x, side: int, name: str, noise: bool, *, train, **more):
     """A convolution, noise, norm and gated linear unit."""
     width = self.channels(G_CHANNELS, side)
+    more['dtype'] = self.dtype(side)
     x = self.conv(x, name, 2 * width, train=train, **more)
     if noise:
       x = Noise(name=f'noise_{name}')(x, train=train)
@@ -256,7 +269,8 @@ class Generator(_FastGAN):
 
   def _picture(self, x, name: str, kernel: int, train: bool):
     """[N, side, side, width] -> [N, side, side, C]."""
-    x = self.conv(x, name, self.shape[-1], kernel_size=kernel, train=train)
+    more = dict(kernel_size=kernel, train=train)
+    x = self.conv(precision.full(x), name, self.shape[-1], **more)
     ends = self.final_tanh == 'all' or self.shape[0] == 1024
     return jnp.tanh(x) if ends else x
 
@@ -300,7 +314,7 @@ class Discriminator(_FastGAN):
       images = Scales(images, images)
     seen = with_label(nearest(images.image, side), labels, self.classes)
     features = self._residual(seen, side, train)
-    more = dict(kernel_size=1, train=train)
+    more = dict(kernel_size=1, train=train, dtype=self.dtype(8))
     x = self._layer(features['8'], 'head', self._width(4), **more)
     logits = [self._logits(x, 'score', train)]
     if self.small:
@@ -309,6 +323,7 @@ class Discriminator(_FastGAN):
       below = self._plain(seen, side, train)
       features |= {f'small_{side}': x for side, x in below.items()}
       logits.append(self._logits(below[8], 'small_score', train))
+    features = jax.tree.map(precision.full, features)
     return Judgement(jnp.concatenate(logits, -1), features)
 
   def _width(self, side: int) -> int:
@@ -323,18 +338,23 @@ class Discriminator(_FastGAN):
 
   def _logits(self, x, name: str, train: bool):
     """[N, 8, 8, C] -> [N, 25]."""
+    x = precision.full(x)
     x = self.conv(x, name, 1, kernel_size=4, padding='VALID', train=train)
     return x.reshape(len(x), -1)
 
   def _halved(self, x, name: str, width: int, norm=True, *, train):
-    """To half the side, by a 4x4 layer."""
+    """To half the side, by a 4x4 layer; one without a norm is the first."""
     more = dict(kernel_size=4, stride=2, padding=1)
-    return self._layer(x, name, width, norm, train=train, **more)
+    if norm:
+      more['dtype'] = self.dtype(x.shape[1] // 2)
+    x = self._layer(x, name, width, norm, train=train, **more)
+    return x if norm else precision.kept(x, self.bfloat16_from)
 
   def _residual(self, x, side: int, train: bool) -> dict:
     """The first branch's maps by side as text, each half the one before."""
     if side <= TOP:
       x = self._layer(x, 'stem', self._width(side), False, train=train)
+      x = precision.kept(x, self.bfloat16_from)
     while side > TOP:
       side //= 2
       first = side == self.shape[0] // 2
@@ -343,24 +363,30 @@ class Discriminator(_FastGAN):
     maps = {side: x}
     while side > 8:
       side //= 2
-      width = self._width(side)
-      beside = reduce_to(x, side)
-      x = self._halved(x, f'{side}_0', width, train=train)
-      x = self._layer(x, f'{side}_1', width, train=train)
-      name, size = f'{side}_skip', dict(kernel_size=1)
-      x = (x + self._layer(beside, name, width, train=train, **size)) / 2
+      block = lambda net, x, side=side: net.down(x, side, train)
+      x = remat.block(self, block, x)
       if self.gates and D_REACH * side in maps:
         gate = Excitation(name=f'gate_{side}')
         x = gate(maps[D_REACH * side], x, train=train)
       maps[side] = x
     return {str(side): x for side, x in maps.items()}
 
+  def down(self, x, side: int, train: bool):
+    """[N, 2 side, 2 side, C] -> [N, side, side, C'], not excited yet."""
+    width, beside = self._width(side), reduce_to(x, side)
+    more = dict(dtype=self.dtype(side), train=train)
+    x = self._halved(x, f'{side}_0', width, train=train)
+    x = self._layer(x, f'{side}_1', width, **more)
+    more['kernel_size'] = 1
+    return (x + self._layer(beside, f'{side}_skip', width, **more)) / 2
+
   def _plain(self, x, side: int, train: bool) -> dict:
     """The second branch's maps by side."""
     maps, norm = {}, False  # the first layer has none
     while side > 8:
       side //= 2
-      width = max(self._width(side) // 2, 1)
-      x = self._halved(x, f'small_{side}', width, norm, train=train)
+      own = f'small_{side}', max(self._width(side) // 2, 1), norm
+      block = lambda net, x, own=own: net._halved(x, *own, train=train)
+      x = remat.block(self, block, x)
       maps[side], norm = x, True
     return maps

@@ -10,6 +10,8 @@ import flax.linen as nn
 import jax.numpy as jnp
 
 from gan_jax.networks.judgement import Judgement
+from gan_jax.nn import precision
+from gan_jax.nn.dense import Dense
 from gan_jax.nn.labels import with_label
 from gan_jax.settings import Setting, field
 
@@ -18,13 +20,17 @@ _DEPTH = Setting(4, 'linear layers, the last one included', low=1, high=1000)
 _SLOPE = Setting(0.01, 'of LeakyReLU below zero')
 
 
-def _hidden(x, depth: int, width: int, slope: float):
-  """All layers but the last. Returns the last map and all maps by name."""
-  features = {}
-  for i in range(depth - 1):
-    x = nn.leaky_relu(nn.Dense(width)(x), slope)
-    features[str(i)] = x
-  return x, features
+def _hidden(network, x, first=None):
+  """All layers but the last, the first of a type of its own.
+
+  Returns the last map and all maps by name, float32.
+  """
+  features, low = {}, precision.dtype_at(1, network.bfloat16_from)
+  for i in range(network.depth - 1):
+    x = Dense(network.width, low if i else first)(x)
+    x = nn.leaky_relu(x.astype(low or x.dtype), network.slope)
+    features[str(i)] = precision.full(x)
+  return precision.full(x), features
 
 
 class Generator(nn.Module):
@@ -43,14 +49,15 @@ class Generator(nn.Module):
   width: int = field(_WIDTH)
   depth: int = field(_DEPTH)
   slope: float = field(_SLOPE)
+  bfloat16_from: int = field(precision.SETTING)
 
   @nn.compact
   def __call__(self, z, labels=None, *, train: bool):
     """[N, Z] and labels [N] -> [N, *shape]."""
     del train  # the same function in training and use
     x = with_label(z, labels, self.classes)
-    x, _ = _hidden(x, self.depth, self.width, self.slope)
-    x = nn.Dense(math.prod(self.shape))(x).reshape(-1, *self.shape)
+    x, _ = _hidden(self, x, precision.dtype_at(1, self.bfloat16_from))
+    x = Dense(math.prod(self.shape))(x).reshape(-1, *self.shape)
     return jnp.tanh(x) if len(self.shape) == 3 else x
 
 
@@ -64,6 +71,7 @@ class Discriminator(nn.Module):
   width: int = field(_WIDTH)
   depth: int = field(_DEPTH)
   slope: float = field(_SLOPE)
+  bfloat16_from: int = field(precision.SETTING)
 
   per_sample = True
 
@@ -72,5 +80,5 @@ class Discriminator(nn.Module):
     """[N, *shape] and labels [N] -> logits [N], features by layer."""
     del train
     x = with_label(images.reshape(len(images), -1), labels, self.classes)
-    x, features = _hidden(x, self.depth, self.width, self.slope)
-    return Judgement(nn.Dense(1)(x)[:, 0], features)
+    x, features = _hidden(self, x)
+    return Judgement(Dense(1)(x)[:, 0], features)

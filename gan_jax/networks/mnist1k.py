@@ -19,7 +19,7 @@ from gan_jax.networks.judgement import Judgement
 from gan_jax.networks.progan import Activation
 from gan_jax.nn import equalised as equal
 from gan_jax.nn import norm as norms
-from gan_jax.nn import stddev
+from gan_jax.nn import precision, stddev
 from gan_jax.nn.conv import conv_transpose
 from gan_jax.nn.labels import with_label
 from gan_jax.nn.levels import double, fade, reduce_to
@@ -62,6 +62,7 @@ class _Levels(nn.Module):
   resolution: int = 0
   norm: str = field(norms.SETTING)
   equalised: bool = field(_EQUALISED)
+  bfloat16_from: int = field(precision.SETTING)
 
   def conv(self, x, name: str, width: int, kind=equal.Conv, **more):
     """A layer without its activation, for a compact method."""
@@ -71,7 +72,11 @@ class _Levels(nn.Module):
     return kind(width, gain=gain, name=name, **more)(x)
 
   def layer(self, x, name: str, width: int, slope, *, train, **more):
-    """The same with its activation: conv_NAME and, if it learns, norm_NAME."""
+    """The same with its activation: conv_NAME and, if it learns, norm_NAME.
+
+    NAME is the side of what it gives.
+    """
+    more['dtype'] = precision.dtype_at(int(name), self.bfloat16_from)
     bias = self.norm not in CROSS_SAMPLE  # which subtract it again
     x = self.conv(x, f'conv_{name}', width, use_bias=bias, **more)
     return Activation(self.norm, slope, name=f'norm_{name}')(x, train=train)
@@ -98,7 +103,8 @@ class Generator(_Levels):
     more = dict(slope=G_SLOPE, train=train)
 
     def picture(x, side):
-      return self.conv(x, f'to_rgb_{side}', self.shape[-1], gain=1.0)
+      x, name = precision.full(x), f'to_rgb_{side}'
+      return self.conv(x, name, self.shape[-1], gain=1.0)
 
     side, width = 4, self.width * self.shape[0] // 4
     x = self.layer(x, '4', width, kind=equal.Opening, **more)
@@ -166,17 +172,17 @@ class Discriminator(_Levels):
     def from_rgb(side):
       seen = reduce_to(images, side)
       x = self.conv(seen, f'from_rgb_{side}', width(side), kernel_size=1)
-      return nn.leaky_relu(x, D_SLOPE)
+      return precision.kept(nn.leaky_relu(x, D_SLOPE), self.bfloat16_from)
 
     x = images if side == full else from_rgb(side)
-    features = {} if side == full else {str(side): x}
+    features = {} if side == full else {str(side): precision.full(x)}
     while side > 4:
       side //= 2
       x = self._down(x, side, width(side), train)
       if everything or 2 * side == images.shape[1]:
         x = fade(from_rgb(side), x, alpha)
-      features[str(side)] = x
-    x = stddev.spread(x, self.group_size, train=train)
+      features[str(side)] = precision.full(x)
+    x = stddev.spread(precision.full(x), self.group_size, train=train)
     close = dict(kernel_size=4, padding='VALID', gain=1.0)
     x = self.conv(x, 'score', 1, **close)
     return Judgement(x[:, 0, 0, 0], features)
@@ -185,5 +191,5 @@ class Discriminator(_Levels):
     """[N, 2 side, 2 side, C] -> [N, side, side, width]."""
     if 2 * side == self.shape[0]:  # the first layer has no norm
       x = self.conv(x, f'conv_{side}', width, stride=2)
-      return nn.leaky_relu(x, D_SLOPE)
+      return precision.kept(nn.leaky_relu(x, D_SLOPE), self.bfloat16_from)
     return self.layer(x, str(side), width, D_SLOPE, train=train, stride=2)

@@ -21,7 +21,7 @@ import jax.numpy as jnp
 from gan_jax.networks.judgement import Judgement
 from gan_jax.networks.made import Made
 from gan_jax.nn import equalised as equal
-from gan_jax.nn import noise, precision, stddev
+from gan_jax.nn import noise, precision, remat, stddev
 from gan_jax.nn import norm as norms
 from gan_jax.nn.discrimination import MinibatchDiscrimination
 from gan_jax.nn.labels import with_label
@@ -95,6 +95,7 @@ class _Levels(nn.Module):
   slope: float = field(_SLOPE)
   equalised: bool = field(_EQUALISED)
   bfloat16_from: int = field(precision.SETTING)
+  remat: str = field(remat.SETTING)
 
   def width(self, side: int) -> int:
     """Channels of maps of a side; of D's last vector at 2."""
@@ -181,14 +182,19 @@ class Generator(_Levels):
       if everything or 2 * side == top:
         below = picture(side, x)
       side *= 2
-      width = self.width(side)
-      x = self.layer(x, side, 0, width, equal.UpConv, train=train)
-      x = self.layer(x, side, 1, width, train=train)
+      block = lambda net, x, side=side: net.doubled(x, side, train)
+      x = remat.block(self, block, x)
       features[str(side)] = precision.full(x)
     rgb = picture(side, x)
     if below is not None:
       rgb = fade(double(below), rgb, alpha)
     return Made(jnp.tanh(rgb) if self.tanh else rgb, features)
+
+  def doubled(self, x, side: int, train: bool):
+    """[N, side / 2, side / 2, C] -> [N, side, side, width], in synthesise."""
+    width = self.width(side)
+    x = self.layer(x, side, 0, width, equal.UpConv, train=train)
+    return self.layer(x, side, 1, width, train=train)
 
   def __call__(self, z, labels=None, *, train: bool, alpha=1.0):
     """[N, Z] and labels [N] -> pictures [N, R, R, C], about in [-1, 1]."""
@@ -297,9 +303,9 @@ class Discriminator(_Levels):
 
     x, features = from_rgb(side), {}
     while side > 4:
-      x = self.layer(x, side, 0, self.width(side), train=train)
-      features[str(side)] = precision.full(x)
-      x = self._down(x, side, train)
+      block = lambda net, x, side=side: net.halved(x, side, train)
+      seen, x = remat.block(self, block, x)
+      features[str(side)] = precision.full(seen)
       side //= 2
       if everything or 2 * side == top:
         x = fade(from_rgb(side), x, alpha)
@@ -324,12 +330,16 @@ class Discriminator(_Levels):
       x = noise.multiplied(x, strength, self.make_rng('noise'))
     return super().layer(x, side, k, width, *kind, train=train, **more)
 
-  def _down(self, x, side: int, train: bool):
-    """[N, side, side, C] -> [N, side / 2, side / 2, C']."""
+  def halved(self, x, side: int, train: bool):
+    """[N, side, side, C] -> its first layer's map, and the next level's."""
+    first = self.layer(x, side, 0, self.width(side), train=train)
     width = self.width(side // 2)
     if self.fused_scale_order:
-      return self.layer(x, side, 1, width, equal.DownConv, train=train)
-    return reduce_to(self.layer(x, side, 1, width, train=train), side // 2)
+      return first, self.layer(
+        first, side, 1, width, equal.DownConv, train=train
+      )
+    x = self.layer(first, side, 1, width, train=train)
+    return first, reduce_to(x, side // 2)
 
 
 def _enlarged(images, side: int):

@@ -6,11 +6,14 @@ stride 1 in place of the 7x7 one with its pooling. He et al.'s own CIFAR
 networks (section 4.2 there, 0.27M to 1.7M parameters) are others.
 """
 
+from typing import Any
+
 import flax.linen as nn
 import jax.numpy as jnp
 
 from gan_jax.networks.judgement import Judgement
 from gan_jax.nn import norm as norms
+from gan_jax.nn import precision, remat
 from gan_jax.nn.conv import Conv
 from gan_jax.nn.norm import CROSS_SAMPLE, normalise
 from gan_jax.settings import Setting, field
@@ -30,11 +33,13 @@ class Block(nn.Module):
     features: output channels.
     stride: of the first convolution.
     norm: one of `nn.norm.NORMS`, after every convolution.
+    dtype: of the convolutions, see `nn.precision`.
   """
 
   features: int
   stride: int
   norm: str
+  dtype: Any = None
 
   @nn.compact
   def __call__(self, x, *, train: bool):
@@ -42,7 +47,8 @@ class Block(nn.Module):
 
     def layer(x, window, stride):
       padding = window // 2
-      conv = Conv(self.features, window, stride, padding, False, _INIT)
+      how = self.features, window, stride, padding, False, _INIT, self.dtype
+      conv = Conv(*how)
       return normalise(conv(x), self.norm, train=train)
 
     y = nn.relu(layer(x, 3, self.stride))
@@ -72,6 +78,8 @@ class Classifier(nn.Module):
   )
   depth: int = field(Setting(18, 'layers with weights', choices=BLOCKS))
   norm: str = field(norms.SETTING)
+  remat: str = field(remat.SETTING)
+  bfloat16_from: int = field(precision.SETTING)
 
   @property
   def per_sample(self) -> bool:
@@ -84,11 +92,16 @@ class Classifier(nn.Module):
     del labels  # they are what it is asked for
     x = Conv(self.width, 3, 1, 1, False, _INIT)(images)
     x = nn.relu(normalise(x, self.norm, train=train))
+    x = precision.kept(x, self.bfloat16_from)
     features = {}
     for stage, blocks in enumerate(BLOCKS[self.depth]):
       for block in range(blocks):
         stride = 2 if stage and not block else 1
-        x = Block(self.width * 2**stage, stride, self.norm)(x, train=train)
-      features[str(x.shape[1])] = x
-    x = jnp.mean(x, (1, 2))  # global average pool
+        side = (x.shape[1] - 1) // stride + 1
+        dtype = precision.dtype_at(side, self.bfloat16_from)
+        own = self.width * 2**stage, stride, self.norm, dtype
+        made = lambda net, x, own=own: Block(*own)(x, train=train)
+        x = remat.block(self, made, x)
+      features[str(x.shape[1])] = precision.full(x)
+    x = jnp.mean(precision.full(x), (1, 2))  # global average pool
     return Judgement(nn.Dense(self.classes)(x), features)

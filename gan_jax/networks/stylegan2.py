@@ -19,7 +19,7 @@ import jax.numpy as jnp
 from gan_jax.networks.judgement import Judgement
 from gan_jax.networks.made import Made
 from gan_jax.nn import equalised as equal
-from gan_jax.nn import precision, stddev, style
+from gan_jax.nn import precision, remat, stddev, style
 from gan_jax.nn.resample import down_conv, up_conv, upsample
 from gan_jax.nn.style import HALF, activated
 from gan_jax.settings import Setting, field
@@ -79,6 +79,7 @@ class _Levels(nn.Module):
     )
   )
   bfloat16_from: int = field(precision.SETTING)
+  remat: str = field(remat.SETTING)
 
   def width(self, side: int) -> int:
     """Channels of maps of a side."""
@@ -228,7 +229,8 @@ class Generator(_Levels):
     features = {str(side): precision.full(x)}
     while side < self.shape[0]:
       side *= 2
-      x = self._block(x, styles, side, train)
+      block = lambda net, x, side=side: net.doubled(x, styles, side, train)
+      x = remat.block(self, block, x)
       features[str(side)] = precision.full(x)
       rgb = self._picture(x, styles, side, rgb)
     return Made(rgb, features)
@@ -238,7 +240,7 @@ class Generator(_Levels):
     styles = self.styles(z, labels, train=train)
     return self.synthesise(styles, train=train).samples
 
-  def _block(self, x, styles, side: int, train: bool):
+  def doubled(self, x, styles, side: int, train: bool):
     """[N, side / 2, side / 2, C] -> [N, side, side, C']."""
     gain, beside = 1.0, 0.0
     if self.form == 'residual':
@@ -319,7 +321,7 @@ class Discriminator(_Levels):
     features = {str(side): x}
     x = x.astype(self.dtype(side) or x.dtype)  # as the next layer has it
     while side > 4:
-      x = self._block(x, side)
+      x = remat.block(self, lambda net, x, side=side: net.halved(x, side), x)
       side //= 2
       features[str(side)] = precision.full(x)
     how = self.group_size, self.group_layout
@@ -340,7 +342,7 @@ class Discriminator(_Levels):
     y = activated(precision.full(x), self.clamp, gain)
     return y.astype(x.dtype)
 
-  def _block(self, x, side: int):
+  def halved(self, x, side: int):
     """[N, side, side, C] -> [N, side / 2, side / 2, C']."""
     dtype, width = self.dtype(side), self.width(side // 2)
     skip = dict(kernel_size=1, use_bias=False, gain=HALF, dtype=dtype)

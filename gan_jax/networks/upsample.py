@@ -14,7 +14,9 @@ import flax.linen as nn
 import jax.numpy as jnp
 
 from gan_jax.nn import norm as norms
+from gan_jax.nn import precision
 from gan_jax.nn.conv import Conv, upsample_conv
+from gan_jax.nn.dense import Dense
 from gan_jax.nn.labels import with_label
 from gan_jax.nn.norm import MOMENTUM, normalise
 from gan_jax.settings import Setting, field
@@ -52,18 +54,21 @@ class Generator(nn.Module):
     )
   )
   norm: str = field(norms.SETTING)
+  bfloat16_from: int = field(precision.SETTING)
 
   @nn.compact
   def __call__(self, z, labels=None, *, train: bool):
     """[N, Z] and labels [N] -> pictures [N, H, W, C] in [-1, 1]."""
     z = with_label(z, labels, self.classes)
     side, wide = self.shape[0] // 4, 2 * self.width
-    x = nn.Dense(wide * side * side)(z).reshape(-1, side, side, wide)
+    dtype = lambda side: precision.dtype_at(side, self.bfloat16_from)
+    x = Dense(wide * side * side, dtype(side))(z)
+    x = x.reshape(-1, side, side, wide)
     x = normalise(x, self.norm, train=train)
     for features in (wide, self.width):
-      x = DoublingConv(features)(x)
+      x = DoublingConv(features, dtype=dtype(2 * x.shape[1]))(x)
       x = nn.leaky_relu(normalise(x, self.norm, train=train), 0.2)
-    x = Conv(self.shape[-1])(x)
+    x = Conv(self.shape[-1])(precision.full(x))
     whiten = nn.BatchNorm(
       use_running_average=not train,
       momentum=1.0 - MOMENTUM,

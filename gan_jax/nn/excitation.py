@@ -3,6 +3,7 @@
 import flax.linen as nn
 import jax
 
+from gan_jax.nn import precision
 from gan_jax.nn.conv import Conv
 from gan_jax.nn.levels import reduce_to
 from gan_jax.nn.spectral import spectral_norm
@@ -30,7 +31,8 @@ class Excitation(nn.Module):
   @nn.compact
   def __call__(self, low, high, *, train: bool):
     """[N, h, h, c] and [N, H, H, C] -> [N, H, H, C]; 4 divides h."""
-    return high * self.gate(low, high.shape[-1], train=train)
+    gate = self.gate(low, high.shape[-1], train=train)
+    return high * gate.astype(high.dtype)
 
   def gate(self, low, channels: int, *, train: bool):
     """The factors, [N, 1, 1, channels] in (0, 1)."""
@@ -39,5 +41,5 @@ class Excitation(nn.Module):
       conv = Conv(channels, size, 1, 'VALID', use_bias=False, name=name)
       return spectral_norm(conv, True, train=train)(x)
 
-    x = layer(reduce_to(low, 4), 'squeeze', 4)
+    x = layer(reduce_to(precision.full(low), 4), 'squeeze', 4)
     return jax.nn.sigmoid(layer(ACTIVATIONS[self.act](x), 'excite', 1))

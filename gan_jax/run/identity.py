@@ -21,6 +21,8 @@ FREE = (
   'data.workers',
   'mesh.*',
   'train.batch',  # what the devices hold; images are counted on
+  'train.accumulate',
+  '*.remat',  # changes no number
   'metrics.*',  # what is measured changes nothing that is learned
   'train.*_every',  # how often
   'train.change',

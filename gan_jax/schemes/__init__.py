@@ -5,8 +5,8 @@ A scheme is a module with
 - `check(settings, loss, discriminator)`, which raises a UserError for what it
   cannot train, before anything compiles;
 - `draws(settings)`, the real minibatches a step uses up;
-- `make_step(objective, optimizers, settings)`, which gives
-  `step(pair, batch, key) -> (pair, metrics)`;
+- `make_step(objective, optimizers, settings, parts=1)`, which gives
+  `step(pair, batch, key) -> (pair, metrics)`; `parts`: see accumulation.py;
 - `SETTINGS`, its own keys of `config.scheme`, if it has any.
 
 A wrapper (ensembles, growth) takes such a step and gives one of the same shape.

@@ -5,7 +5,7 @@ import jax
 from gan_jax.distill.losses import ClassifierLoss
 from gan_jax.errors import UserError
 from gan_jax.passes import Round
-from gan_jax.schemes import joint
+from gan_jax.schemes import accumulation, joint
 from gan_jax.schemes.joint import d_steps, draws
 from gan_jax.state import Pair
 
@@ -28,13 +28,14 @@ def check(settings, loss, discriminator, terms) -> None:
   joint.check_steps(settings, 'updates a classifier once a step')
 
 
-def make_step(objective, optimizers, settings):
+def make_step(objective, optimizers, settings, parts: int = 1):
   """A training step of a classifier.
 
   Args:
     objective: a `Distillation` without a generator.
     optimizers: of which D's is used.
     settings: nothing in them concerns this scheme.
+    parts: of a minibatch, see accumulation.py.
 
   Returns:
     step(pair, batch, at, key, constants) -> (pair, metrics), pure; `pair.g` is
@@ -45,8 +46,15 @@ def make_step(objective, optimizers, settings):
   def step(pair: Pair, batch, at, key, constants):
     now = Round(batch.image[0], batch.label[0], at, key, constants)
     d = pair.d
-    gradient, (stats, metrics) = jax.grad(objective.d_loss, has_aux=True)(
-      d.params, d.stats, None, None, now
+
+    def part(stats, now, z):
+      gradient, (stats, metrics) = jax.grad(objective.d_loss, has_aux=True)(
+        d.params, stats, None, None, now
+      )
+      return gradient, stats, metrics
+
+    gradient, stats, metrics = accumulation.of_round(
+      parts, part, d.params, d.stats, now
     )
     return Pair(None, optimizers.d.update(d, gradient, stats, at)), metrics
 

@@ -33,7 +33,7 @@ from gan_jax.data.pipeline import Batch
 from gan_jax.objective import Objective
 from gan_jax.optimizer import Optimizers
 from gan_jax.passes import Round
-from gan_jax.schemes import sharing, updates
+from gan_jax.schemes import accumulation, sharing, updates
 from gan_jax.schemes.dealing import Dealing, fold, round_of
 from gan_jax.schemes.groups import Groups
 from gan_jax.schemes.messengers import Messengers
@@ -66,7 +66,13 @@ def build(config, objective, optimizers, scheme, z, sample):
     return None
   shared = sharing.choose(objective, z, sample, settings.weight_sharing)
   return Ensemble(
-    objective, optimizers, scheme, config.scheme, settings, shared
+    objective,
+    optimizers,
+    scheme,
+    config.scheme,
+    settings,
+    shared,
+    config.train.accumulate,
   )
 
 
@@ -83,6 +89,7 @@ class Ensemble(NamedTuple):
     scheme_settings: `config.scheme`.
     settings: `config.ensemble`.
     shared: layers that local pairs share, or None.
+    parts: of a minibatch, see accumulation.py.
   """
 
   objective: Objective
@@ -91,6 +98,7 @@ class Ensemble(NamedTuple):
   scheme_settings: Any
   settings: Any
   shared: Shared | None = None
+  parts: int = 1
 
   @property
   def d_steps(self) -> int:
@@ -111,6 +119,7 @@ class Ensemble(NamedTuple):
       self.settings,
       self.groups,
       self.d_steps,
+      self.parts,
     )
 
   @property
@@ -141,7 +150,9 @@ class Ensemble(NamedTuple):
   def train_locals(self, pairs: Pair, batch: Batch, keys, now, axis=None):
     """Step 1: every pair by itself. Returns the pairs and metrics [n]."""
     rules = self._tied(axis) if self.shared else self.optimizers
-    step = self.scheme.make_step(self.objective, rules, self.scheme_settings)
+    step = self.scheme.make_step(
+      self.objective, rules, self.scheme_settings, self.parts
+    )
     one = lambda pair, batch, key: step(pair, batch, now.at, key, now.constants)
     if not self.shared:
       return self.groups.map(one)(pairs, batch, keys)
@@ -169,18 +180,20 @@ class Ensemble(NamedTuple):
     rest = {n: term for n, term in game.terms.items() if n not in alone}
     game = game._replace(terms=rest)
 
-    def one(params, critic, batch, key):
+    def one(params, stats, critic, batch, key, z):
       now_n = round_of(batch, ..., now, key)
-      made, stats = updates.new_samples(game, params, g.stats, now_n)
+      made, stats = game.generate(params, stats, z, now_n)
       return game.g_loss(params, stats, critic, made, now_n)
 
-    def by_itself(params):
+    def by_itself(params, stats, key):
       critic = jax.tree.map(lambda x: x[0], critics)  # not looked at
-      view = game.g_view(params, g.stats, critic, None, None, now)
-      return add_up(alone, params, g.stats, view)
+      some = now.labels[: len(now.labels) // self.parts]
+      own = now._replace(labels=some, key=key)
+      view = game.g_view(params, stats, critic, None, None, own)
+      return add_up(alone, params, stats, view)
 
     return self._gradient(
-      one, g.params, (critics, batch, keys), axis, by_itself if alone else None
+      one, g, critics, batch, keys, now, axis, by_itself if alone else None
     )
 
   def d_gradient(
@@ -189,38 +202,77 @@ class Ensemble(NamedTuple):
     """Step 5: D_0's gradient against all local generators, stats, metrics."""
     game = self.objective
 
-    def one(params, g, batch, key):
+    def one(params, stats, g, batch, key, z):
       now_n = round_of(batch, ..., now, key)
-      made, _ = updates.new_samples(game, g.params, g.stats, now_n)
-      return game.d_loss(params, d.stats, g, made, now_n)
+      made, _ = game.generate(g.params, g.stats, z, now_n)
+      return game.d_loss(params, stats, g, made, now_n)
 
-    return self._gradient(one, d.params, (generators, batch, keys), axis)
+    return self._gradient(one, d, generators, batch, keys, now, axis)
 
-  def _gradient(self, one, params, opponents, axis, by_itself=None):
-    """The gradient of the reduced losses `one(params, *opponent)`.
+  def _gradient(
+    self, one, player, opponents, batch, keys, now, axis, by_itself=None
+  ):
+    """The gradient of reduced losses `one(params, stats, *with an opponent)`.
 
-    `by_itself(params)` is added to each loss.
+    `by_itself(params, stats, key)` is added to each loss.
     """
-    gradient, aux = self.groups.gradient(one)(params, *opponents)
-    count = len(jax.tree.leaves(opponents[0])[0])
-    own, more = {}, {}
-    if by_itself:
-
-      def alone(params):
-        loss, *rest = by_itself(params)
-        return loss, rest
-
-      extra, (own, more) = jax.grad(alone, has_aux=True)(params)
-      gradient = jax.tree.map(lambda x, y: x + count * y, gradient, extra)
     summed = self.settings.reduce == 'sum'
-    if not summed:
-      gradient = jax.tree.map(lambda x: x / count, gradient)
+    _, real, noise = self.dealing.axes
+    draw = lambda key: self.objective.latents(key, len(now.labels))
+    z = draw(keys) if noise is None else jax.vmap(draw)(keys)
+    count = len(jax.tree.leaves(opponents)[0])
+
+    def part(stats, samples, keys):
+      (batch, z), (keys, key) = samples, keys
+      with_one = lambda params, opponent, batch, drawn: one(
+        params, stats, opponent, batch, *drawn
+      )
+      gradient, aux = self.groups.gradient(with_one)(
+        player.params, opponents, batch, (keys, z)
+      )
+      own, more = {}, {}
+      if by_itself:
+
+        def alone(params):
+          loss, *rest = by_itself(params, stats, key)
+          return loss, rest
+
+        slope = jax.grad(alone, has_aux=True)
+        extra, (own, more) = slope(player.params)
+        gradient = jax.tree.map(lambda x, y: x + count * y, gradient, extra)
+      if not summed:
+        gradient = jax.tree.map(lambda x: x / count, gradient)
+      new, metrics = mean(aux, axis)
+      if TERMS in own:
+        new = new | {TERMS: new[TERMS] | own[TERMS]}
+      return gradient, new, metrics | more
+
+    gradient, stats, metrics = accumulation.accumulate(
+      self.parts,
+      part,
+      player.params,
+      player.stats,
+      (batch, z),
+      (keys, now.key),
+      tuple(0 if shared is None else 1 for shared in (real, noise)),
+    )
     if axis:
       gradient = (lax.psum if summed else lax.pmean)(gradient, axis)
-    stats, metrics = mean(aux, axis)
-    if TERMS in own:
-      stats = stats | {TERMS: stats[TERMS] | own[TERMS]}
-    return gradient, stats, metrics | more
+    return gradient, stats, metrics
+
+  def _after(self, role: str, player: Player, opponents, batch, now, axis):
+    """See `updates.after`: against the first opponent, on all minibatches."""
+    batch = self.dealing.together(batch)
+    return updates.after(
+      self.objective,
+      role,
+      getattr(self.optimizers, role),
+      player,
+      jax.tree.map(lambda x: x[0], opponents),
+      now._replace(real=batch.image, labels=batch.label),
+      axis and (lambda tree: lax.pmean(tree, axis)),
+      self.parts,
+    )
 
   def train_g(
     self, g: Player, critics: Player, kept, batch, keys, now, axis=None
@@ -248,19 +300,7 @@ class Ensemble(NamedTuple):
       g, critics, last, keys[1], now, axis
     )
     g = self.optimizers.g.update(g, gradient, stats, now.at)
-    critic = jax.tree.map(lambda x: x[0], critics)
-    batch = self.dealing.together(last)
-    now = now._replace(real=batch.image, labels=batch.label)
-    g, more = updates.after(
-      self.objective,
-      'g',
-      self.optimizers.g,
-      g,
-      critic,
-      None,
-      now,
-      _meet(axis),
-    )
+    g, more = self._after('g', g, critics, last, now, axis)
     return g, kept, metrics | more
 
   def train_g_each(self, g: Player, critics: Player, kept, batch, keys, now):
@@ -367,26 +407,11 @@ class Ensemble(NamedTuple):
       pair.d, pairs.g, for_d, keys('global d'), now, axis
     )
     d = self.optimizers.d.update(pair.d, gradient, stats, at)
-    merged = self.dealing.together(for_d)
-    d, more = updates.after(
-      self.objective,
-      'd',
-      self.optimizers.d,
-      d,
-      jax.tree.map(lambda x: x[0], pairs.g),
-      None,
-      now._replace(real=merged.image, labels=merged.label),
-      _meet(axis),
-    )
+    d, more = self._after('d', d, pairs.g, for_d, now, axis)
     on_locals = {
       f'local_{name}': value for name, value in mean(on_locals, axis).items()
     }
     return Pair(g, d), pairs, kept, on_d | more | on_g | on_locals
-
-
-def _meet(axis):
-  """A tree of one device -> the mean over all; None for one device."""
-  return axis and (lambda tree: lax.pmean(tree, axis))
 
 
 def mean(tree, axis=None):

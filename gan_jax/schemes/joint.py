@@ -1,5 +1,6 @@
 """What the schemes that update G and D from one pass of each share."""
 
+import functools
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
@@ -11,7 +12,7 @@ from gan_jax.networks import Judgement
 from gan_jax.objective import Objective
 from gan_jax.optimizer import Optimizers
 from gan_jax.passes import Round
-from gan_jax.schemes import updates
+from gan_jax.schemes import accumulation, updates
 from gan_jax.state import Pair, stream
 
 
@@ -45,7 +46,9 @@ def check_steps(settings, why: str = 'updates G and D together') -> None:
     )
 
 
-def make_step(objective: Objective, optimizers: Optimizers, gradients):
+def make_step(
+  objective: Objective, optimizers: Optimizers, gradients, parts: int = 1
+):
   """A step in which G and D learn from the same pass, and move together.
 
   Args:
@@ -54,6 +57,7 @@ def make_step(objective: Objective, optimizers: Optimizers, gradients):
     gradients: (objective, pair, g_stats, made, now) -> D's gradient and new
       stats; G's gradient at what it made, its direct one (None without terms)
       and new stats; metrics.
+    parts: of a minibatch, see accumulation.py.
 
   Returns:
     step(pair, batch, at, key, constants) -> (pair, metrics), pure; batch is a
@@ -64,17 +68,27 @@ def make_step(objective: Objective, optimizers: Optimizers, gradients):
     g, d = pair.g, pair.d
     now = Round(batch.image[0], batch.label[0], at, key, constants)
     z = objective.latents(stream(key, 'latent'), batch.image.shape[1])
-    made, pull_back, g_stats = objective.fakes(g, z, now)
-    (d_gradient, d_stats), (at_made, direct, g_stats), metrics = gradients(
-      objective, pair, g_stats, made, now
+
+    def part(stats, now, z):
+      g, d = pair.g.replace(stats=stats[0]), pair.d.replace(stats=stats[1])
+      made, pull_back, g_stats = objective.fakes(g, z, now)
+      (d_gradient, d_stats), (at_made, direct, g_stats), metrics = gradients(
+        objective, Pair(g, d), g_stats, made, now
+      )
+      g_gradient = add(pull_back(at_made)[0], direct)
+      return (g_gradient, d_gradient), (g_stats, d_stats), metrics
+
+    (g_gradient, d_gradient), (g_stats, d_stats), metrics = (
+      accumulation.of_round(
+        parts, part, (g.params, d.params), (g.stats, d.stats), now, z
+      )
     )
-    g_gradient = add(pull_back(at_made)[0], direct)
     d = optimizers.d.update(d, d_gradient, d_stats, at)
     g = optimizers.g.update(g, g_gradient, g_stats, at)
     # Each against the opponent that it met in this step.
-    late = updates.after
-    d, on_d = late(objective, 'd', optimizers.d, d, pair.g, made, now)
-    g, on_g = late(objective, 'g', optimizers.g, g, pair.d, made, now)
+    late = functools.partial(updates.after, objective, parts=parts)
+    d, on_d = late('d', optimizers.d, d, pair.g, now)
+    g, on_g = late('g', optimizers.g, g, pair.d, now)
     return Pair(g, d), metrics | on_d | on_g
 
   return step

@@ -26,12 +26,13 @@ Those of D_n would be of other weights; batch norm's running ones play no part
 in training either way.
 """
 
+import functools
 from typing import Any, NamedTuple
 
 import jax
 
 from gan_jax.optimizer import Optimizer
-from gan_jax.schemes import updates
+from gan_jax.schemes import accumulation, updates
 from gan_jax.schemes.dealing import round_of
 from gan_jax.schemes.groups import Groups
 from gan_jax.state import Player, stream
@@ -46,6 +47,7 @@ class Messengers(NamedTuple):
     settings: `config.ensemble`.
     groups: how pairs are worked on.
     d_steps: I_D, updates of a messenger a step.
+    parts: of a minibatch, see accumulation.py.
   """
 
   objective: Any
@@ -53,6 +55,7 @@ class Messengers(NamedTuple):
   settings: Any
   groups: Groups
   d_steps: int
+  parts: int = 1
 
   def first(self, critics: Player) -> Player | None:
     """Those that remember, before the first step; None if they never do."""
@@ -82,15 +85,26 @@ class Messengers(NamedTuple):
     """Step 3: each messenger against G_0, which stays as it is."""
     game = self.objective
 
+    def of(d):
+      def part(stats, now, z):
+        made, _ = game.generate(g.params, g.stats, z, now)
+        gradient, (stats, _) = jax.grad(game.d_loss, has_aux=True)(
+          d.params, stats, g, made, now
+        )
+        return gradient, stats, {}
+
+      return part
+
     def one(d, batch, key):
       size = batch.image.shape[1]
       for k in range(self.d_steps):
         now_k = round_of(batch, k, now, stream(key, f'{k}'), k * size)
-        made, _ = updates.new_samples(game, g.params, g.stats, now_k)
-        gradient, (stats, _) = jax.grad(game.d_loss, has_aux=True)(
-          d.params, d.stats, g, made, now_k
+        z = game.latents(now_k.key, size)
+        gradient, stats, _ = accumulation.of_round(
+          self.parts, of(d), d.params, d.stats, now_k, z
         )
         d = self.rule.update(d, gradient, stats, now_k.at)
-      return updates.after(game, 'd', self.rule, d, g, made, now_k)[0]
+      late = functools.partial(updates.after, parts=self.parts)
+      return late(game, 'd', self.rule, d, g, now_k)[0]
 
     return self.groups.map(one)(messengers, batch, keys)

@@ -62,11 +62,11 @@ def check(settings, loss, discriminator, terms) -> None:
   )
 
 
-def make_step(objective, optimizers, settings):
+def make_step(objective, optimizers, settings, parts: int = 1):
   """See `joint.make_step`; nothing in `settings` concerns this scheme."""
   del settings
   gradients = gradients_of(objective.loss, objective.terms)
-  return joint.make_step(objective, optimizers, gradients)
+  return joint.make_step(objective, optimizers, gradients, parts)
 
 
 def symmetric(loss, terms) -> bool:

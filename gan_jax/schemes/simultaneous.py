@@ -20,10 +20,10 @@ def check(settings, loss, discriminator, terms) -> None:
   joint.check_steps(settings)
 
 
-def make_step(objective, optimizers, settings):
+def make_step(objective, optimizers, settings, parts: int = 1):
   """See `joint.make_step`; nothing in `settings` concerns this scheme."""
   del settings
-  return joint.make_step(objective, optimizers, gradients)
+  return joint.make_step(objective, optimizers, gradients, parts)
 
 
 def gradients(objective, pair, g_stats, made, now):

@@ -3,14 +3,16 @@
 Goodfellow et al. 2014, Algorithm 1.
 """
 
+import functools
+
 import jax
 
 from gan_jax.objective import Objective
 from gan_jax.optimizer import Optimizers
 from gan_jax.passes import Round
-from gan_jax.schemes import updates
+from gan_jax.schemes import accumulation, updates
 from gan_jax.settings import Setting
-from gan_jax.state import Pair, stream
+from gan_jax.state import Pair, Player, stream
 
 SETTINGS = {
   'd_steps': Setting(1, 'updates of D before each of G (I_D)', low=1, high=100),
@@ -37,7 +39,9 @@ def check(settings, loss, discriminator, terms) -> None:
   """Two stages take every loss, every discriminator and every term."""
 
 
-def make_step(objective: Objective, optimizers: Optimizers, settings):
+def make_step(
+  objective: Objective, optimizers: Optimizers, settings, parts: int = 1
+):
   """A training step of one pair.
 
   Args:
@@ -46,15 +50,47 @@ def make_step(objective: Objective, optimizers: Optimizers, settings):
     settings: with `d_steps`, updates of D before each of G, and `fakes`:
       'fresh' draws new latent vectors for G's update; 'shared' lets it answer
       for the very samples D has just learned from, which saves a pass of G.
+    parts: of a minibatch, see accumulation.py; 1 with shared fakes.
 
   Returns:
     step(pair, batch, at, key, constants) -> (pair, metrics), pure; batch is a
     `data.Batch` of `draws(settings)` minibatches.
   """
-  game = objective
+  game, shared = objective, settings.fakes == 'shared'
+  in_parts = functools.partial(accumulation.of_round, parts)
+
+  def of_d(g: Player, d: Player, made=None):
+    """A part of D's gradient, against fakes that are made already, or not."""
+
+    def part(stats, now, z):
+      fakes = made or game.fakes(g, z, now)[0]
+      gradient, (stats, metrics) = jax.grad(game.d_loss, has_aux=True)(
+        d.params, stats, g, fakes, now
+      )
+      return gradient, stats, metrics
+
+    return part
+
+  def of_g(g: Player, d: Player, passed=None):
+    """A part of G's gradient, through a pass that was made already, or not."""
+
+    def part(stats, now, z):
+      made, pull_back, g_stats = passed or game.fakes(
+        g.replace(stats=stats), z, now
+      )
+      gradient, (g_stats, metrics) = updates.g_gradient(
+        game,
+        g,
+        pull_back,
+        lambda params, made: game.g_loss(params, g_stats, d, made, now),
+        made,
+      )
+      return gradient, g_stats, metrics
+
+    return part
 
   def step(pair: Pair, batch, at, key, constants):
-    g, d = pair.g, pair.d
+    g, d, passed = pair.g, pair.d, None
     size = batch.image.shape[1]
     for k in range(settings.d_steps):
       now = Round(
@@ -65,29 +101,23 @@ def make_step(objective: Objective, optimizers: Optimizers, settings):
         constants,
       )
       z = game.latents(now.key, size)
-      made, pull_back, g_stats = game.fakes(g, z, now)
-      gradient, (d_stats, metrics) = jax.grad(game.d_loss, has_aux=True)(
-        d.params, d.stats, g, made, now
-      )
-      d = optimizers.d.update(d, gradient, d_stats, now.at)
+      passed = game.fakes(g, z, now) if shared else None
+      part = of_d(g, d, passed and passed[0])
+      gradient, stats, metrics = in_parts(part, d.params, d.stats, now, z)
+      d = optimizers.d.update(d, gradient, stats, now.at)
     now = now._replace(at=at)
-    d, more = updates.after(game, 'd', optimizers.d, d, g, made, now)
+    late = functools.partial(updates.after, game, parts=parts)
+    d, more = late('d', optimizers.d, d, g, now)
     metrics |= more
 
-    if settings.fakes == 'fresh':
+    if not shared:
       now = now._replace(key=stream(key, 'g'))
       z = game.latents(now.key, size)
-      made, pull_back, g_stats = game.fakes(g, z, now)
-    gradient, (g_stats, more) = updates.g_gradient(
-      game,
-      g,
-      pull_back,
-      lambda params, made: game.g_loss(params, g_stats, d, made, now),
-      made,
-    )
+    part = of_g(g, d, passed)
+    gradient, stats, more = in_parts(part, g.params, g.stats, now, z)
     metrics |= more
-    g = optimizers.g.update(g, gradient, g_stats, at)
-    g, more = updates.after(game, 'g', optimizers.g, g, d, made, now)
+    g = optimizers.g.update(g, gradient, stats, at)
+    g, more = late('g', optimizers.g, g, d, now)
     return Pair(g, d), metrics | more
 
   return step

@@ -3,29 +3,15 @@
 Where a player has no terms nothing of this is in the compiled step.
 """
 
+import functools
+
 import jax
 import jax.numpy as jnp
 
 from gan_jax import terms
 from gan_jax.passes import Round
+from gan_jax.schemes import accumulation
 from gan_jax.state import Player
-
-
-def new_samples(game, params, stats, now: Round):
-  """A generator's training pass on fresh latent vectors.
-
-  Args:
-    game: the game.
-    params: G's.
-    stats: G's.
-    now: the round; as many samples as it has labels.
-
-  Returns:
-    What G made, and its new stats.
-  """
-  return game.generate(
-    params, stats, game.latents(now.key, len(now.labels)), now
-  )
 
 
 def g_gradient(game, g: Player, pull_back, loss, made):
@@ -49,7 +35,14 @@ def g_gradient(game, g: Player, pull_back, loss, made):
 
 
 def after(
-  game, role: str, rule, player: Player, opponent, made, now: Round, meet=None
+  game,
+  role: str,
+  rule,
+  player: Player,
+  opponent,
+  now: Round,
+  meet=None,
+  parts: int = 1,
 ):
   """A player once its terms with updates of their own have had them.
 
@@ -59,18 +52,18 @@ def after(
     rule: of its updates.
     player: after the step's last update.
     opponent: the other player.
-    made: what G made last.
     now: the round of the last update.
     meet: what devices with other samples make together of a tree; None: as it
       is.
+    parts: of a minibatch, see accumulation.py.
 
   Returns:
     The player and metrics.
   """
 
-  def view_of(params, stats):
+  def view_of(params, stats, now):
     view = game.d_view if role == 'd' else game.g_view
-    return view(params, stats, opponent, made, None, now)
+    return view(params, stats, opponent, None, None, now)
 
   return terms.after(
     game.of(role, 'after'),
@@ -79,6 +72,7 @@ def after(
     lambda player, gradient, stats, name: rule.update(
       player, gradient, stats, now.at, name
     ),
-    now.at,
+    now,
+    functools.partial(accumulation.of_round, parts),
     meet or (lambda tree: tree),
   )
