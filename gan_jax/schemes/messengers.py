@@ -96,14 +96,19 @@ class Messengers(NamedTuple):
       return part
 
     def one(d, batch, key):
-      size = batch.image.shape[1]
-      for k in range(self.d_steps):
-        now_k = round_of(batch, k, now, stream(key, f'{k}'), k * size)
-        z = game.latents(now_k.key, size)
+      size, last = batch.image.shape[1], self.d_steps - 1
+      keys = [stream(key, f'{k}') for k in range(self.d_steps)]
+
+      def learn(d, batch, key, k):
+        now_k = round_of(batch, ..., now, key, k * size)
+        z = game.latents(key, size)
         gradient, stats, _ = accumulation.of_round(
           self.parts, of(d), d.params, d.stats, now_k, z
         )
-        d = self.rule.update(d, gradient, stats, now_k.at)
+        return self.rule.update(d, gradient, stats, now_k.at), {}
+
+      d, _ = updates.repeated(learn, d, batch, keys)
+      now_k = round_of(batch, last, now, keys[last], last * size)
       late = functools.partial(updates.after, parts=self.parts)
       return late(game, 'd', self.rule, d, g, now_k)[0]
 

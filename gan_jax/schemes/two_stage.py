@@ -91,28 +91,29 @@ def make_step(
 
   def step(pair: Pair, batch, at, key, constants):
     g, d, passed = pair.g, pair.d, None
-    size = batch.image.shape[1]
-    for k in range(settings.d_steps):
-      now = Round(
-        batch.image[k],
-        batch.label[k],
-        at.later(k * size),
-        stream(key, f'd{k}'),
-        constants,
-      )
-      z = game.latents(now.key, size)
-      passed = game.fakes(g, z, now) if shared else None
+    size, count = batch.image.shape[1], settings.d_steps
+    keys = [stream(key, f'd{k}') for k in range(count)]
+
+    def learn(d, batch, key, k, passed=None):
+      now = Round(batch.image, batch.label, at.later(k * size), key, constants)
+      z = None if passed else game.latents(key, size)
       part = of_d(g, d, passed and passed[0])
       gradient, stats, metrics = in_parts(part, d.params, d.stats, now, z)
-      d = optimizers.d.update(d, gradient, stats, now.at)
-    now = now._replace(at=at)
+      return optimizers.d.update(d, gradient, stats, now.at), metrics
+
+    d, metrics = updates.repeated(learn, d, batch, keys[: count - shared])
+    last = jax.tree.map(lambda x: x[count - 1], batch)
+    now = Round(last.image, last.label, at, keys[-1], constants)
+    if shared:
+      passed = game.fakes(g, game.latents(now.key, size), now)
+      d, metrics = learn(d, last, now.key, count - 1, passed)
     late = functools.partial(updates.after, game, parts=parts)
     d, more = late('d', optimizers.d, d, g, now)
     metrics |= more
 
     if not shared:
       now = now._replace(key=stream(key, 'g'))
-      z = game.latents(now.key, size)
+    z = None if shared else game.latents(now.key, size)
     part = of_g(g, d, passed)
     gradient, stats, more = in_parts(part, g.params, g.stats, now, z)
     metrics |= more

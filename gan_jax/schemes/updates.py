@@ -14,6 +14,34 @@ from gan_jax.schemes import accumulation
 from gan_jax.state import Player
 
 
+def repeated(learn, d: Player, batch, keys):
+  """Updates of D one after the other, each on a minibatch of its own.
+
+  Several are a loop. Five of sgan_toy's, on a CPU, then compile in 10 s of its
+  time for 15 and take 39 MB for 121, two in 8 s for 11 and 39 MB for 63; a step
+  takes as long. Written out one behind the other the numbers are the same, but
+  where the compiler puts operations together otherwise.
+
+  Args:
+    learn: (D, its batch, key, how many came before) -> D, metrics.
+    d: before them.
+    batch: of as many minibatches as there are keys, or more.
+    keys: one for each update; none for no update.
+
+  Returns:
+    D and the last update's metrics.
+  """
+  count, metrics = len(keys), {}
+  if count == 1:
+    return learn(d, jax.tree.map(lambda x: x[0], batch), keys[0], 0)
+  if not count:
+    return d, metrics
+  batches = jax.tree.map(lambda x: x[:count], batch)
+  given = batches, jnp.stack(keys), jnp.arange(count)
+  d, metrics = jax.lax.scan(lambda d, given: learn(d, *given), d, given)
+  return d, jax.tree.map(lambda x: x[-1], metrics)
+
+
 def g_gradient(game, g: Player, pull_back, loss, made):
   """G's gradient: through what it made, and from terms that have it pass.
 

@@ -52,8 +52,8 @@ def networks(role, name, settings):
   return {k: make(**settings, remat=k) for k in ('none', 'convs', 'blocks')}, x
 
 
-def slope_of(net, variables, x):
-  """variables, x -> what a training pass leaves, and its gradients."""
+def scalar_of(net, variables, x):
+  """(parameters, x) -> a scalar of a pass and its statistics; what it takes."""
   stats = {k: v for k, v in variables.items() if k != 'params'}
 
   def loss(params, x):
@@ -64,7 +64,7 @@ def slope_of(net, variables, x):
     total = sum(jnp.mean(leaf**2) for leaf in jax.tree.leaves(y))
     return total, new
 
-  return jax.value_and_grad(loss, (0, 1), has_aux=True), variables['params'], x
+  return loss, variables['params'], x
 
 
 FAST = ('discriminator', 'charcnn')
@@ -82,7 +82,8 @@ def test_parameters_draws_and_gradients_are_the_same(role, name):
   found = {}
   for how, net in nets.items():
     variables = small.init(net, x)
-    slope, *inputs = slope_of(net, variables, x)
+    loss, *inputs = scalar_of(net, variables, x)
+    slope = jax.value_and_grad(loss, (0, 1), has_aux=True)
     found[how] = variables, jax.jit(slope, compiler_options=QUICK)(*inputs)
   names = lambda tree: jax.tree.map(jnp.shape, tree)
   for how in ('convs', 'blocks'):
@@ -93,20 +94,29 @@ def test_parameters_draws_and_gradients_are_the_same(role, name):
     np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-6 * size)
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize('role, name', ROLES)
-def test_a_backward_pass_keeps_less(role, name):
-  """By the compiler's count of intermediate values."""
+def test_a_pass_leaves_less_for_the_way_back(role, name):
+  """Bytes of what the pull-back of a pass holds, but for the parameters.
+
+  Of the program as JAX gives it to the compiler: that of a CPU makes one pass
+  of the two again, so that what it counts stays the same.
+  """
   nets, x = networks(role, name, CASES[name][1])
   x = jnp.tile(x, (4,) + (1,) * (x.ndim - 1))
-  taken = {}
+  left = {}
   for how, net in nets.items():
     init = lambda key, net=net: net.init(
       {'params': key, 'noise': key}, x, train=True
     )
-    variables = jax.eval_shape(init, jax.random.key(0))
-    net_slope = slope_of(net, variables, x)[0]
-    compiled = jax.jit(net_slope).lower(variables['params'], x).compile()
-    taken[how] = compiled.memory_analysis().temp_size_in_bytes
-  print(role, name, taken)
-  assert taken['blocks'] < taken['none'] and taken['convs'] <= taken['none']
+    shapes = jax.eval_shape(init, jax.random.key(0))
+
+    def pull_back(variables, net=net):
+      loss, params, _ = scalar_of(net, variables, x)
+      return jax.vjp(loss, params, x, has_aux=True)[1]
+
+    kept = jax.tree.leaves(jax.eval_shape(pull_back, shapes))
+    own = jax.tree.leaves(shapes['params'])
+    left[how] = sum(v.size * v.dtype.itemsize for v in kept)
+    left[how] -= sum(v.size * v.dtype.itemsize for v in own)
+  print(role, name, left)
+  assert left['convs'] < left['none'] and left['blocks'] < 0.8 * left['none']
