@@ -49,10 +49,10 @@ def networks(role, name, settings):
   make = MORE[role][name]
   shape = (Z,) if role == 'generator' else settings['shape']
   x = jax.random.normal(jax.random.key(1), (4, *shape))
-  return {k: make(**settings, remat=k) for k in ('none', 'convs', 'blocks')}, x
+  return {k: make(**settings, remat=k) for k in ('none', 'blocks')}, x
 
 
-def scalar_of(net, variables, x):
+def scalar_of(net, variables, x, seen=lambda y: y):
   """(parameters, x) -> a scalar of a pass and its statistics; what it takes."""
   stats = {k: v for k, v in variables.items() if k != 'params'}
 
@@ -61,7 +61,7 @@ def scalar_of(net, variables, x):
     y, new = net.apply(
       {'params': params, **stats}, x, train=True, mutable=list(stats), rngs=keys
     )
-    total = sum(jnp.mean(leaf**2) for leaf in jax.tree.leaves(y))
+    total = sum(jnp.mean(leaf**2) for leaf in jax.tree.leaves(seen(y)))
     return total, new
 
   return loss, variables['params'], x
@@ -86,12 +86,16 @@ def test_parameters_draws_and_gradients_are_the_same(role, name):
     slope = jax.value_and_grad(loss, (0, 1), has_aux=True)
     found[how] = variables, jax.jit(slope, compiler_options=QUICK)(*inputs)
   names = lambda tree: jax.tree.map(jnp.shape, tree)
-  for how in ('convs', 'blocks'):
-    assert names(found[how]) == names(found['none'])
-    assert small.identical(found[how][0], found['none'][0])
-    a, b = (small.flat(found[k][1]) for k in (how, 'none'))
-    size = np.abs(b).max()
-    np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-6 * size)
+  assert names(found['blocks']) == names(found['none'])
+  assert small.identical(found['blocks'][0], found['none'][0])
+  a, b = (small.flat(found[k][1]) for k in ('blocks', 'none'))
+  size = np.abs(b).max()
+  np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-6 * size)
+
+
+def without_maps(y):
+  """What a game looks at: with terms that do at maps these are kept, too."""
+  return getattr(y, 'logits', y)
 
 
 @pytest.mark.parametrize('role, name', ROLES)
@@ -111,12 +115,11 @@ def test_a_pass_leaves_less_for_the_way_back(role, name):
     shapes = jax.eval_shape(init, jax.random.key(0))
 
     def pull_back(variables, net=net):
-      loss, params, _ = scalar_of(net, variables, x)
+      loss, params, _ = scalar_of(net, variables, x, without_maps)
       return jax.vjp(loss, params, x, has_aux=True)[1]
 
     kept = jax.tree.leaves(jax.eval_shape(pull_back, shapes))
     own = jax.tree.leaves(shapes['params'])
     left[how] = sum(v.size * v.dtype.itemsize for v in kept)
     left[how] -= sum(v.size * v.dtype.itemsize for v in own)
-  print(role, name, left)
-  assert left['convs'] < left['none'] and left['blocks'] < 0.8 * left['none']
+  assert left['blocks'] < 0.75 * left['none'], left

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from gan_jax import experiment, optimizer
-from gan_jax.schemes import two_stage
-from gan_jax.state import Pair, stream
+from gan_jax.schemes import two_stage, updates
+from gan_jax.state import START, Pair, stream
 from tests import small
 
 SGD = dict(name='sgd', lr=0.1, b1=0.0)
@@ -76,6 +76,36 @@ def test_fresh_and_shared_fakes_differ_for_g_only():
   fresh, shared = results['fresh'], results['shared']
   assert small.identical(fresh.d, shared.d)
   assert not small.identical(fresh.g, shared.g)
+
+
+def one_behind_the_other(learn, d, batch, keys):
+  """`updates.repeated` without its loop."""
+  metrics = {}
+  for k, key in enumerate(keys):
+    own = small.Batch(batch.image[k], batch.label[k])
+    d, metrics = learn(d, own, key, k)
+  return d, metrics
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize('fakes', two_stage.SETTINGS['fakes'].choices)
+def test_a_loop_of_updates_equals_them_written_out_to_the_bit(
+  fakes, monkeypatch
+):
+  """As long as the compiler puts nothing together otherwise: at level 0."""
+  config, made, pair = game(d_steps=4, fakes=fakes)
+  found = []
+  for repeated in (updates.repeated, one_behind_the_other):
+    monkeypatch.setattr(updates, 'repeated', repeated)
+    step = two_stage.make_step(
+      made.objective, optimizer.build(config), config.scheme
+    )
+    run = jax.jit(
+      lambda pair, batch, step=step: step(pair, batch, START, KEY, {}),
+      compiler_options={'xla_backend_optimization_level': 0},
+    )
+    found.append(run(pair, small.batch(4)))
+  assert small.identical(*found)
 
 
 def test_penalties_enter_with_their_weight():
