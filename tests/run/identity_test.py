@@ -50,9 +50,9 @@ def run(trained, tmp_path):
 # Not of the identity; all of `metrics` beside these.
 FREE = {
   'data': ['about', 'data_dir', 'device_budget_mb', 'max_bad', 'workers'],
-  'mesh': ['data', 'pair'],
+  'mesh': ['data', 'pair', 'shard_optimizer'],
   'train': (
-    'batch change checkpoint_every image_every images keep log_every'
+    'accumulate batch change checkpoint_every image_every images keep log_every'
     ' milestone_every steps tensorboard'
   ).split(),
 }
