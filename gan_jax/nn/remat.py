@@ -2,8 +2,8 @@
 
 A pass leaves its backward pass every map that a gradient goes through. With
 `remat = 'blocks'` a block (what a network does at a resolution, or a residual
-block) leaves what goes into it alone, a fifth to three quarters of the bytes, and
-is passed once more on the way back. Numbers, parameters and draws stay what
+block) leaves what goes into it alone, a fifth to three quarters of the bytes,
+and is passed once more on the way back. Numbers, parameters and draws stay what
 they are. XLA's CPU compiler finds that the two passes are one and makes it
 once: nothing is gained, or lost, there.
 

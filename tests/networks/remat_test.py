@@ -70,13 +70,13 @@ def scalar_of(net, variables, x, seen=lambda y: y):
 FAST = ('discriminator', 'charcnn')
 
 
-@pytest.mark.parametrize(
-  'role, name',
-  [
-    pytest.param(*case, marks=[] if case == FAST else pytest.mark.slow)
-    for case in ROLES
-  ],
-)
+EACH = [
+  pytest.param(*case, marks=[] if case == FAST else pytest.mark.slow)
+  for case in ROLES
+]
+
+
+@pytest.mark.parametrize('role, name', EACH)
 def test_parameters_draws_and_gradients_are_the_same(role, name):
   nets, x = networks(role, name, CASES[name][0])
   found = {}
@@ -98,7 +98,7 @@ def without_maps(y):
   return getattr(y, 'logits', y)
 
 
-@pytest.mark.parametrize('role, name', ROLES)
+@pytest.mark.parametrize('role, name', EACH)
 def test_a_pass_leaves_less_for_the_way_back(role, name):
   """Bytes of what the pull-back of a pass holds, but for the parameters.
 
