@@ -33,11 +33,15 @@ class Plan(NamedTuple):
     text: the report, the verdict last.
     costs: a device's share of a step, by stage; of those that were compiled.
     misfit: why it does not fit and what to change; '' if it fits.
+    mesh: devices along 'data' and 'pair'.
+    parameters: of each network.
   """
 
   text: str
   costs: tuple[Cost, ...]
   misfit: str
+  mesh: dict[str, int]
+  parameters: dict[str, int]
 
 
 def plan(config, topology: str = '', source: Source | None = None) -> Plan:
@@ -72,7 +76,16 @@ def plan(config, topology: str = '', source: Source | None = None) -> Plan:
   timed = ''
   if not topology:
     timed = time.line(engine, run.begins, turns)
-  return Plan(words.report(run, costs, timed, misfit), costs, misfit)
+  return Plan(
+    words.report(run, costs, timed, misfit),
+    costs,
+    misfit,
+    dict(mesh.shape),
+    {
+      name: sum(x.size for x in jax.tree.leaves(params))
+      for name, params in words.networks(run).items()
+    },
+  )
 
 
 def _run(config, experiment, engine, mesh, source, topology: str) -> words.Run:

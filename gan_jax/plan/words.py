@@ -91,19 +91,26 @@ def report(run: Run, costs: Sequence[Cost], timed: str, misfit: str) -> str:
   return '\n\n'.join([*parts, '\n'.join(filter(None, last))])
 
 
-def _networks(run: Run) -> str:
-  """Parameter tables of the networks."""
+def networks(run: Run) -> dict[str, Any]:
+  """Parameters of the networks by name, without their values."""
   state = like(run.experiment, run.mesh)
   g, d = state.pair.g, state.pair.d
-  networks = {'Generator': g.params} if g else {}
-  networks['Discriminator'] = d.params
+  found = {'Generator': g.params} if g else {}
+  found['Discriminator'] = d.params
   constants = experiment_lib.constants_like(run.experiment)
   for name, variables in constants.items():
-    networks[name.capitalize()] = variables['params']
+    found[name.capitalize()] = variables['params']
+  return found
+
+
+def _networks(run: Run) -> str:
+  """Parameter tables of the networks."""
   table = functools.partial(
     parameter_overview.get_parameter_overview, include_stats=False
   )
-  return '\n\n'.join(f'{name}\n{table(p)}' for name, p in networks.items())
+  return '\n\n'.join(
+    f'{name}\n{table(params)}' for name, params in networks(run).items()
+  )
 
 
 def _batch(run: Run) -> str:
