@@ -30,6 +30,10 @@ _COLLECTIVE = re.compile(
 )
 _CONVOLUTION = re.compile(r' = (\S+) convolution\(')
 _ARRAY = re.compile(r'\b([a-z]+\d*\w*)\[([\d,<=]*)\](?:\{([^{}]*)\})?')
+_COMPUTATION = re.compile(r'(?:ENTRY )?%?([\w.-]+) .*\{$')
+_LOOP = re.compile(r' while\(.*\bbody=%?([\w.-]+)')
+_CALLED = re.compile(r'(?:body|calls|to_apply|_computations?)=\{?%?([\w.-]+)')
+_HEAVY = re.compile(rf' (?:convolution|dot|{"|".join(KINDS)})(?:-start)?\(')
 _BITS = re.compile(r'(\d+)')
 
 
@@ -115,8 +119,28 @@ def _results(text: str) -> Iterator[tuple[str, list[Array]]]:
 
 
 def loops(text: str) -> int:
-  """Loops of a compiled step: its compiler counts their bodies once."""
-  return len(re.findall(r' while\(', text))
+  """Loops with convolutions, products or collectives inside.
+
+  Compilers count their operations as those of one round, as `collectives` does.
+  Loops that XLA makes itself, of gathers, have none.
+  """
+  lines, name = {'': []}, ''
+  for line in text.splitlines():
+    if begins := _COMPUTATION.match(line):
+      name = begins[1]
+    lines.setdefault(name, []).append(line)
+  heavy = {}
+
+  def is_heavy(name: str) -> bool:
+    if name not in heavy:
+      heavy[name] = False
+      heavy[name] = any(
+        _HEAVY.search(line) or any(map(is_heavy, _CALLED.findall(line)))
+        for line in lines.get(name, ())
+      )
+    return heavy[name]
+
+  return sum(is_heavy(body) for body in _LOOP.findall(text))
 
 
 def padding(text: str) -> float:

@@ -191,7 +191,7 @@ def _cost(run: Run, costs: Sequence[Cost], largest: int) -> list[str]:
 def _loops(cost: Cost) -> str:
   if not cost.loops:
     return ''
-  return f'; the compiler counts what is inside its {cost.loops} loops once'
+  return f', one round of each of {cost.loops} loops counted'
 
 
 def passed(cost: Cost) -> str:
