@@ -14,6 +14,7 @@ config and writes nothing. The last line is JSON.
 """
 
 import argparse
+import importlib.util
 import json
 import pathlib
 import subprocess
@@ -178,6 +179,8 @@ def main():
   if args.one:
     print(json.dumps(plan_one(args.one)))
     return
+  if importlib.util.find_spec('libtpu') is None and not args.write:
+    sys.exit("plans.py needs the TPU's compiler: pip install -e '.[tpu]'.")
   again = [name for name in args.only.split(',') if name]
   if args.quick:
     again = [QUICK]

@@ -36,20 +36,13 @@ PASSES = {
 
 @pytest.fixture
 def own_convolutions():
-  """XLA's convolutions on the CPU, and no time spent on making them fast."""
-  patch = pytest.MonkeyPatch()
-  compile_ = jax.stages.Lowered.compile
-  quick = {'xla_backend_optimization_level': 0}
-  patch.setattr(
-    jax.stages.Lowered, 'compile', lambda self: compile_(self, quick)
-  )
+  """XLA's convolutions on the CPU."""
   use = lambda form: mlir.register_lowering(
     conv.form_p, mlir.lower_fun(form, multiple_results=False), platform='cpu'
   )
   use(conv._plain)
   yield
   use(conv_cpu.form)
-  patch.undo()
 
 
 def last_step(spec, *overrides):
