@@ -268,7 +268,10 @@ def misfit(run: Run, stage: Stage, need: float, there: float) -> str:
     there: bytes that a device has for programs.
   """
   parts, of = run.mesh.shape['data'], stage.batch
-  fixed = share(like(run.experiment, run.mesh))
+  resident = 0
+  if fits(run.source, run.config.data.device_budget_mb):
+    resident = run.source.nbytes()
+  fixed = share(like(run.experiment, run.mesh)) + resident
   room = max(0.0, there - fixed) / max(need - fixed, 1.0)
   fewer = int(of / parts * room)
   advice = []
@@ -280,6 +283,8 @@ def misfit(run: Run, stage: Stage, need: float, there: float) -> str:
     advice.append(f'a smaller minibatch ({setting})')
   if of > parts:
     advice.append('more chips to share it')
+  if resident > there / 4:
+    advice.append('data that stream (config.data.device_budget_mb=0)')
   players = ('generator', 'discriminator')
   narrow = [p for p in players if run.config[p].get('bfloat16_from', 1) == 0]
   if narrow:

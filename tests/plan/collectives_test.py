@@ -82,3 +82,14 @@ def test_pairs_on_their_own_devices_gather_nothing(spec, own_convolutions):
   found, _, _, mesh = last_step(spec)
   assert dict(mesh) == {'data': 4, 'pair': 2}
   assert set(found) == {'all-reduce'}
+
+
+@pytest.mark.slow
+def test_pairs_that_share_devices_gather_nothing_one_at_a_time(
+  own_convolutions,
+):
+  """All at once their convolutions are one in groups: XLA gathers its batch."""
+  turns = [('mesh.pair', '1'), ('ensemble.at_once', '1')]
+  found, _, _, mesh = last_step('sgan_cifar.py:test', *turns)
+  assert dict(mesh) == {'data': 8, 'pair': 1}
+  assert set(found) == {'all-reduce'}

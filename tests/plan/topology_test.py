@@ -152,9 +152,10 @@ def test_a_step_is_compiled_for_a_pod():
 @needs_libtpu
 @pytest.mark.slow
 def test_what_a_chip_has_no_room_for_is_refused_by_the_compiler():
-  spec = 'configs/dcgan_cifar.py:test'
-  more = [('train.batch', '1048576'), ('data.source', 'digits')]
-  found = plan_lib.plan(config_lib.load(spec, more), 'v5e:1x1')
+  more = [(f'{role}.width', '4096') for role in ('generator', 'discriminator')]
+  spec = 'configs/mlp_toy.py'
+  config = config_lib.load(spec, [('train.batch', '1048576'), *more])
+  found = plan_lib.plan(config, 'v5e:1x1')
   assert 'does not fit' in found.misfit and 'v5e:1x1' in found.misfit
   batch = int(re.search(r'config.train.batch=(\d+)', found.misfit)[1])
   assert batch < 1048576 and not found.costs
