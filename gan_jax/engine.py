@@ -19,7 +19,6 @@ import jax
 import numpy as np
 
 from gan_jax import experiment as experiment_lib
-from gan_jax.data.levels import open_level
 from gan_jax.data.pipeline import Feed
 from gan_jax.mesh import check_batch, replicated
 from gan_jax.restore import like, state_at
@@ -59,7 +58,8 @@ class Engine:
     experiment: what it means.
     source: its data.
     mesh: its devices.
-    level: see `experiment.make_feed`.
+    planned: whether steps are compiled only, for a plan: nothing is put onto
+      the devices, which may be a topology's, and `step` cannot be used.
 
   Attributes:
     taken: steps so far: `state.step` without asking the devices.
@@ -78,11 +78,11 @@ class Engine:
     experiment: experiment_lib.Experiment,
     source,
     mesh,
-    level: Callable = open_level,
+    planned: bool = False,
   ):
     self._config, self._experiment = config, experiment
     self._growth = experiment.growth
-    self._source, self._mesh, self._level = source, mesh, level
+    self._source, self._mesh, self._planned = source, mesh, planned
     self._constants = {}
     self.taken = 0
     self.total = self._growth.total(config.train)
@@ -131,7 +131,7 @@ class Engine:
       self._mesh,
       self._growth.offset(step),
       self.turn and self.turn.feed,
-      self._level,
+      self._planned,
     )
     at = f' of {stage.resolution} px' if stage.resolution else ''
     log.info('Compiling the training step%s.', at)
@@ -202,7 +202,7 @@ class Engine:
     return state, metrics
 
   def seconds_of(self, turn: Turn, step: int) -> float:
-    """Measures a step, on a state and samples of zeros: the same operations.
+    """Measures a step, on a state and data of zeros: the same operations.
 
     Args:
       turn: of the step.
@@ -218,13 +218,12 @@ class Engine:
     constants = jax.device_put(
       jax.tree.map(lambda x: np.zeros(x.shape, x.dtype), constants), whole
     )
-    raw, span = blank(turn.feed.like()), _scalars(self._growth.span(step))
+    table, raw = blank((turn.feed.table, turn.feed.like()))
+    span = _scalars(self._growth.span(step))
     state, times = blank(like(self._experiment, self._mesh)), []
     while len(times) < 4 and sum(times) < PATIENCE:
       start = time.perf_counter()
-      state, metrics = turn.compiled(
-        state, constants, turn.feed.table, raw, span
-      )
+      state, metrics = turn.compiled(state, constants, table, raw, span)
       jax.block_until_ready((state, metrics))
       times.append(time.perf_counter() - start)
     return statistics.median(times[1:] or times)

@@ -9,7 +9,7 @@ import jax.numpy as jnp
 
 from gan_jax import distill, ema, mesh, objective, optimizer, state
 from gan_jax.data.augment import random_crop
-from gan_jax.data.levels import open_level
+from gan_jax.data.levels import PlannedLevel, open_level
 from gan_jax.data.pipeline import Feed, fits
 from gan_jax.distill import game as distill_game
 from gan_jax.nn.levels import faded, reduce_to
@@ -278,13 +278,13 @@ def make_feed(
   on,
   offset: int = 0,
   before: Feed | None = None,
-  level: Callable = open_level,
+  planned: bool = False,
 ) -> Feed:
   """The batches of a stage, at its resolution: see `data.pipeline.Feed`.
 
   A set that lies on the devices is reduced inside the step; one that streams is
-  read from the cache of its levels, made here if it is not there. `level` gives
-  (source, side) -> that source; a plan's stores nothing.
+  read from the cache of its levels, made here if it is not there. A `planned`
+  feed stores nothing, and puts nothing onto the devices.
 
   Raises:
     UserError: if that cannot be made, see `data.levels.open_level`.
@@ -293,7 +293,7 @@ def make_feed(
   if not 0 < side < source.shape[0]:
     side = 0
   elif not fits(source, config.data.device_budget_mb):
-    source, side = level(source, side), 0
+    source, side = (PlannedLevel if planned else open_level)(source, side), 0
   return Feed(
     source,
     draws=stage.draws,
@@ -307,6 +307,7 @@ def make_feed(
     side=side,
     before=before,
     apart=dealing.apart(config.ensemble),
+    planned=planned,
   )
 
 

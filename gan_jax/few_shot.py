@@ -161,12 +161,13 @@ def given(config, path: str) -> None:
   config.train.choose = tuple(left)
 
 
-def settled(config, stored=None):
+def settled(config, stored=None, device: str = ''):
   """A config with everything chosen that it leaves to be chosen.
 
   Args:
     config: a validated one; it stays as it is.
     stored: the config that the run's folder has, or None for a new run.
+    device: 'cpu', 'gpu' or 'tpu': what it will be trained on; '': what is here.
 
   Returns:
     A locked config whose `train.choose` is empty.
@@ -180,13 +181,13 @@ def settled(config, stored=None):
   made = config.copy_and_resolve_references()
   with made.unlocked():
     made.train.choose = ()
-    for path, value in _values(config, wanted, stored).items():
+    for path, value in _values(config, wanted, stored, device).items():
       room, _, key = path.rpartition('.')
       made[room][key] = value
   return made.lock()
 
 
-def _values(config, wanted, stored) -> dict[str, int]:
+def _values(config, wanted, stored, device: str) -> dict[str, int]:
   """By path, what is chosen of `wanted`, or was when the run began."""
   paths = {path: name for name in wanted for path in PATHS[name]}
   if stored is not None:
@@ -212,7 +213,7 @@ def _values(config, wanted, stored) -> dict[str, int]:
   if piece:
     start, stop = piece.bounds(count)
     count = stop - start
-  device = jax.default_backend()
+  device = device or jax.default_backend()
   generator = networks.GENERATORS[config.generator.name]
   resolutions = getattr(generator, 'resolutions', RESOLUTIONS)
   choice = choose(count, sides, resolutions, device == 'cpu')

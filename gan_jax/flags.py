@@ -15,7 +15,7 @@ What to do
   --mode=evaluate   score checkpoints; adds lines to DIR/evaluate.jsonl
   --mode=explore    look into a run with a tool; --help=explore lists them
   --mode=weights    feature networks' weights: what is there, what is missing
-  --mode=plan       parameters, memory, FLOPs and time of a config
+  --mode=plan       what a config costs, here or on TPUs: --topology=v5e:4x4
   --mode=convert    make a run of released weights, to sample or train on
 Which run
   --config=FILE     a file of configs/ (--config=configs/ lists them); options
@@ -84,6 +84,7 @@ FLAGS_OF = {
   'processes': ('train',),
   'process': ('train',),
   'coordinator': ('train',),
+  'topology': ('plan',),
 }
 # What to do instead, where there is something.
 _INSTEAD = {
@@ -147,6 +148,7 @@ def parse(argv):
   parser.add_argument('--out', action=_Once)
   parser.add_argument('--as', action=_Once, dest='kinds')
   parser.add_argument('--weights', action=_Once)
+  parser.add_argument('--topology', action=_Once)
   parser.add_argument('--coordinator', action=_Once)
   parser.add_argument('--process', action=_Once, type=_number)
   parser.add_argument('--processes', action=_Once, type=_number_or('auto'))

@@ -61,9 +61,11 @@ def _explore(flags, overrides) -> None:
 
 
 def _plan(flags, overrides) -> None:
-  from gan_jax.plan import plan
+  from gan_jax import plan
 
-  print(plan(_config(flags, overrides)))
+  found = plan.plan(_config(flags, overrides), flags.topology or '')
+  print(found.text)
+  plan.check(found)
 
 
 def _convert(flags, overrides) -> None:

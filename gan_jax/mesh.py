@@ -31,7 +31,7 @@ SETTINGS = {
 }
 
 
-def make_mesh(section, parts: int = 1) -> Mesh:
+def make_mesh(section, parts: int = 1, devices=None) -> Mesh:
   """The mesh of a run.
 
   Args:
@@ -41,6 +41,7 @@ def make_mesh(section, parts: int = 1) -> Mesh:
     parts: of an ensemble that can lie apart, `ensemble.parts`. Each device
       gets equally many, so `pair` becomes the largest divisor of `parts` that
       is not above what was asked for.
+    devices: to take; None: all there are.
 
   Returns:
     A mesh with axes 'data' and 'pair'. Both are Auto: the compiler places
@@ -49,7 +50,7 @@ def make_mesh(section, parts: int = 1) -> Mesh:
   Raises:
     UserError: if there are fewer devices than asked for.
   """
-  devices = jax.devices()
+  devices = devices or jax.devices()
   pair = _pair_devices(section, parts, len(devices))
   shape = (section.data or max(len(devices) // pair, 1), pair)
   if math.prod(shape) > len(devices):

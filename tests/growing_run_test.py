@@ -154,7 +154,7 @@ def test_a_plan_has_a_table_of_the_stages():
         batch=('4:16',),
       )
     )
-  )
+  ).text
   rows = [row.split() for row in text.splitlines() if ' px ' in row]
   assert [row[0] for row in rows] == ['4', '8', '16']
   assert [row[4] for row in rows] == ['16', '8', '8']
@@ -192,6 +192,6 @@ def test_a_plan_of_a_set_that_streams_stores_no_level(tmp_path, monkeypatch):
   """It would go through all pictures and write gigabytes."""
   monkeypatch.setenv('GAN_JAX_LEVELS', str(tmp_path / 'levels'))
   growth = dict(start=8, stable_images=8, fade_images=24)
-  text = plan(config(growth=growth, data=dict(device_budget_mb=0)))
+  text = plan(config(growth=growth, data=dict(device_budget_mb=0))).text
   assert 'streamed from the host' in text and ' 8 px' in text
   assert not (tmp_path / 'levels').exists()

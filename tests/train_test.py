@@ -21,7 +21,8 @@ from gan_jax.engine import PATIENCE
 from gan_jax.errors import UserError
 from gan_jax.evaluate import evaluate
 from gan_jax.mesh import make_mesh, one_device
-from gan_jax.plan import plan, step_times
+from gan_jax.plan import plan
+from gan_jax.plan.time import step_times
 from gan_jax.restore import restore
 from gan_jax.run.checkpoints import Checkpoints
 from gan_jax.run.folder import RunDir
@@ -264,7 +265,7 @@ def test_a_folder_without_a_run_is_named(tmp_path):
 
 
 def test_plan_counts_without_training():
-  text = plan(digits())
+  text = plan(digits()).text
   assert 'Total: 19,696' in text
   # G at width 8, latent 8 + 10 classes: 18*32*16 + 32*16*16 + 16*8*16 + 8*16
   # and norms 2*(32+16+8): 9216 + 8192 + 2048 + 128 + 112 = 19,696.
@@ -319,8 +320,8 @@ def test_plan_of_data_that_are_not_here_downloads_nothing(tmp_path):
     f'{CONFIGS}/dcgan_cifar.py',
     [('data.data_dir', str(tmp_path)), ('generator.width', '8')],
   )
-  text = plan(config)
-  assert 'tfds:cifar10 is not prepared here' in text and 'FLOP' in text
+  text = plan(config).text
+  assert 'tfds:cifar10 is not here' in text and 'FLOP' in text
   assert not list(tmp_path.iterdir())
 
 

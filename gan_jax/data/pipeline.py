@@ -60,6 +60,7 @@ class Batch:
 def decode(
   table: dict[str, jax.Array],
   raw: dict[str, jax.Array],
+  shape: tuple[int, ...] = (),
   unpack: Callable = to_float,
 ) -> Batch:
   """What `Feed` sends, as a batch; a pure function for use inside the step.
@@ -67,6 +68,7 @@ def decode(
   Args:
     table: `Feed.table`.
     raw: an element of `Feed.batches`.
+    shape: of a stored sample, where the table has rows of them.
     unpack: stored samples to floats: `Source.unpack`, of which the default is
       that of pictures and of points, or `levels.at_level`.
   """
@@ -76,6 +78,7 @@ def decode(
       table[name].at[raw['index']].get(mode='promise_in_bounds')
       for name in ('image', 'label')
     )
+    image = image.reshape(*label.shape, *shape)
   else:
     image, label = raw['image'], raw['label']
   if image.ndim == 5:  # pictures: nothing else has a left and a right
@@ -92,8 +95,9 @@ class Feed:
   """The batches of a run, as arrays on the devices of a mesh.
 
   Attributes:
-    table: passed to every step; {'image': samples as stored [n, ...],
-      'label': int32 [n]} on each device, or {} when the set streams.
+    table: passed to every step; {'image': samples as stored, a row each [n, S],
+      'label': int32 [n]} on each device, or {} when the set streams. Of [n, H,
+      W, C] a TPU's step would first make a copy, its axes in another order.
     decode: (table, an element of `batches`) -> Batch, for use in the step.
   """
 
@@ -112,6 +116,7 @@ class Feed:
     side: int = 0,
     before: 'Feed | None' = None,
     apart: bool = False,
+    planned: bool = False,
   ):
     """Puts a small set onto the devices.
 
@@ -132,13 +137,17 @@ class Feed:
         there twice.
       apart: whether draws lie where their pair does: K along the mesh's axis
         'pair', which divides it. Else every pair's devices have them all.
+      planned: that the set would lie on the devices is said only: `table` has
+        shapes, types and places. The devices may then be a topology's.
 
     Raises:
       UserError: N is not such a multiple.
     """
     check_batch(mesh, batch)
     unpack = functools.partial(at_level, side=side) if side else source.unpack
-    self.decode = functools.partial(decode, unpack=unpack)
+    self.decode = functools.partial(
+      decode, shape=source.stored_shape, unpack=unpack
+    )
     self._sharding = by_sample(mesh, apart)
     self._shape = (draws, batch)
     own = _own(self._sharding, self._shape)
@@ -157,7 +166,7 @@ class Feed:
     if self._resident and before and before.source is source:
       self.table = before.table
     elif self._resident:
-      self.table = _on_devices(source, mesh)
+      self.table = (_planned if planned else _on_devices)(source, mesh)
 
   def like(self) -> dict[str, jax.ShapeDtypeStruct]:
     """Shapes, types and places of an element of `batches`."""
@@ -295,9 +304,23 @@ def samples_at(
   return source.unpack(np.stack(samples)), np.array(labels, np.int32)
 
 
+def _planned(source: Source, mesh) -> dict[str, jax.ShapeDtypeStruct]:
+  """What `_on_devices` would give, told without reading the set."""
+  everywhere = NamedSharding(mesh, P())
+  n, row = len(source), math.prod(source.stored_shape)
+  return {
+    name: jax.ShapeDtypeStruct(shape, dtype, sharding=everywhere)
+    for name, shape, dtype in (
+      ('image', (n, row), source.dtype),
+      ('label', (n,), np.int32),
+    )
+  }
+
+
 def _on_devices(source: Source, mesh) -> dict[str, jax.Array]:
   """A whole set, on each device of a mesh; see `Feed.table`."""
   images, labels = source.arrays()
+  images = images.reshape(len(images), -1)
   everywhere = NamedSharding(mesh, P())
   return {
     name: jax.make_array_from_process_local_data(everywhere, x, x.shape)

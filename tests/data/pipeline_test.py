@@ -20,8 +20,6 @@ from gan_jax.data.pipeline import Feed, _Loader, decode
 from gan_jax.data.source import Source
 from gan_jax.errors import UserError
 
-STEP = jax.jit(decode)
-
 
 def make_mesh(data=1, pair=1):
   return jax.make_mesh(
@@ -50,8 +48,8 @@ def make_feed(source, **changes):
 
 def take(feed, steps, start=0):
   """Batches of some steps on the host, as the jitted step sees them."""
-  batches = feed.batches(start)
-  got = [jax.device_get(STEP(feed.table, next(batches))) for _ in range(steps)]
+  step, batches = jax.jit(feed.decode), feed.batches(start)
+  got = [jax.device_get(step(feed.table, next(batches))) for _ in range(steps)]
   batches.close()
   return got
 
@@ -122,7 +120,7 @@ def test_all_values_lie_in_minus_one_to_one():
     'label': np.zeros((1, 1), np.int32),
     'mirror': np.zeros((1, 1), bool),
   }
-  got = np.asarray(STEP({}, raw).image).ravel()
+  got = np.asarray(jax.jit(decode)({}, raw).image).ravel()
   assert got[0] == -1 and got[-1] == 1
   assert (np.diff(got) > 0).all() and (got == -got[::-1]).all()
 
@@ -237,7 +235,8 @@ def test_mesh_gives_the_same_global_batch(budget, shape, apart, folder):
 
 def test_the_step_moves_nothing_between_devices():
   feed = make_feed(Numbered(20), mesh=make_mesh(8))
-  compiled = STEP.lower(feed.table, next(feed.batches(0))).compile()
+  step = jax.jit(feed.decode).lower(feed.table, next(feed.batches(0)))
+  compiled = step.compile()
   for word in ('all-gather', 'all-reduce', 'all-to-all', 'collective-permute'):
     assert word not in compiled.as_text()
   assert compiled.output_shardings.image.spec == P(None, 'data')

@@ -332,9 +332,9 @@ def test_a_run_goes_on_without_the_teachers_folder(
 
 
 def test_plan_shows_the_networks_there_are(teacher):
-  text = plan(distill(teacher))
+  text = plan(distill(teacher)).text
   assert all(w in text for w in ('Generator', 'Discriminator', 'Teacher'))
-  text = plan(classifier())
+  text = plan(classifier()).text
   assert 'Generator' not in text and 'Teacher' not in text
 
 

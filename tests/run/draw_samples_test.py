@@ -104,7 +104,7 @@ def test_samples_are_lines_by_seed(trained):
 def test_a_text_run_is_evaluated_and_planned(trained):
   line = evaluate(trained)
   assert line['step'] == 4 and 0 <= line['d_ranked'] <= 1
-  report = plan(load())
+  report = plan(load()).text
   assert 'alphabet' in report and 'FLOP' in report
 
 

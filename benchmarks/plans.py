@@ -1,0 +1,221 @@
+"""Every config's step, compiled for a TPU pod that is not here.
+
+  python benchmarks/plans.py [--quick] [--only=NAME,NAME] [--write]
+
+Plans what docs/scaling.md compares, then every file of configs/ as it stands,
+on v5e:2x4 (see `--mode=plan --topology`), and writes the page. Each plan is a
+process and a line of docs/scaling.jsonl; what has a line already is not
+planned again, so that the command goes on where it was stopped. Data are stood
+in for by zeros of their number and size. It needs the extra `tpu`, no TPU, and
+minutes for each plan.
+
+--only plans these again, --write only writes the page, --quick plans one small
+config and writes nothing. The last line is JSON.
+"""
+
+import argparse
+import importlib.util
+import json
+import pathlib
+import subprocess
+import sys
+import time
+
+ROOT = pathlib.Path(__file__).resolve().parents[1]
+FOUND = ROOT / 'docs' / 'scaling.jsonl'
+POD = 'v5e:2x4'
+QUICK = 'mlp_toy'
+
+# Folders of pictures that configs name: how many pictures they stand for.
+FOLDERS = {'ffhq': 70_000, 'celebahq': 30_000}
+PICTURES = 1000
+
+# What the page compares: config, topology, other settings.
+NAMED = {
+  'sgan16': ('sgan_cifar.py:n=16', 'v5e:4x4', {}),
+  'sgan16_data': ('sgan_cifar.py:n=16', 'v5e:4x4', {'mesh.pair': '1'}),
+  'sgan5_in_turn': ('sgan_cifar.py', POD, {'ensemble.at_once': '1'}),
+  'one_stage_512': ('osgan_celeba.py', POD, {'train.batch': '512'}),
+  'two_stage_512': (
+    'osgan_celeba.py:scheme=two_stage',
+    POD,
+    {'train.batch': '512'},
+  ),
+  'two_stage': ('osgan_celeba.py:scheme=two_stage', POD, {}),
+  'one_stage_1024': ('osgan_celeba.py', POD, {'train.batch': '1024'}),
+  'two_stage_1024': (
+    'osgan_celeba.py:scheme=two_stage',
+    POD,
+    {'train.batch': '1024'},
+  ),
+  'fastgan1024': ('fastgan_folder.py:resolution=1024', POD, {}),
+  'stylegan2': ('stylegan2_ffhq.py', POD, {}),
+  'glead': ('glead_ffhq.py', POD, {}),
+  'progan1024': (
+    'progan_celebahq.py:devices=8',
+    'v5e:8x8',
+    {
+      'train.batch': '64',
+      'growth.batch': '4:512,8:256,16:128,32:64,64:64',
+    },
+  ),
+}
+# Configs whose own minibatch does not divide over the eight chips of `POD`.
+CHANGED = {
+  'dcgan_mnist': {'train.batch': '64'},
+  'sgan_mnist': {'train.batch': '64'},
+  'sgan_fashion': {'train.batch': '64'},
+}
+OPTIONS = {'progan_celebahq': ':devices=8'}
+
+
+def cases() -> dict[str, tuple[str, str, dict]]:
+  """By name: (config, topology, other settings), in the order of planning."""
+  files = sorted(file.stem for file in (ROOT / 'configs').glob('[a-z]*.py'))
+  return NAMED | {
+    name: (f'{name}.py{OPTIONS.get(name, "")}', POD, CHANGED.get(name, {}))
+    for name in files
+  }
+
+
+def load(spec: str, settings: dict):
+  """A config, and what stands in for its data if they are no download's."""
+  from gan_jax import config as config_lib
+  from gan_jax.plan.stand_in import StandIn
+
+  config = config_lib.load(str(ROOT / 'configs' / spec), settings.items())
+  kind, _, where = config.data.source.partition(':')
+  if kind != 'folder':
+    return config, None
+  with config.unlocked():
+    config.train.choose = ()  # nobody has pictures to look at
+  side = config.data.resolution
+  count = FOLDERS.get(where, PICTURES)
+  shape = (side, side, config.data.channels)
+  return config, StandIn(config.data.source, shape, count)
+
+
+def plan_one(name: str) -> dict:
+  """The line of a plan."""
+  from importlib import metadata
+
+  import jax
+
+  from gan_jax import plan
+  from gan_jax.errors import UserError
+  from gan_jax.plan.chips import CHIPS
+  from gan_jax.plan.costs import roofline
+
+  spec, topology, settings = cases()[name]
+  line = dict(name=name, config=spec, topology=topology, settings=settings)
+  line |= dict(jax=jax.__version__, libtpu=metadata.version('libtpu'))
+  start = time.time()
+  try:
+    config, source = load(spec, settings)
+    found = plan.plan(config, topology, source)
+  except UserError as error:
+    return line | dict(refused=str(error))
+  chip = CHIPS[topology.partition(':')[0]]
+  stages = [
+    cost._asdict()
+    | dict(stage=cost.stage._asdict(), peak=cost.peak)
+    | dict(roofline=roofline(cost, chip)._asdict())
+    for cost in found.costs
+  ]
+  for stage in stages:
+    stage['collectives'] = {
+      kind: total._asdict() for kind, total in stage['collectives'].items()
+    }
+  return line | dict(
+    mesh=found.mesh,
+    parameters=found.parameters,
+    stages=stages,
+    misfit=found.misfit,
+    seconds=round(time.time() - start),
+  )
+
+
+def known() -> dict[str, dict]:
+  """The newest line of each case as it is defined now."""
+  lines = FOUND.read_text().splitlines() if FOUND.exists() else []
+  found = {line['name']: line for line in map(json.loads, lines)}
+  wanted = cases()
+  return {
+    name: line
+    for name, line in found.items()
+    if name in wanted
+    and (line['config'], line['topology'], line['settings']) == wanted[name]
+  }
+
+
+def in_a_process(name: str) -> dict | None:
+  """The line of a plan that a process of its own makes; None if it failed."""
+  command = [sys.executable, __file__, f'--one={name}']
+  done = subprocess.run(command, capture_output=True, text=True)
+  if done.returncode:
+    print(f'{name} failed: {done.stderr[-2000:]}', flush=True)
+    return None
+  return json.loads(done.stdout.splitlines()[-1])
+
+
+def show(line: dict) -> None:
+  """A plan in a line."""
+  words = line.get('refused') or line['misfit']
+  if not words:
+    most = max(line['stages'], key=lambda stage: stage['peak'])
+    words = (
+      f'{most["peak"] / 2**30:.2f} GiB, {most["flops"] / 1e9:.1f} GFLOP,'
+      f' {1e3 * most["roofline"]["seconds"]:.2f} ms'
+    )
+  print(f'{line["name"]}: {words} ({line.get("seconds", 0)} s)', flush=True)
+
+
+def main():
+  parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+  parser.add_argument('--quick', action='store_true')
+  parser.add_argument('--write', action='store_true')
+  parser.add_argument('--only', default='')
+  parser.add_argument('--one', help=argparse.SUPPRESS)
+  args = parser.parse_args()
+  if args.one:
+    print(json.dumps(plan_one(args.one)))
+    return
+  if importlib.util.find_spec('libtpu') is None and not args.write:
+    sys.exit("plans.py needs the TPU's compiler: pip install -e '.[tpu]'.")
+  again = [name for name in args.only.split(',') if name]
+  if args.quick:
+    again = [QUICK]
+  there = known()
+  todo = again or [name for name in cases() if name not in there]
+  failed = []
+  for name in [] if args.write else todo:
+    line = in_a_process(name)
+    if line is None:
+      failed.append(name)
+      continue
+    show(line)
+    there[name] = line
+    if not args.quick:
+      with FOUND.open('a') as file:
+        file.write(json.dumps(line) + '\n')
+  if not args.quick:
+    write(there)
+  most = there[QUICK]['stages'][-1] if QUICK in there else {}
+  print(
+    json.dumps(
+      dict(planned=len(there), failed=failed, of=len(cases()))
+      | {f'quick_{key}': most.get(key) for key in ('peak', 'flops', 'traffic')}
+    )
+  )
+
+
+def write(there: dict[str, dict]) -> None:
+  """Writes docs/scaling.md."""
+  import _scaling_page
+
+  page = _scaling_page.page(there, list(NAMED), list(cases()))
+  (ROOT / 'docs' / 'scaling.md').write_text(page)
+
+
+if __name__ == '__main__':
+  main()

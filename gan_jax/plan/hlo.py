@@ -1,0 +1,154 @@
+"""What the text of a compiled step says: collectives, loops, padding.
+
+The text is XLA's (`compiled.as_text()`): an instruction a line,
+
+  %name = f32[64,32]{1,0:T(8,128)} all-reduce(%x), replica_groups=...
+
+with its result's type, shape, order of the axes in memory (first the one whose
+elements lie next to each other) and, on a TPU, tiles. It is what one device
+does.
+"""
+
+import math
+import re
+from collections.abc import Iterator
+from typing import NamedTuple
+
+KINDS = (
+  'all-reduce',
+  'all-gather',
+  'reduce-scatter',
+  'all-to-all',
+  'ragged-all-to-all',
+  'collective-permute',
+  'collective-broadcast',
+)
+# 'all-reduce(', and the first half of one that runs beside other work,
+# 'all-reduce-start('; the second half moves nothing.
+_COLLECTIVE = re.compile(
+  rf' = (.*?) ({"|".join(KINDS)})(-start)?\((?=[%)\w])', re.ASCII
+)
+_CONVOLUTION = re.compile(r' = (\S+) convolution\(')
+_ARRAY = re.compile(r'\b([a-z]+\d*\w*)\[([\d,<=]*)\](?:\{([^{}]*)\})?')
+_COMPUTATION = re.compile(r'(?:ENTRY )?%?([\w.-]+) .*\{$')
+_LOOP = re.compile(r' while\(.*\bbody=%?([\w.-]+)')
+_CALLED = re.compile(r'(?:body|calls|to_apply|_computations?)=\{?%?([\w.-]+)')
+_HEAVY = re.compile(rf' (?:convolution|dot|{"|".join(KINDS)})(?:-start)?\(')
+_BITS = re.compile(r'(\d+)')
+
+
+class Array(NamedTuple):
+  """A type as the text has it.
+
+  Attributes:
+    dtype: such as 'f32', 'bf16', 'u8', 'pred'.
+    shape: of a device's share.
+    minor: axes, that of neighbours in memory first; () if not said.
+    tile: of the last two axes in memory, (8, 128); () for none.
+  """
+
+  dtype: str
+  shape: tuple[int, ...]
+  minor: tuple[int, ...] = ()
+  tile: tuple[int, ...] = ()
+
+  @property
+  def bytes(self) -> float:
+    """Without padding."""
+    return math.prod(self.shape) * _width(self.dtype)
+
+  @property
+  def padded(self) -> float:
+    """Bytes with each tile filled up."""
+    shape = [self.shape[axis] for axis in self.minor or range(len(self.shape))]
+    for place, side in enumerate(reversed(self.tile)):
+      if place < len(shape):
+        shape[place] = -(-shape[place] // side) * side
+    return math.prod(shape) * _width(self.dtype)
+
+
+def _width(dtype: str) -> float:
+  """Bytes of an element."""
+  bits = _BITS.search(dtype)
+  return int(bits[1]) / 8 if bits else (0 if dtype == 'token' else 1)
+
+
+def arrays(text: str) -> list[Array]:
+  """The arrays of a type: one, or those of a tuple."""
+  found = []
+  for dtype, dims, layout in _ARRAY.findall(text):
+    order, _, rest = layout.partition(':')
+    tile = re.search(r'T\(([\d,]+)\)', rest)
+    shape = tuple(int(d.lstrip('<=')) for d in dims.split(',') if d)
+    minor = tuple(int(d) for d in order.split(',') if d)
+    sides = tuple(map(int, tile[1].split(','))) if tile else ()
+    found.append(Array(dtype, shape, minor, sides))
+  return found
+
+
+class Total(NamedTuple):
+  """Collectives of a kind: how many, and the bytes of a device's results."""
+
+  count: int
+  bytes: int
+
+
+def collectives(text: str) -> dict[str, Total]:
+  """The collectives of a compiled step by kind, as `KINDS` has them.
+
+  Those inside a loop are counted once. XLA puts small ones together, so that
+  many arrays may pass in one.
+  """
+  found = {}
+  for kind, made in _results(text):
+    count, size = found.get(kind, (0, 0))
+    found[kind] = Total(count + 1, size + int(sum(a.bytes for a in made)))
+  return {kind: found[kind] for kind in KINDS if kind in found}
+
+
+def _results(text: str) -> Iterator[tuple[str, list[Array]]]:
+  for line in text.splitlines():
+    match = _COLLECTIVE.search(line)
+    if match:
+      kind, made = match[2], arrays(match[1])
+      # The start of most gives (operands, results), and some numbers.
+      if match[3] and kind != 'all-reduce' and match[1].startswith('('):
+        made = [a for a in made if a.shape]
+        made = made[len(made) // 2 :]
+      yield kind, made
+
+
+def loops(text: str) -> int:
+  """Loops with convolutions, products or collectives inside.
+
+  Compilers count their operations as those of one round, as `collectives` does.
+  Loops that XLA makes itself, of gathers, have none.
+  """
+  lines, name = {'': []}, ''
+  for line in text.splitlines():
+    if begins := _COMPUTATION.match(line):
+      name = begins[1]
+    lines.setdefault(name, []).append(line)
+  heavy = {}
+
+  def is_heavy(name: str) -> bool:
+    if name not in heavy:
+      heavy[name] = False
+      heavy[name] = any(
+        _HEAVY.search(line) or any(map(is_heavy, _CALLED.findall(line)))
+        for line in lines.get(name, ())
+      )
+    return heavy[name]
+
+  return sum(is_heavy(body) for body in _LOOP.findall(text))
+
+
+def padding(text: str) -> float:
+  """The share of what convolutions and products give that is padding, 0 to 1.
+
+  On a TPU an array lies in tiles of 8 by 128: features or pictures fill 128
+  lanes, whichever wastes less. 0 where the text has no tiles.
+  """
+  made = [a for line in _CONVOLUTION.findall(text) for a in arrays(line)]
+  whole = sum(a.padded for a in made)
+  return 1 - sum(a.bytes for a in made) / whole if whole else 0.0
