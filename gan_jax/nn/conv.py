@@ -95,9 +95,9 @@ def _plain(a: Array, b: Array, *, kind: str, geo: Geometry) -> Array:
       return jax.linear_transpose(lambda x: conv_(x, b), zeros)(a)[0]
     return jax.linear_transpose(lambda k: conv_(a, k), zeros)(b)[0]
 
-  if a.shape[0] == 1:
-    return member(a[0], b[0])[None]
-  return jax.vmap(member)(a, b)
+  # One convolution a member. Under `vmap` they would be one in groups, which is
+  # slow backwards (jax issue 13800) and gathers what devices share of a batch.
+  return jnp.stack([member(*operands) for operands in zip(a, b, strict=True)])
 
 
 form_p = jex_core.Primitive('gan_conv')
@@ -136,17 +136,18 @@ def _batch(args: Any, dims: Any, *, kind: str, geo: Geometry) -> Any:
   size = next(
     a.shape[d] for a, d in zip(args, dims, strict=True) if d is not None
   )
+  if dims[1] is None and kind != 'k':
+    # Behind the samples: their axis, which devices share, stays whole.
+    a, b = jnp.moveaxis(args[0], dims[0], 2), args[1]
+    m, n = a.shape[:2]
+    out = form_p.bind(
+      a.reshape(m, n * size, *a.shape[3:]), b, kind=kind, geo=geo
+    )
+    return out.reshape(m, n, size, *out.shape[2:]), 2
   moved = [
     a if d is None else jnp.moveaxis(a, d, 1)
     for a, d in zip(args, dims, strict=True)
   ]
-  if dims[1] is None and kind != 'k':
-    a, b = moved
-    m, _, n = a.shape[:3]
-    out = form_p.bind(
-      a.reshape(m, size * n, *a.shape[3:]), b, kind=kind, geo=geo
-    )
-    return out.reshape(m, size, n, *out.shape[2:]), 1
   wide = []
   for a, d in zip(moved, dims, strict=True):
     if d is None:

@@ -85,11 +85,9 @@ def test_pairs_on_their_own_devices_gather_nothing(spec, own_convolutions):
 
 
 @pytest.mark.slow
-def test_pairs_that_share_devices_gather_nothing_one_at_a_time(
-  own_convolutions,
-):
-  """All at once their convolutions are one in groups: XLA gathers its batch."""
-  turns = [('mesh.pair', '1'), ('ensemble.at_once', '1')]
+@pytest.mark.parametrize('at_once', ['1', '1000'])
+def test_pairs_that_share_devices_gather_nothing(at_once, own_convolutions):
+  turns = [('mesh.pair', '1'), ('ensemble.at_once', at_once)]
   found, _, _, mesh = last_step('sgan_cifar.py:test', *turns)
   assert dict(mesh) == {'data': 8, 'pair': 1}
   assert set(found) == {'all-reduce'}
