@@ -174,13 +174,13 @@ def chunk(kind):
 )
 def test_files_that_would_take_for_ever(which):
   data = slow(which)
-  start = time.monotonic()
+  start = time.thread_time()  # whatever else the machine does
   if which == 'frames':
     FORM.decode(data)  # the first is enough
   else:
     with pytest.raises(BadPictureError, match='erased|scans|chunks'):
       FORM.decode(data)
-  assert time.monotonic() - start < 3
+  assert time.thread_time() - start < 3
 
 
 def test_what_follows_a_jpeg_may_be_erased(photo, encode):
@@ -328,7 +328,7 @@ def test_links_in_circles(tmp_path, open_source, encode):
 @pytest.mark.parametrize(
   'where, message',
   [
-    ('gs://bucket/set', 'gs:// is not read'),
+    ('s3://bucket/set', 's3:// is not read'),
     ('~nosuchuser/set', 'no home folder of that name'),
     ('x' * 300, 'is no path here'),
     ('a\0b', 'is no path'),
