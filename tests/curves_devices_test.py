@@ -56,7 +56,7 @@ def curves(config, mesh):
   return {name: np.array([line[name] for line in lines]) for name in lines[0]}
 
 
-@pytest.mark.slow
+@pytest.mark.release
 @pytest.mark.parametrize('method', METHODS)
 def test_curves_on_eight_devices_are_those_on_one(method):
   spec, changes = METHODS[method]

@@ -47,7 +47,9 @@ def moments(state):
   return [(x, first) for x, first in found if x.ndim > first]
 
 
-@pytest.mark.parametrize('pairs', [0, pytest.param(2, marks=pytest.mark.slow)])
+@pytest.mark.parametrize(
+  'pairs', [0, pytest.param(2, marks=pytest.mark.release)]
+)
 def test_shares_give_the_same_numbers_in_less_memory(pairs):
   mesh = make_mesh(config(True).mesh, pairs or 1)
   parts = 8 // (pairs or 1)
@@ -105,7 +107,7 @@ def test_shares_give_the_same_numbers_in_less_memory(pairs):
       assert elements(name, texts[True]) == []
 
 
-@pytest.mark.slow
+@pytest.mark.release
 def test_a_checkpoint_is_read_with_or_without_and_on_any_devices(tmp_path):
   every = make_mesh(config(True).mesh)
   step, state, *rest = compiled(config(True), every)

@@ -16,7 +16,7 @@ import pytest
 from gan_jax import evaluate, explore, paths, sample
 from tests import hosts_test, main_test, small
 
-pytestmark = pytest.mark.slow
+pytestmark = pytest.mark.release
 
 TRAIN = (
   '--config=configs/quickstart.py:test',

@@ -81,7 +81,7 @@ FAST = 'generator mlp'
 @pytest.mark.parametrize(
   'title',
   [
-    pytest.param(title, marks=[] if title == FAST else pytest.mark.slow)
+    pytest.param(title, marks=[] if title == FAST else pytest.mark.release)
     for title in NETWORKS
   ],
 )
@@ -118,7 +118,7 @@ def test_a_network_is_near_itself_in_float32(title):
   assert products.count('bf16') > 2
 
 
-@pytest.mark.slow
+@pytest.mark.release
 @pytest.mark.parametrize(
   'spec', ['dcgan_cifar.py', 'fastgan_folder.py', 'mlp_toy.py', 'sgan_text.py']
 )

@@ -71,7 +71,7 @@ FAST = ('discriminator', 'charcnn')
 
 
 EACH = [
-  pytest.param(*case, marks=[] if case == FAST else pytest.mark.slow)
+  pytest.param(*case, marks=[] if case == FAST else pytest.mark.release)
   for case in ROLES
 ]
 

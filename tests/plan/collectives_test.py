@@ -63,7 +63,7 @@ def last_step(spec, *overrides):
   return hlo.collectives(text), count(pair.g), count(pair.d), mesh.shape
 
 
-@pytest.mark.slow
+@pytest.mark.release
 @pytest.mark.parametrize('spec', PASSES)
 def test_gradients_are_summed_and_nothing_is_gathered(spec, own_convolutions):
   found, g, d, mesh = last_step(spec)
@@ -75,7 +75,7 @@ def test_gradients_are_summed_and_nothing_is_gathered(spec, own_convolutions):
   assert 0.95 * (g + d) <= summed <= 1.05 * (of_g * g + of_d * d) + 1000
 
 
-@pytest.mark.slow
+@pytest.mark.release
 @pytest.mark.parametrize('spec', ['sgan_cifar.py:test', 'sgan_text.py:test'])
 def test_pairs_on_their_own_devices_gather_nothing(spec, own_convolutions):
   """How much is summed, ensemble_devices_test.py has of Algorithm 1."""

@@ -54,7 +54,7 @@ WITH = [
 
 @pytest.mark.parametrize(
   'sections',
-  [WITH[0], *(pytest.param(s, marks=pytest.mark.slow) for s in WITH[1:])],
+  [WITH[0], *(pytest.param(s, marks=pytest.mark.release) for s in WITH[1:])],
   ids=str,
 )
 def test_parts_move_players_as_the_whole_minibatch_does(sections):
@@ -128,7 +128,7 @@ def test_batch_norm_sees_a_part_after_the_other():
     )
 
 
-@pytest.mark.slow
+@pytest.mark.release
 def test_on_devices_it_is_as_on_one_and_nothing_more_is_exchanged():
   mesh = make_mesh(config().mesh)
   texts = {}
@@ -149,7 +149,7 @@ def test_on_devices_it_is_as_on_one_and_nothing_more_is_exchanged():
       assert parts == []
 
 
-@pytest.mark.slow
+@pytest.mark.release
 @pytest.mark.parametrize('scheme', ['two_stage', 'one_stage'])
 def test_a_step_takes_less_memory(scheme):
   """By the compiler's count: what passes leave is that of a part."""
