@@ -111,7 +111,7 @@ def _collectives(stage: dict) -> str:
 def _one_stage(there: dict) -> str:
   """What OSGAN's one stage saves of two, as compiled."""
   rows = []
-  for batch in ('', '_512', '_1024'):
+  for batch in ('', '_512'):
     pair = [
       there.get(f'two_stage{batch}'),
       there.get(f'one_stage{batch}' if batch else 'osgan_celeba'),

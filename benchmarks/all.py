@@ -15,18 +15,15 @@ The last line is JSON: part -> figures of this run.
 """
 
 import argparse
-import datetime
-import importlib.metadata
 import json
 import os
 import pathlib
-import platform
 import subprocess
 import sys
 import tempfile
 import time
 
-from _measure import device
+from _lines import add, measured_now, read, stamp
 
 HERE = pathlib.Path(__file__).resolve().parent
 DOCS = HERE.parent / 'docs'
@@ -64,28 +61,6 @@ PARTS = {
   'conv': ('conv.py', 'convolutions; ours over PyTorch and over plain XLA'),
   'startup': ('startup.py', 'from the command to the first step, seconds'),
 }
-LIBRARIES = ('jax', 'jaxlib', 'flax', 'numpy', 'torch', 'torch-fidelity')
-
-
-def versions() -> dict[str, str]:
-  """Of Python and of the libraries that are here."""
-  found = {'python': platform.python_version()}
-  for name in LIBRARIES:
-    try:
-      found[name] = importlib.metadata.version(name)
-    except importlib.metadata.PackageNotFoundError:
-      continue
-  return found
-
-
-def commit() -> str:
-  """The commit that is measured, with a + where files differ from it."""
-  git = lambda *words: subprocess.run(
-    ['git', *words], cwd=HERE, capture_output=True, text=True, check=False
-  ).stdout.strip()
-  changed = git('status', '--porcelain', '--untracked-files=no', '--', '..')
-  kept = [row for row in changed.splitlines() if 'performance' not in row]
-  return git('rev-parse', '--short', 'HEAD') + ('+' if kept else '')
 
 
 def measure(part: str, quick: bool) -> dict | None:
@@ -112,21 +87,11 @@ def measure(part: str, quick: bool) -> dict | None:
     return None
   return {
     'part': part,
-    'machine': device(),
-    'date': datetime.date.today().isoformat(),
-    'commit': commit(),
+    **stamp(),
     'seconds': round(time.time() - start),
     'load': [round(before, 2), round(os.getloadavg()[0], 2)],
-    'versions': versions(),
     'figures': json.loads(last),
   }
-
-
-def lines_of(file: pathlib.Path) -> list[dict]:
-  """What has been measured before."""
-  if not file.exists():
-    return []
-  return [json.loads(line) for line in file.read_text().splitlines()]
 
 
 def table(lines: list[dict]) -> list[str]:
@@ -180,20 +145,16 @@ def main():
   file = pathlib.Path(args.data)
   if args.quick:
     file = pathlib.Path(tempfile.mkdtemp()) / 'performance.jsonl'
-  here, at, done = device(), commit(), {}
-  for x in lines_of(file):
-    if (x['machine'], x['commit']) == (here, at) and not at.endswith('+'):
-      done[x['part']] = x['figures']
+  done = {x['part']: x['figures'] for x in measured_now(file)}
   for part in parts:
     if part in done:
-      print(f'{part}: measured already at {at}', flush=True)
+      print(f'{part}: measured already', flush=True)
       continue
     print(f'{part}: {PARTS[part][0]}', flush=True)
     if line := measure(part, args.quick):
       done[part] = line['figures']
-      with open(file, 'a') as out:
-        out.write(json.dumps(line) + '\n')
-      file.with_suffix('.md').write_text(page(lines_of(file)) + '\n')
+      add(file, line)
+      file.with_suffix('.md').write_text(page(read(file)) + '\n')
   print(json.dumps({part: done[part] for part in parts if part in done}))
 
 

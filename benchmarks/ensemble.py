@@ -15,11 +15,8 @@ and `fake_devices_step_1`, ... as the first.
 """
 
 import argparse
-import functools
 import json
-import operator
 import os
-import re
 import statistics
 import subprocess
 import sys
@@ -82,6 +79,7 @@ def on_fake_devices(counts, width, batch):
   import jax
 
   from gan_jax.mesh import make_mesh
+  from gan_jax.plan import hlo
 
   steps = {}
   for n in counts:
@@ -93,24 +91,13 @@ def on_fake_devices(counts, width, batch):
   for n, ms in medians.items():
     print(f'  {n} local pair(s), one a device {ms:8.0f} ms')
   step, state, _ = steps[counts[-1]]
-  print_collectives(step.as_text())
+  for kind, total in hlo.collectives(step.as_text()).items():
+    print(f'  {kind}: {total.count}, {total.bytes / 4:,.0f} numbers')
   count = sum(
     x.size for x in jax.tree.leaves((state.pair.g.params, state.pair.d.params))
   )
   print(f'  (G_0 and D_0 have {count:,} parameters)')
   print(json.dumps(medians))
-
-
-def print_collectives(text):
-  """What a compiled step exchanges."""
-  found = re.findall(
-    r'= (.*?) ((?:all|collective)-[a-z-]+?|reduce-scatter)(?:-start)?\(', text
-  )
-  for shape, name in found:
-    arrays = re.findall(r'[a-z]\w*\[([\d,]*)\]', shape)
-    sizes = [[int(d) for d in a.split(',') if d] for a in arrays]
-    total = sum(functools.reduce(operator.mul, s, 1) for s in sizes)
-    print(f'  {name}: {len(arrays)} arrays, {total:,} numbers')
 
 
 def main():

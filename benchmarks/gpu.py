@@ -24,8 +24,8 @@ import tempfile
 import time
 from typing import NamedTuple
 
-from _measure import device, interleaved, our_step
-from all import commit, lines_of, versions
+from _lines import add, measured_now, read, stamp
+from _measure import interleaved, our_step
 
 from gan_jax.run.memory import restart_with_huge_pages
 
@@ -138,7 +138,7 @@ def write(file: pathlib.Path) -> None:
     text = f'{text.rstrip()}\n\n## Steps of all methods\n\n{BEGIN}\n{END}\n'
   head, _, rest = text.lstrip().partition(BEGIN)
   tail = rest.partition(END)[2]
-  page.write_text(f'{head}{BEGIN}\n{table(lines_of(file))}\n{END}{tail}')
+  page.write_text(f'{head}{BEGIN}\n{table(read(file))}\n{END}{tail}')
 
 
 def main():
@@ -152,7 +152,7 @@ def main():
   if args.one:
     name, kind = args.one.split(',')
     found = measured(rows[name], kind == 'bfloat16')
-    print(json.dumps({'machine': device(), **found}))
+    print(json.dumps(found))
     return
   names = args.only.split(',') if args.only else list(rows)
   if unknown := set(names) - set(rows):
@@ -160,11 +160,9 @@ def main():
   file = DOCS / 'results-gpu.jsonl'
   if args.quick:
     file = pathlib.Path(tempfile.mkdtemp()) / 'results-gpu.jsonl'
-  start, here, at = time.time(), device(), commit()
+  start = time.time()
   done = {
-    (x['row'], x['kind']): x['images_per_second']
-    for x in lines_of(file)
-    if (x['machine'], x['commit']) == (here, at) and not at.endswith('+')
+    (x['row'], x['kind']): x['images_per_second'] for x in measured_now(file)
   }
   for name in names:
     for kind in ('float32', 'bfloat16'):
@@ -183,13 +181,11 @@ def main():
       if ended.returncode:
         print(f'{name}, {kind}: failed', flush=True)
         continue
-      line = json.loads(ended.stdout.splitlines()[-1])
-      line |= dict(row=name, kind=kind, batch=rows[name].batch, commit=at)
-      line |= dict(date=time.strftime('%Y-%m-%d'), versions=versions())
+      line = stamp() | json.loads(ended.stdout.splitlines()[-1])
+      line |= dict(row=name, kind=kind, batch=rows[name].batch)
       print(f'{name}, {kind}: {line["images_per_second"]} images/s', flush=True)
       done[name, kind] = line['images_per_second']
-      with open(file, 'a') as out:
-        out.write(json.dumps(line) + '\n')
+      add(file, line)
       write(file)
   print(json.dumps({f'{name} {kind}': x for (name, kind), x in done.items()}))
 

@@ -21,6 +21,8 @@ import subprocess
 import sys
 import time
 
+from _lines import add, read
+
 ROOT = pathlib.Path(__file__).resolve().parents[1]
 FOUND = ROOT / 'docs' / 'scaling.jsonl'
 POD = 'v5e:2x4'
@@ -42,15 +44,7 @@ NAMED = {
     {'train.batch': '512'},
   ),
   'two_stage': ('osgan_celeba.py:scheme=two_stage', POD, {}),
-  'one_stage_1024': ('osgan_celeba.py', POD, {'train.batch': '1024'}),
-  'two_stage_1024': (
-    'osgan_celeba.py:scheme=two_stage',
-    POD,
-    {'train.batch': '1024'},
-  ),
   'fastgan1024': ('fastgan_folder.py:resolution=1024', POD, {}),
-  'stylegan2': ('stylegan2_ffhq.py', POD, {}),
-  'glead': ('glead_ffhq.py', POD, {}),
   'progan1024': (
     'progan_celebahq.py:devices=8',
     'v5e:8x8',
@@ -60,6 +54,8 @@ NAMED = {
     },
   ),
 }
+# Configs that the page compares as they are.
+COMPARED = ('stylegan2_ffhq', 'glead_ffhq')
 # Configs whose own minibatch does not divide over the eight chips of `POD`.
 CHANGED = {
   'dcgan_mnist': {'train.batch': '64'},
@@ -137,8 +133,7 @@ def plan_one(name: str) -> dict:
 
 def known() -> dict[str, dict]:
   """The newest line of each case as it is defined now."""
-  lines = FOUND.read_text().splitlines() if FOUND.exists() else []
-  found = {line['name']: line for line in map(json.loads, lines)}
+  found = {line['name']: line for line in read(FOUND)}
   wanted = cases()
   return {
     name: line
@@ -196,8 +191,7 @@ def main():
     show(line)
     there[name] = line
     if not args.quick:
-      with FOUND.open('a') as file:
-        file.write(json.dumps(line) + '\n')
+      add(FOUND, line)
   if not args.quick:
     write(there)
   most = there[QUICK]['stages'][-1] if QUICK in there else {}
@@ -213,7 +207,7 @@ def write(there: dict[str, dict]) -> None:
   """Writes docs/scaling.md."""
   import _scaling_page
 
-  page = _scaling_page.page(there, list(NAMED), list(cases()))
+  page = _scaling_page.page(there, [*NAMED, *COMPARED], list(cases()))
   (ROOT / 'docs' / 'scaling.md').write_text(page)
 
 

@@ -32,6 +32,7 @@ class Experiment(NamedTuple):
       an ensemble to spread its pairs over.
     constants: frozen networks that a step needs: by name a function from the
       root key to variables of the right shapes.
+    shapes: gives the TrainState's shapes and types; traced once.
     shard_optimizer: see `mesh.of_state`.
   """
 
@@ -41,12 +42,12 @@ class Experiment(NamedTuple):
   renew: Callable
   make_step: Callable
   constants: Mapping[str, Callable]
-  shard_optimizer: bool = False
+  shapes: Callable
+  shard_optimizer: bool
 
   def places(self, on) -> state.TrainState:
     """Where each array of a run's state lies on a mesh."""
-    shapes = jax.eval_shape(self.init, jax.random.key(0))
-    return mesh.of_state(on, shapes, self.shard_optimizer)
+    return mesh.of_state(on, self.shapes(), self.shard_optimizer)
 
 
 def build_game(config, shape, classes: int):
@@ -130,6 +131,7 @@ def assemble(config, game, shape, grown: Growth) -> Experiment:
     made.renew,
     made.make_step,
     constants,
+    functools.cache(lambda: jax.eval_shape(made.init, jax.random.key(0))),
     config.mesh.shard_optimizer,
   )
 

@@ -22,7 +22,8 @@ Which run
                     follow a colon, :test shrinks it to seconds on a CPU
   --config.A.B=X    changes one setting, e.g. --config.train.batch=32
   --help=SECTION    what there is to set: penalties, generator:dcgan, ..., all
-  --workdir=DIR     the run's folder; default runs/<config>_<options>
+  --workdir=DIR     the run's folder, also gs://BUCKET/RUN; default
+                    runs/<config>_<options>
 Of --mode=train in several processes (a pod; see launch/README.md)
   --processes=N     how many; auto on a Cloud TPU. Slurm, Open MPI and GKE say
   --process=I       which this is; --coordinator=HOST:PORT, where process 0 is

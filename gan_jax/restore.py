@@ -54,8 +54,7 @@ def like(experiment: experiment_lib.Experiment, mesh) -> TrainState:
   place = lambda x, where: jax.ShapeDtypeStruct(
     x.shape, x.dtype, sharding=where
   )
-  shapes = jax.eval_shape(experiment.init, jax.random.key(0))
-  return jax.tree.map(place, shapes, experiment.places(mesh))
+  return jax.tree.map(place, experiment.shapes(), experiment.places(mesh))
 
 
 def open_run(workdir, overrides=(), what: str = '--workdir') -> Opened:

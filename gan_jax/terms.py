@@ -324,16 +324,7 @@ def after(
   """
   metrics = {}
   for name, term in terms.items():
-
-    def loss(params, kept, stats, now, name=name, term=term):
-      own = params.get(TERMS, {}).get(name, {})
-      seen = _named(view_of(params, stats, now), name)
-      seen = seen._replace(carried=kept.get('carried', {}))
-      (value, carried), logged = _logged(term, name, own, seen)
-      new = {'carried': carried} if 'carried' in kept else {}
-      if term.every > 1:
-        new['last'] = logged
-      return term.weight * term.every * value, (new, logged)
+    loss = functools.partial(_late, name, term, view_of)
 
     def learn(player, loss=loss, name=name):
       stats = player.stats
@@ -361,6 +352,18 @@ def after(
       player, logged = jax.lax.cond(due, learn, rest, player)
     metrics |= logged
   return player, metrics
+
+
+def _late(name: str, term: Term, view_of, params, kept, stats, now):
+  """The loss of a term's own update, and (what it keeps, its metrics)."""
+  own = params.get(TERMS, {}).get(name, {})
+  seen = _named(view_of(params, stats, now), name)
+  seen = seen._replace(carried=kept.get('carried', {}))
+  (value, carried), logged = _logged(term, name, own, seen)
+  new = {'carried': carried} if 'carried' in kept else {}
+  if term.every > 1:
+    new['last'] = logged
+  return term.weight * term.every * value, (new, logged)
 
 
 def network_only(tree):

@@ -8,9 +8,6 @@ import importlib.util
 import json
 import logging
 import os
-import pathlib
-import subprocess
-import sys
 import time
 
 import jax.numpy as jnp
@@ -24,8 +21,7 @@ from gan_jax.run.checkpoints import Checkpoints
 from gan_jax.run.folder import RunDir
 from gan_jax.run.lock import lock_of
 from gan_jax.run.write import whole
-
-ROOT = pathlib.Path(__file__).parent.parent
+from tests.run.lock_test import start
 
 
 @pytest.fixture
@@ -134,30 +130,6 @@ def test_a_tree_is_moved_and_removed_object_by_object(store, folder):
 
 
 # One process owns a folder.
-
-OWNER = """
-import sys, time
-from gan_jax import paths
-from gan_jax.errors import UserError
-from gan_jax.run.lock import lock_of
-try:
-  lock_of(paths.place(sys.argv[1], '--workdir')).take()
-except UserError as error:
-  sys.exit(str(error))
-print('mine', flush=True)
-time.sleep(float(sys.argv[2]))
-"""
-
-
-def start(folder, seconds):
-  """A process that takes the lock and keeps it for a while."""
-  return subprocess.Popen(
-    [sys.executable, '-c', OWNER, str(folder), str(seconds)],
-    cwd=ROOT,
-    text=True,
-    stdout=subprocess.PIPE,
-    stderr=subprocess.PIPE,
-  )
 
 
 def test_a_folder_has_one_owner_until_it_is_killed(store, folder):

@@ -11,11 +11,14 @@ from gan_jax import experiment as experiment_lib
 from gan_jax.data.pipeline import fits
 from gan_jax.data.source import Source
 from gan_jax.engine import Engine
+from gan_jax.errors import UserError
+from gan_jax.mesh import check_batch
 from gan_jax.plan.chips import GIB, Chip
 from gan_jax.plan.costs import Cost, Roofline, roofline, share
 from gan_jax.restore import like
 from gan_jax.run.progress import spoken
 from gan_jax.state import Stage
+from gan_jax.validate import validate, validate_batch
 
 WASTE = 0.25  # of padding, from where it is worth a word
 LANES = 128
@@ -258,6 +261,19 @@ def _verdict(run: Run, costs: Sequence[Cost], misfit: str) -> str:
   )
 
 
+def _works_in_parts(run: Run, stage: Stage, count: int) -> bool:
+  """Whether a run's minibatch may be worked through in so many parts."""
+  config = run.config.copy_and_resolve_references()
+  config.train.accumulate = count
+  try:
+    validate(config)
+    check_batch(run.mesh, stage.batch, count)
+    validate_batch(run.experiment.objective.discriminator, stage.batch, count)
+  except UserError:
+    return False
+  return True
+
+
 def misfit(run: Run, stage: Stage, need: float, there: float) -> str:
   """Why a step does not fit, and what to change.
 
@@ -281,6 +297,8 @@ def misfit(run: Run, stage: Stage, need: float, there: float) -> str:
     if stage.resolution:
       setting = f'{stage.resolution}:{fewer} in config.growth.batch'
     advice.append(f'a smaller minibatch ({setting})')
+    if _works_in_parts(run, stage, turns := -(-of // fewer)):
+      advice.append(f'it in parts (config.train.accumulate={turns})')
   if of > parts:
     advice.append('more chips to share it')
   if resident > there / 4:

@@ -70,7 +70,7 @@ class Lease:
       UserError: if another process owns it, or the store cannot be written to.
     """
     mine = _this() | {
-      'since': time.strftime('%Y-%m-%d %H:%M:%S'),
+      'since': now(),
       'key': uuid.uuid4().hex,
       'beats': 0,
     }
@@ -165,10 +165,25 @@ class Lease:
     self._mine = None
 
   def _taken(self, there: dict | None) -> UserError:
-    return UserError(
-      f'{self._what}={self._folder} is in use by {_who(there)}: wait for its'
-      f' end, stop it, or choose another {self._what}.'
-    )
+    return taken(self._folder, self._what, _who(there))
+
+
+def taken(folder, what: str, owner: str) -> UserError:
+  """What is said of a folder that another owns."""
+  return UserError(
+    f'{what}={folder} is in use by {owner}: wait for its end, stop it, or'
+    f' choose another {what}.'
+  )
+
+
+def named(words: dict) -> str:
+  """A process, by what the lock that it holds says of it."""
+  return f'process {words["pid"]} on {words["host"]} since {words["since"]}'
+
+
+def now() -> str:
+  """This moment, as locks have it."""
+  return time.strftime('%Y-%m-%d %H:%M:%S')
 
 
 def _bytes(words: dict) -> bytes:
@@ -224,4 +239,4 @@ def _who(there: dict | None) -> str:
   if _machine() and there.get('machine') == _machine():
     if there['pid'] == os.getpid():
       return 'this very process'
-  return f'process {there["pid"]} on {there["host"]} since {there["since"]}'
+  return named(there)

@@ -20,12 +20,10 @@ import socket
 import time
 
 from gan_jax import stores
-from gan_jax.errors import UserError
-from gan_jax.run.lease import Lease
+from gan_jax.run.lease import NAME, Lease, named, now, taken
 
 log = logging.getLogger('gan_jax')
 
-NAME = '.lock'
 # What systems say where a file cannot be locked, as opposed to: it is taken.
 _CANNOT = {
   errno.ENOLCK,
@@ -75,7 +73,7 @@ class Lock:
       OSError: if the lock's file cannot be written.
     """
     if self._file in _held:
-      raise self._taken('this very process')
+      raise taken(self._folder, self._what, 'this very process')
     while self._descriptor is None:
       descriptor = os.open(self._file, os.O_RDWR | os.O_CREAT, 0o666)
       try:
@@ -83,7 +81,8 @@ class Lock:
       except OSError as error:
         os.close(descriptor)
         if error.errno not in _CANNOT:
-          raise self._taken(_owner(self._file)) from None
+          owner = _owner(self._file)
+          raise taken(self._folder, self._what, owner) from None
         log.warning(
           '%s lies on a file system without locks (%s): make sure that no'
           ' other process works on it.',
@@ -97,17 +96,10 @@ class Lock:
       else:  # its owner removed it between our opening and our locking
         os.close(descriptor)
     _held.add(self._file)
-    words = {'host': socket.gethostname(), 'pid': os.getpid()}
-    words['since'] = time.strftime('%Y-%m-%d %H:%M:%S')
+    words = dict(host=socket.gethostname(), pid=os.getpid(), since=now())
     with contextlib.suppress(OSError):  # no room: the lock holds without words
       os.ftruncate(self._descriptor, 0)
       os.pwrite(self._descriptor, json.dumps(words).encode(), 0)
-
-  def _taken(self, owner: str) -> UserError:
-    return UserError(
-      f'{self._what}={self._folder} is in use by {owner}: wait for its end,'
-      f' stop it, or choose another {self._what}.'
-    )
 
   def is_ours(self) -> bool:
     """Whether the folder is still the one that was taken.
@@ -145,8 +137,7 @@ def _owner(file: pathlib.Path) -> str:
   """Who holds the lock, in words."""
   for _ in range(20):  # it may have been taken a moment ago
     try:
-      words = json.loads(file.read_text(encoding='utf-8'))
-      return f'process {words["pid"]} on {words["host"]} since {words["since"]}'
+      return named(json.loads(file.read_text(encoding='utf-8')))
     except (OSError, ValueError, KeyError, TypeError):
       time.sleep(0.02)
   return 'another process'

@@ -11,8 +11,8 @@ Chavdarova and Fleuret 2018, Algorithm 1. One step:
 
 Steps 2 and 3, and messengers that remember, are in messengers.py. Nothing flows
 from the global pair to the local ones, which is why step 1 may come first for
-all pairs at once: the pairs are one stacked pytree, trained under `vmap`, and
-spread over the devices of the mesh axis `pair`.
+all pairs at once: the pairs are one stacked pytree, trained a group at a time
+(groups.py), and spread over the devices of the mesh axis `pair`.
 
 Where the paper is silent (spec/sgan.md, section 2.2), `config.ensemble` says.
 Statistics of G_0 and of D_0 move to the mean of what their N passes make of
@@ -37,7 +37,7 @@ from gan_jax.schemes import accumulation, sharing, updates
 from gan_jax.schemes.dealing import Dealing, fold, round_of
 from gan_jax.schemes.groups import Groups
 from gan_jax.schemes.messengers import Messengers
-from gan_jax.schemes.sharing import Shared, TiedOptimizer
+from gan_jax.schemes.sharing import Shared
 from gan_jax.state import At, Pair, Player, stream
 from gan_jax.terms import TERMS, add_up
 
@@ -149,7 +149,11 @@ class Ensemble(NamedTuple):
 
   def train_locals(self, pairs: Pair, batch: Batch, keys, now, axis=None):
     """Step 1: every pair by itself. Returns the pairs and metrics [n]."""
-    rules = self._tied(axis) if self.shared else self.optimizers
+    rules = self.optimizers
+    if self.shared:
+      names = [name for name in (LOCAL, axis) if name]
+      summed = self.settings.reduce == 'sum'
+      rules = sharing.tied(rules, self.shared, names, summed)
     step = self.scheme.make_step(
       self.objective, rules, self.scheme_settings, self.parts
     )
@@ -158,20 +162,6 @@ class Ensemble(NamedTuple):
       return self.groups.map(one)(pairs, batch, keys)
     # Their shared layers meet in every update.
     return jax.vmap(one, self.dealing.axes, axis_name=LOCAL)(pairs, batch, keys)
-
-  def _tied(self, axis) -> Optimizers:
-    """The update rules under which shared layers stay equal."""
-    names = [name for name in (LOCAL, axis) if name]
-
-    def over_all(reduce):
-      return lambda tree: functools.reduce(reduce, names, tree)
-
-    average = over_all(lax.pmean)
-    meet = over_all(lax.psum) if self.settings.reduce == 'sum' else average
-    return Optimizers(
-      TiedOptimizer(self.optimizers.g, self.shared.g, meet, average),
-      TiedOptimizer(self.optimizers.d, self.shared.d, meet, average),
-    )
 
   def g_gradient(self, g: Player, critics: Player, batch, keys, now, axis=None):
     """Step 4: G_0's gradient against all critics, its stats, metrics."""

@@ -7,15 +7,17 @@ first. Every pair keeps its copy of a shared layer; the copies begin equal and
 move by the same gradient, that of all pairs together, so they stay equal.
 """
 
+import functools
 import logging
 from collections.abc import Callable
 from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
+from jax import lax
 
 from gan_jax.errors import UserError
-from gan_jax.optimizer import Optimizer
+from gan_jax.optimizer import Optimizer, Optimizers
 from gan_jax.state import At, Player
 
 log = logging.getLogger('gan_jax')
@@ -136,3 +138,24 @@ class TiedOptimizer(NamedTuple):
     stats = {name: together(self.mean, tree) for name, tree in stats.items()}
     gradient = together(self.gradient, gradient)
     return self.rule.update(player, gradient, stats, at, term)
+
+
+def tied(
+  rules: Optimizers, shared: Shared, axes: list[str], summed: bool
+) -> Optimizers:
+  """The update rules of a pair under which shared layers stay equal.
+
+  Args:
+    rules: those of a pair without shared layers.
+    shared: layers.
+    axes: named axes that the pairs lie along, of `vmap` and of a mesh.
+    summed: whether a shared layer's gradient is the sum over the pairs, as the
+      paper has it, or their mean.
+  """
+  over_all = lambda reduce: lambda tree: functools.reduce(reduce, axes, tree)
+  average = over_all(lax.pmean)
+  meet = over_all(lax.psum) if summed else average
+  return Optimizers(
+    TiedOptimizer(rules.g, shared.g, meet, average),
+    TiedOptimizer(rules.d, shared.d, meet, average),
+  )

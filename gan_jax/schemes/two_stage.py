@@ -58,36 +58,7 @@ def make_step(
   """
   game, shared = objective, settings.fakes == 'shared'
   in_parts = functools.partial(accumulation.of_round, parts)
-
-  def of_d(g: Player, d: Player, made=None):
-    """A part of D's gradient, against fakes that are made already, or not."""
-
-    def part(stats, now, z):
-      fakes = made or game.fakes(g, z, now)[0]
-      gradient, (stats, metrics) = jax.grad(game.d_loss, has_aux=True)(
-        d.params, stats, g, fakes, now
-      )
-      return gradient, stats, metrics
-
-    return part
-
-  def of_g(g: Player, d: Player, passed=None):
-    """A part of G's gradient, through a pass that was made already, or not."""
-
-    def part(stats, now, z):
-      made, pull_back, g_stats = passed or game.fakes(
-        g.replace(stats=stats), z, now
-      )
-      gradient, (g_stats, metrics) = updates.g_gradient(
-        game,
-        g,
-        pull_back,
-        lambda params, made: game.g_loss(params, g_stats, d, made, now),
-        made,
-      )
-      return gradient, g_stats, metrics
-
-    return part
+  late = functools.partial(updates.after, game, parts=parts)
 
   def step(pair: Pair, batch, at, key, constants):
     g, d, passed = pair.g, pair.d, None
@@ -97,7 +68,7 @@ def make_step(
     def learn(d, batch, key, k, passed=None):
       now = Round(batch.image, batch.label, at.later(k * size), key, constants)
       z = None if passed else game.latents(key, size)
-      part = of_d(g, d, passed and passed[0])
+      part = _of_d(game, g, d, passed)
       gradient, stats, metrics = in_parts(part, d.params, d.stats, now, z)
       return optimizers.d.update(d, gradient, stats, now.at), metrics
 
@@ -107,14 +78,13 @@ def make_step(
     if shared:
       passed = game.fakes(g, game.latents(now.key, size), now)
       d, metrics = learn(d, last, now.key, count - 1, passed)
-    late = functools.partial(updates.after, game, parts=parts)
     d, more = late('d', optimizers.d, d, g, now)
     metrics |= more
 
     if not shared:
       now = now._replace(key=stream(key, 'g'))
     z = None if shared else game.latents(now.key, size)
-    part = of_g(g, d, passed)
+    part = _of_g(game, g, d, passed)
     gradient, stats, more = in_parts(part, g.params, g.stats, now, z)
     metrics |= more
     g = optimizers.g.update(g, gradient, stats, at)
@@ -122,3 +92,39 @@ def make_step(
     return Pair(g, d), metrics | more
 
   return step
+
+
+def _of_d(game: Objective, g: Player, d: Player, passed):
+  """D's gradient on a part of a minibatch; see `accumulation.of_round`.
+
+  Args:
+    game: the game.
+    g: G, whose fakes D learns from.
+    d: D before the update.
+    passed: of `game.fakes` where they are made already, or None.
+  """
+
+  def part(stats, now, z):
+    made = passed[0] if passed else game.fakes(g, z, now)[0]
+    gradient, (stats, metrics) = jax.grad(game.d_loss, has_aux=True)(
+      d.params, stats, g, made, now
+    )
+    return gradient, stats, metrics
+
+  return part
+
+
+def _of_g(game: Objective, g: Player, d: Player, passed):
+  """G's gradient on a part of a minibatch, against D; args as of `_of_d`."""
+
+  def part(stats, now, z):
+    made, pull_back, g_stats = passed or game.fakes(
+      g.replace(stats=stats), z, now
+    )
+    loss = lambda params, made: game.g_loss(params, g_stats, d, made, now)
+    gradient, (g_stats, metrics) = updates.g_gradient(
+      game, g, pull_back, loss, made
+    )
+    return gradient, g_stats, metrics
+
+  return part

@@ -159,4 +159,6 @@ def test_what_a_chip_has_no_room_for_is_refused_by_the_compiler():
   assert 'does not fit' in found.misfit and 'v5e:1x1' in found.misfit
   batch = int(re.search(r'config.train.batch=(\d+)', found.misfit)[1])
   assert batch < 1048576 and not found.costs
+  turns = re.search(r'config.train.accumulate=(\d+)', found.misfit)[1]
+  assert int(turns) * batch == 1048576
   assert sys.modules['jax'].default_backend() == 'cpu'

@@ -19,10 +19,11 @@ from gan_jax.run.lock import Lock
 ROOT = pathlib.Path(__file__).parent.parent.parent
 OWNER = """
 import sys, time
+from gan_jax import paths
 from gan_jax.errors import UserError
-from gan_jax.run.lock import Lock
+from gan_jax.run.lock import lock_of
 try:
-  Lock(sys.argv[1]).take()
+  lock_of(paths.place(sys.argv[1], '--workdir')).take()
 except UserError as error:
   sys.exit(str(error))
 print('mine', flush=True)
@@ -31,7 +32,7 @@ time.sleep(float(sys.argv[2]))
 
 
 def start(folder, seconds):
-  """A process that takes the lock and keeps it for a while."""
+  """A process that takes the lock of any folder and keeps it for a while."""
   return subprocess.Popen(
     [sys.executable, '-c', OWNER, str(folder), str(seconds)],
     cwd=ROOT,
