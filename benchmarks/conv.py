@@ -1,6 +1,9 @@
 """Speed of `gan_jax.nn.conv` beside plain XLA and PyTorch, layer by layer.
 
-  python benchmarks/conv.py [--quick] [--only PATTERN] [--repeats 7]
+  python benchmarks/conv.py [--quick] [--only PATTERN] [--repeats 7] [--write]
+
+--write measures this machine's table of forms first, as --mode=tune does, and
+puts it into the package: gan_jax/nn/tables/.
 
 For the convolutions of four networks it prints milliseconds and GFLOP/s of the
 forward pass, the input gradient and the kernel gradient: by
@@ -17,7 +20,6 @@ import os
 import statistics
 import time
 from collections.abc import Callable
-from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -25,7 +27,9 @@ import numpy as np
 from jax import lax
 
 from gan_jax.nn import conv as conv_lib
+from gan_jax.nn import conv_tables
 from gan_jax.run.memory import restart_with_huge_pages
+from gan_jax.tune import LAYERS, Layer, tune
 
 try:
   import torch
@@ -35,79 +39,6 @@ except ImportError:
 MAPS = ('forward', 'input', 'kernel')
 
 
-class Layer(NamedTuple):
-  """A layer of a network: sizes as in `conv` or `conv_transpose`."""
-
-  net: str
-  op: str
-  batch: int
-  size: int
-  cin: int
-  cout: int
-  window: int
-  stride: int
-  pad: int
-
-  def __str__(self) -> str:
-    return (
-      f'{self.net:9} {self.op:6} {self.batch:2}x{self.size}^2x{self.cin}'
-      f'->{self.cout} {self.window}x{self.window} s{self.stride}'
-    )
-
-
-def _layers(net: str, batch: int, *rows: tuple) -> list[Layer]:
-  return [Layer(net, op, batch, *sizes) for op, *sizes in rows]
-
-
-LAYERS = [
-  *_layers(
-    'dcgan',
-    16,
-    ('conv_t', 1, 100, 1024, 4, 1, 0),
-    ('conv_t', 4, 1024, 512, 4, 2, 1),
-    ('conv_t', 8, 512, 256, 4, 2, 1),
-    ('conv_t', 16, 256, 128, 4, 2, 1),
-    ('conv_t', 32, 128, 3, 4, 2, 1),
-    ('conv', 64, 3, 128, 4, 2, 1),
-    ('conv', 32, 128, 256, 4, 2, 1),
-    ('conv', 16, 256, 512, 4, 2, 1),
-    ('conv', 8, 512, 1024, 4, 2, 1),
-    ('conv', 4, 1024, 1, 4, 1, 0),
-  ),
-  *_layers('dcgan', 32, ('conv_t', 16, 256, 128, 4, 2, 1)),
-  *_layers(
-    'fastgan',
-    8,
-    ('conv_t', 1, 256, 1024, 4, 1, 0),
-    ('conv', 8, 512, 1024, 3, 1, 1),
-    ('conv', 32, 256, 256, 3, 1, 1),
-    ('conv', 128, 64, 128, 3, 1, 1),
-    ('conv', 256, 32, 3, 3, 1, 1),
-    ('conv', 256, 3, 32, 4, 2, 1),
-    ('conv', 128, 32, 64, 4, 2, 1),
-    ('conv', 32, 128, 256, 1, 1, 0),
-  ),
-  *_layers(
-    'progan',
-    16,
-    ('conv', 4, 513, 512, 3, 1, 1),
-    ('conv', 16, 512, 512, 3, 1, 1),
-    ('conv', 64, 128, 128, 3, 1, 1),
-    ('conv', 128, 64, 64, 3, 1, 1),
-    ('conv', 128, 64, 3, 1, 1, 0),
-    ('conv', 128, 3, 64, 1, 1, 0),
-  ),
-  *_layers(
-    'stylegan2',
-    4,
-    ('conv_t', 16, 512, 512, 3, 2, 0),
-    ('conv_t', 128, 128, 64, 3, 2, 0),
-    ('conv', 257, 64, 128, 3, 2, 0),
-    ('conv', 33, 512, 512, 3, 2, 0),
-    ('conv', 256, 64, 64, 3, 1, 1),
-    ('conv', 256, 64, 3, 1, 1, 0),
-  ),
-]
 QUICK = (3, 5, 6, 20)
 
 
@@ -261,7 +192,11 @@ def main() -> None:
   )
   parser.add_argument('--only', default='', help='rows that contain this')
   parser.add_argument('--repeats', type=int, default=7)
+  parser.add_argument('--write', action='store_true')
   args = parser.parse_args()
+  if args.write:
+    name = conv_tables.machine_of(jax.default_backend())
+    tune(conv_tables.PACKAGED / f'{name}.json')
   layers = [LAYERS[i] for i in QUICK] if args.quick else LAYERS
   print(
     f'jax {jax.__version__} on {jax.devices()[0].device_kind}, '

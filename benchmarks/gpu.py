@@ -8,9 +8,11 @@ networks, in bfloat16; each in a process of its own, whose memory is its own.
 What comes out is added to docs/results-gpu.jsonl as soon as it is there, and
 the table in docs/results-gpu.md is written anew from all lines. No row is begun
 after --seconds; the same command goes on with those that this commit has no
-line of on this card. Steps of StyleGAN2 and GLeaD are means over 16, so that
-their penalties are in them as often as in a run. --quick: three small rows
-on whatever is here, to a temporary file.
+line of on this card, and when all are there measures the card's table of
+convolutions (conv.py --write; then the rows are worth measuring again). Steps
+of StyleGAN2 and GLeaD are means over 16, so that their penalties are in them as
+often as in a run. --quick: three small rows on whatever is here, to a temporary
+file.
 
 The last line is JSON: row -> images/s.
 """
@@ -187,6 +189,9 @@ def main():
       done[name, kind] = line['images_per_second']
       add(file, line)
       write(file)
+  if not (args.quick or args.only) and time.time() - start < args.seconds:
+    more = ['--write', '--only=no layer']
+    subprocess.run([sys.executable, str(HERE / 'conv.py'), *more], check=False)
   print(json.dumps({f'{name} {kind}': x for (name, kind), x in done.items()}))
 
 

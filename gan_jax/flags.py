@@ -17,13 +17,13 @@ What to do
   --mode=weights    feature networks' weights: what is there, what is missing
   --mode=plan       what a config costs, here or on TPUs: --topology=v5e:4x4
   --mode=convert    make a run of released weights, to sample or train on
+  --mode=tune       measure convolutions: this machine's table, for new runs
 Which run
   --config=FILE     a file of configs/ (--config=configs/ lists them); options
                     follow a colon, :test shrinks it to seconds on a CPU
   --config.A.B=X    changes one setting, e.g. --config.train.batch=32
   --help=SECTION    what there is to set: penalties, generator:dcgan, ..., all
-  --workdir=DIR     the run's folder, also gs://BUCKET/RUN; default
-                    runs/<config>_<options>
+  --workdir=DIR     the run's folder, gs:// too; default runs/<config>_<options>
 Of --mode=train in several processes (a pod; see launch/README.md)
   --processes=N     how many; auto on a Cloud TPU. Slurm, Open MPI and GKE say
   --process=I       which this is; --coordinator=HOST:PORT, where process 0 is
@@ -47,8 +47,7 @@ Of --mode=weights
   --weights=FILE    files beside those of the cache folder, a comma between
 
 Ctrl-C saves the run; the same command goes on with it. Exit codes: 0 done; 75
-saved or a process lost, to be gone on with; 1 a mistake or a fault (--debug
-shows its traceback); 130 interrupted with nothing to save.
+saved, or a process lost; 1 mistake or fault (--debug: where); 130 nothing saved
 
 Examples
   python -m gan_jax.main --config=configs/quickstart.py
@@ -65,6 +64,7 @@ MODES = (
   'plan',
   'convert',
   'weights',
+  'tune',
 )
 
 
@@ -174,7 +174,7 @@ def _check(parser, flags, settings: list[str]) -> None:
         f'--{name} means nothing with --mode={mode}: it is of {where}'
         + _INSTEAD.get(name, '')
       )
-  if settings and mode in ('sample', 'weights'):
+  if settings and mode in ('sample', 'weights', 'tune'):
     parser.error(f'--mode={mode} changes no settings')
   twice = next((x for x in settings if settings.count(x) > 1), None)
   if twice:
@@ -186,7 +186,9 @@ def _check(parser, flags, settings: list[str]) -> None:
   if mode == 'explore' and not flags.tool:
     parser.error('--mode=explore needs --tool=NAME, which --help=explore lists')
   has_run = flags.workdir and mode in ('sample', 'evaluate', 'explore')
-  if mode not in ('convert', 'weights') and not (flags.config or has_run):
+  if mode not in ('convert', 'weights', 'tune') and not (
+    flags.config or has_run
+  ):
     parser.error(
       f'--mode={mode} needs --config=configs/<name>.py,'
       ' which --config=configs/ lists'

@@ -86,6 +86,12 @@ def _weights(flags, overrides) -> None:
   print(report(flags.weights or ''))
 
 
+def _tune(flags, overrides) -> None:
+  from gan_jax.tune import tune
+
+  tune()
+
+
 def _explain(flags, overrides) -> None:
   from gan_jax.help import explain
 
@@ -101,6 +107,7 @@ JOBS = {
   'plan': _plan,
   'convert': _convert,
   'weights': _weights,
+  'tune': _tune,
 }
 
 

@@ -16,11 +16,13 @@ from gan_jax.convert import weights
 from gan_jax.distill import teacher
 from gan_jax.errors import UserError
 from gan_jax.mesh import one_device
+from gan_jax.nn import conv_tables
 from gan_jax.objective import frozen_networks
 from gan_jax.run import constants, identity
 from gan_jax.run.checkpoints import Checkpoints
 from gan_jax.run.facts import facts_of
 from gan_jax.run.folder import RunDir
+from gan_jax.run.forms import tables_of
 from gan_jax.state import TrainState
 from gan_jax.validate import validate
 
@@ -88,6 +90,7 @@ def open_run(workdir, overrides=(), what: str = '--workdir') -> Opened:
       )
     config_lib.override(config, key, text)
   validate(config)
+  conv_tables.use(tables_of(run))
   experiment = experiment_lib.build(
     config,
     tuple(facts['shape']),

@@ -16,6 +16,7 @@ from gan_jax.data import Source, open_source
 from gan_jax.engine import Engine
 from gan_jax.errors import UserError
 from gan_jax.mesh import check_batch, make_mesh
+from gan_jax.nn import conv_tables
 from gan_jax.restore import (
   check_identity,
   check_weights,
@@ -26,6 +27,7 @@ from gan_jax.restore import (
 )
 from gan_jax.run.checkpoints import Checkpoints
 from gan_jax.run.folder import RunDir
+from gan_jax.run.forms import keep_tables, tables_of
 from gan_jax.run.memory import give_back_freed_memory
 from gan_jax.run.progress import Clock, StopSignals, memory_gb, short
 from gan_jax.schemes import ensemble
@@ -46,6 +48,7 @@ class Job(NamedTuple):
   experiment: experiment_lib.Experiment
   engine: Engine
   observers: list[observe.Observer]
+  tables: dict[str, conv_tables.Table]
 
 
 def train(config, workdir) -> str | None:
@@ -182,6 +185,8 @@ def prepare(config, run: RunDir, checkpoints: Checkpoints) -> Job:
   """
   for change in check_identity(run, config):
     log.info('Changed since the last start: %s', change)
+  tables = hosts.gather(tables_of(run))[0]
+  conv_tables.use(tables)
   mesh = make_mesh(config.mesh, ensemble.parts(config.ensemble))
   check_batch(mesh, config.train.batch)  # before a long scan
   source = open_source(config.data)
@@ -197,7 +202,7 @@ def prepare(config, run: RunDir, checkpoints: Checkpoints) -> Job:
   check_weights(run, experiment)
   observers = observe.build(config, run, experiment, source, mesh)
   engine = Engine(config, experiment, source, mesh)
-  return Job(source, experiment, engine, observers)
+  return Job(source, experiment, engine, observers, tables)
 
 
 def start(config, run, job: Job, checkpoints) -> TrainState:
@@ -207,7 +212,7 @@ def start(config, run, job: Job, checkpoints) -> TrainState:
     UserError: if the folder's checkpoints are of other networks, or the run
       needs a trained network that is not there.
   """
-  source, experiment, engine, observers = job
+  source, experiment, engine, observers, tables = job
   newest, total = max(checkpoints.steps(), default=0), engine.total
   if newest < total:
     engine.enter(newest)  # first of all: see there
@@ -225,6 +230,7 @@ def start(config, run, job: Job, checkpoints) -> TrainState:
   run.begin()  # all has been checked: from here on the folder is written to
   keep(run, networks)
   run.save_data(source)
+  keep_tables(run, tables)
   run.save_past(experiment.growth.stretches())
   run.save_config(config_lib.to_json(config))
   run.rewind(step)

@@ -68,6 +68,7 @@ def test_an_average_begins_with_the_generator_as_it_is(trained, tmp_path):
   assert small.identical(state.ema.params, state.pair.g.params)
 
 
+@pytest.mark.slow
 def test_messengers_begin_as_the_local_discriminators_are(tmp_path):
   """Not as these were before they had learned anything."""
   train(small.config(ensemble=dict(pairs=2)), tmp_path)

@@ -32,7 +32,7 @@ LONG = {'fastgan_folder', 'glead_folder', 'stylegan2_folder', 'wgan_gp_cifar'}
 LONG |= {f'progan_{x}' for x in ('ablation', 'celebahq', 'lsun', 'mnist1k')}
 LONG |= {f'osgan_{x}' for x in ('celeba', 'church', 'ffhq', 'mnist')}
 LONG |= {f'sgan_{x}' for x in ('celeba', 'fashion', 'imagenet', 'lsun', 'text')}
-LONG |= {'dcgan_celeba', 'dcgan_mnist', 'sgan_mnist'}
+LONG |= {'dcgan_celeba', 'dcgan_mnist', 'sgan_mnist', 'sgan_cifar'}
 ALIKE = {'fastgan_paper', 'stylegan2_cifar', 'stylegan2_ffhq', 'stylegan2_lsun'}
 ALIKE |= {'glead_bedroom', 'glead_church', 'glead_ffhq'}
 

@@ -14,6 +14,7 @@ NEEDED = {
   'plan': ['--config=x'],
   'convert': ['--from=x', '--out=x'],
   'weights': [],
+  'tune': [],
 }
 VALUE = {
   'step': '3',

@@ -30,7 +30,7 @@ FLOORS = (
   ('experiment',),
   ('restore', 'sampler', 'engine'),
   ('observe', 'explore'),
-  ('train', 'evaluate', 'sample', 'plan', 'released', 'flags', 'help'),
+  ('train', 'evaluate', 'sample', 'plan', 'released', 'tune', 'flags', 'help'),
   ('main', 'metrics.__main__', 'data.celebahq', 'top'),
 )
 LEVELS = {room: i for i, floor in enumerate(FLOORS, 1) for room in floor}

@@ -42,6 +42,7 @@ def state(folder):
   return restore(folder, one_device())
 
 
+@pytest.mark.slow
 def test_a_run_ends_by_images_and_has_a_grid_a_stretch(whole):
   """80 images of 8 a step, whatever train.steps says."""
   assert state(whole).step == 10
@@ -61,6 +62,7 @@ def test_a_run_ends_by_images_and_has_a_grid_a_stretch(whole):
   ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
   'images', [24, *(pytest.param(n, marks=pytest.mark.slow) for n in (32, 56))]
 )

@@ -110,6 +110,7 @@ def left(folder):
   }
 
 
+@pytest.mark.slow
 def test_a_second_process_is_refused_and_the_first_unharmed(
   undisturbed, tmp_path
 ):

@@ -161,7 +161,10 @@ PATHS = {
 
 
 @pytest.mark.parametrize('path', PATHS)
-@pytest.mark.parametrize('flag', ['workdir', 'out', 'read', 'teacher'])
+@pytest.mark.parametrize(
+  'flag',
+  ['workdir', 'out', 'read', pytest.param('teacher', marks=pytest.mark.slow)],
+)
 def test_every_path_is_read_in_one_way(flag, path, tmp_path, monkeypatch):
   (tmp_path / 'loop').symlink_to(tmp_path / 'loop')
   text, said = PATHS[path]
@@ -267,8 +270,7 @@ def further(trained, tmp_path_factory):
   return folder
 
 
-# One that is no JSON, one of another kind, one with false numbers.
-QUICKLY = ('cut', 'a list', 'no numbers')
+QUICKLY = ('cut',)
 EACH = [
   damage if damage in QUICKLY else pytest.param(damage, marks=pytest.mark.slow)
   for damage in DAMAGES
@@ -304,7 +306,8 @@ def test_training_goes_on_from_damaged_files_that_it_rewrites(
 @pytest.mark.parametrize(
   'name',
   ['config.json', 'data.json', 'stretches.json', 'metrics.jsonl', 'log.txt']
-  + ['evaluate.jsonl', 'best.json', 'checkpoints', 'images', '.lock'],
+  + ['evaluate.jsonl', 'best.json', 'checkpoints', 'images', '.lock']
+  + ['convolutions.json'],
 )
 def test_a_folder_in_the_place_of_a_file_is_one_sentence(
   name, trained, tmp_path, monkeypatch

@@ -83,9 +83,8 @@ def test_no_room_is_one_sentence_and_the_next_start_goes_on(
 LONG = ('--config.train.steps=4000', '--config.train.checkpoint_every=10')
 
 
-@pytest.mark.parametrize(
-  'how', ['moved', pytest.param('removed', marks=pytest.mark.slow)]
-)
+@pytest.mark.slow
+@pytest.mark.parametrize('how', ['moved', 'removed'])
 def test_a_folder_that_goes_away_is_one_sentence(how, tmp_path):
   folder = tmp_path / 'x'
   process = start(*TRAIN[:1], *LONG, f'--workdir={folder}')
@@ -108,7 +107,13 @@ def test_a_folder_that_goes_away_is_one_sentence(how, tmp_path):
 C = {'LC_ALL': 'C', 'PYTHONUTF8': '0', 'PYTHONCOERCECLOCALE': '0'}
 
 
-@pytest.mark.parametrize('name', ['ąžuolas', os.fsdecode(b'caf\xe9')])
+@pytest.mark.parametrize(
+  'name',
+  [
+    pytest.param('ąžuolas', marks=pytest.mark.slow),
+    os.fsdecode(b'caf\xe9'),
+  ],
+)
 def test_names_that_the_terminal_does_not_have(name, tmp_path, undisturbed):
   folder = tmp_path / name
   status, output = run(*TRAIN, f'--workdir={folder}', **C)

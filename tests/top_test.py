@@ -169,7 +169,7 @@ while True: time.sleep(1)""",
 
 
 @pytest.mark.parametrize('busy', BUSY)
-@pytest.mark.parametrize('times', [1, 3])
+@pytest.mark.parametrize('times', [1, pytest.param(3, marks=pytest.mark.slow)])
 def test_a_signal_ends_it_within_seconds_and_in_one_sentence(busy, times):
   if times > 1 and busy == 'in a callback':
     pytest.skip('no more than with one')

@@ -297,6 +297,7 @@ def test_a_plans_times_are_measured_or_by_operations(costs, each, limit):
   assert all(seconds <= PATIENCE * 1.001 for seconds in asked[1:])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize('speed, said', [(0.5, 1), (1e5, 0)])
 def test_a_slow_run_says_early_how_long_it_will_take(
   speed, said, tmp_path, monkeypatch, caplog
@@ -363,7 +364,7 @@ def test_whatever_a_library_makes_of_a_folder_that_is_gone(gone, tmp_path):
       self.closed = True
 
   part, folder = Part(), tmp_path / 'run'
-  job = Job(None, None, part, [])
+  job = Job(None, None, part, [], {})
   with RunDir(folder) as run:
     checkpoints = Checkpoints(run.checkpoints)
     with (

@@ -9,15 +9,14 @@ by y, by x and by k. So one primitive with a parameter that says which of the
 three is meant closes under differentiation of every order, forward and
 reverse: the derivatives of each map are the other two. It also closes under
 `vmap`, because every operand carries a leading dimension of members. What a
-map compiles to is chosen per platform when it is lowered: XLA's own
-convolution everywhere, except on the CPU, where `conv_cpu` has forms that
-measure faster.
+map compiles to is chosen when it is lowered, by the platform, the layer and the
+tables that have been measured: see conv_forms.py.
 """
 
 import functools
 import math
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -26,78 +25,15 @@ from jax import lax
 from jax.extend import core as jex_core
 from jax.interpreters import ad, batching, mlir
 
-from gan_jax.nn import conv_cpu, precision
+from gan_jax.nn import conv_forms, conv_tables, precision
+from gan_jax.nn.conv_plain import Geometry, Pads, shape_of
 
 Array = jax.Array
-Pads = tuple[tuple[int, int], tuple[int, int]]
 Padding = str | int | Pads
-
-
-class Geometry(NamedTuple):
-  """The static sizes of a strided convolution.
-
-  Attributes:
-    size: height and width of the input.
-    window: height and width of the kernel.
-    stride: step of the window, the same in both directions.
-    pads: zeros added ((top, bottom), (left, right)); negative pads crop.
-    precision: of the products, as `jax.default_matmul_precision` names it.
-    kernel: the order of the kernel's dimensions, 'HWIO' or 'HWOI'.
-  """
-
-  size: tuple[int, int]
-  window: tuple[int, int]
-  stride: int
-  pads: Pads
-  precision: str | None
-  kernel: str = 'HWIO'
-
-  @property
-  def out(self) -> tuple[int, int]:
-    """Height and width of the output."""
-    return tuple(
-      (n + sum(p) - k) // self.stride + 1
-      for n, k, p in zip(self.size, self.window, self.pads, strict=True)
-    )
 
 
 # For each map, the operands it takes, in the order in which it takes them.
 _OPERANDS = {'y': ('x', 'k'), 'x': ('y', 'k'), 'k': ('x', 'y')}
-
-
-def _form_shape(kind: str, a: Any, b: Any, geo: Geometry) -> tuple[int, ...]:
-  """The shape of the map `kind` of operands shaped like `a` and `b`."""
-  m = a.shape[0]
-  if kind == 'k':
-    channels = {'I': a.shape[-1], 'O': b.shape[-1]}
-    return (m, *geo.window, *(channels[c] for c in geo.kernel[2:]))
-  made, size = ('O', geo.out) if kind == 'y' else ('I', geo.size)
-  return (m, a.shape[1], *size, b.shape[1 + geo.kernel.index(made)])
-
-
-def _plain(a: Array, b: Array, *, kind: str, geo: Geometry) -> Array:
-  """The map `kind` by XLA's own convolution and its own derivatives."""
-  conv_ = functools.partial(
-    lax.conv_general_dilated,
-    window_strides=(geo.stride,) * 2,
-    padding=geo.pads,
-    dimension_numbers=('NHWC', geo.kernel, 'NHWC'),
-    precision=geo.precision,
-  )
-  shape = _form_shape(kind, a, b, geo)[1:]
-
-  def member(a: Array, b: Array) -> Array:
-    if kind == 'y':
-      return conv_(a, b)
-    # Zeros like an operand vary over the same devices in a `shard_map`.
-    zeros = lax.full_like(a, 0, shape=shape)
-    if kind == 'x':
-      return jax.linear_transpose(lambda x: conv_(x, b), zeros)(a)[0]
-    return jax.linear_transpose(lambda k: conv_(a, k), zeros)(b)[0]
-
-  # One convolution a member. Under `vmap` they would be one in groups, which is
-  # slow backwards (jax issue 13800) and gathers what devices share of a batch.
-  return jnp.stack([member(*operands) for operands in zip(a, b, strict=True)])
 
 
 form_p = jex_core.Primitive('gan_conv')
@@ -113,7 +49,7 @@ form_p.def_impl(_form)
 
 @form_p.def_abstract_eval
 def _abstract(a: Any, b: Any, *, kind: str, geo: Geometry) -> Any:
-  return a.update(shape=_form_shape(kind, a, b, geo), weak_type=False)
+  return a.update(shape=shape_of(kind, a, b, geo), weak_type=False)
 
 
 def _transpose(
@@ -158,10 +94,23 @@ def _batch(args: Any, dims: Any, *, kind: str, geo: Geometry) -> Any:
 
 
 batching.primitive_batchers[form_p] = _batch
-mlir.register_lowering(form_p, mlir.lower_fun(_plain, multiple_results=False))
-mlir.register_lowering(
-  form_p, mlir.lower_fun(conv_cpu.form, multiple_results=False), platform='cpu'
-)
+
+
+def _lower(platform: str) -> Callable:
+  made = functools.partial(conv_forms.form, platform=platform)
+  return mlir.lower_fun(made, multiple_results=False)
+
+
+mlir.register_lowering(form_p, _lower(''))
+for _name, _platform in (('cpu', 'cpu'), ('cuda', 'gpu'), ('rocm', 'gpu')):
+  mlir.register_lowering(form_p, _lower(_platform), platform=_name)
+
+
+def _geometry(size, window, stride: int, pads: Pads, kernel: str) -> Geometry:
+  """The sizes, the precision that is asked for, and the tables in use."""
+  precise = jax.config.jax_default_matmul_precision
+  tables = conv_tables.used()
+  return Geometry(size, window, stride, pads, precise, kernel, tables)
 
 
 def _apply(kind: str, a: Array, b: Array, geo: Geometry) -> Array:
@@ -216,13 +165,8 @@ def conv(
       f'x {x.shape} and kernel {kernel.shape} differ in their input channels'
     )
   size, window = x.shape[1:3], kernel.shape[:2]
-  geo = Geometry(
-    size,
-    window,
-    stride,
-    _pads(padding, size, window, stride),
-    jax.config.jax_default_matmul_precision,
-  )
+  pads = _pads(padding, size, window, stride)
+  geo = _geometry(size, window, stride, pads, 'HWIO')
   return _apply('y', x, kernel, geo)
 
 
@@ -256,14 +200,8 @@ def conv_transpose(
     (n - 1) * stride - sum(p) + k
     for n, p, k in zip(x.shape[1:3], pads, window, strict=True)
   )
-  geo = Geometry(
-    size,
-    window,
-    stride,
-    pads,
-    jax.config.jax_default_matmul_precision,
-    'HWOI',  # What goes in here is the output of the adjoint convolution.
-  )
+  # What goes in here is the output of the adjoint convolution.
+  geo = _geometry(size, window, stride, pads, 'HWOI')
   return _apply('x', x, kernel, geo)
 
 

@@ -1,4 +1,4 @@
-"""What a convolution and its two gradients compile to on the CPU.
+"""Forms of a convolution and its two gradients that are fast on a CPU.
 
 XLA's CPU backend is fast at matrix products and at convolutions, and slow, up
 to a hundred times, at the dilated ones that the gradients of a strided
@@ -18,7 +18,7 @@ convolution are. The forms here have none of those:
                whose taps are then added where they overlap: for few positions
                and many channels, where rearranging the kernel costs most.
 
-Which one when is what `benchmarks/conv.py` measured best.
+conv_forms.py has their names and chooses among them.
 """
 
 import math
@@ -30,62 +30,36 @@ import jax.numpy as jnp
 from jax import lax
 from jax.experimental.layout import Layout, with_layout_constraint
 
+from gan_jax.nn.conv_plain import Geometry, Pads
+
 Array = jax.Array
 
+FEWEST_CHANNELS = 8  # Below, interleaving phases costs more than folding.
 _CACHE = 4 << 20  # Bytes of patches at a time: 1 to 8 MB measured alike.
-_FEWEST_CHANNELS = 8  # Below, interleaving phases costs more than folding.
-_FEW_POSITIONS = 4  # Per output channel: below, the kernel costs most.
 _DEEP = 512  # Rows of a kernel matrix that make a transposition pay.
-# Input channels from which Eigen is faster than YNNPACK, by stride. Before
-# jax 0.11 YNNPACK runs a convolution of stride 2 at half its speed.
-_EIGEN_CHANNELS = {1: 256, 2: 8 if jax.__version_info__ < (0, 11) else 64}
 
 
-def form(a: Array, b: Array, *, kind: str, geo: Any) -> Array:
-  """The map `kind` of `conv.form_p`, one member after the other.
-
-  Args:
-    a: the first operand [members, ...].
-    b: the second operand [members, ...].
-    kind: 'y', 'x' or 'k', the map.
-    geo: a `conv.Geometry`.
-
-  Returns:
-    [members, ...], computed in float32 if the operands have fewer bits.
-  """
-  dtype = a.dtype
-  wide = jnp.promote_types(dtype, jnp.float32)
-  function = {'y': _output, 'x': _input, 'k': _kernel}[kind]
-
-  def member(pair: tuple[Array, Array]) -> Array:
-    p, q = pair
-    return function(p.astype(wide), q.astype(wide), geo).astype(dtype)
-
-  if a.shape[0] == 1:
-    return member((a[0], b[0]))[None]
-  # As fast as members side by side, a tenth faster for 3x3, and compiled once.
-  return lax.map(member, (a, b))
-
-
-def _ordered(k: Array, geo: Any) -> Array:
+def _ordered(k: Array, geo: Geometry) -> Array:
   """A kernel [kh, kw, in, out] in the order that `geo` names, or back."""
   return k if geo.kernel == 'HWIO' else k.swapaxes(2, 3)
 
 
-def _dot(a: Array, b: Array, axes: tuple[int, int], geo: Any) -> Array:
+def _dot(a: Array, b: Array, axes: tuple[int, int], geo: Geometry) -> Array:
   """The sum over one axis of each operand."""
   contract = tuple((axis,) for axis in axes)
   return lax.dot_general(a, b, (contract, ((), ())), precision=geo.precision)
 
 
-def _conv(x: Array, k: Array, pads: Any, geo: Any, stride: int = 1) -> Array:
-  """A convolution by the faster of XLA's two libraries.
+def _conv(
+  x: Array, k: Array, pads: Pads, geo: Geometry, stride: int, eigen: bool
+) -> Array:
+  """A convolution by one of XLA's two libraries.
 
   XLA prefers YNNPACK, which takes no dilated input. With zeros between the
   rows of the input and of the kernel, and twice the step, the sums are the
   same, and Eigen makes them.
   """
-  d = 2 if x.shape[-1] >= _EIGEN_CHANNELS[min(stride, 2)] else 1
+  d = 2 if eigen else 1
   (top, bottom), columns = pads
   return lax.conv_general_dilated(
     x,
@@ -117,7 +91,7 @@ class _Chunks(NamedTuple):
   start: Callable[[Array], tuple[Any, ...]]
 
 
-def _unfold(x: Array, geo: Any, floor: int) -> _Chunks:
+def _unfold(x: Array, geo: Geometry, floor: int) -> _Chunks:
   """Splits a convolution of images [N, H, W, C] into chunks.
 
   Args:
@@ -173,32 +147,35 @@ def _unfold(x: Array, geo: Any, floor: int) -> _Chunks:
   return _Chunks(images, rows, n // images * per_image, patches, start)
 
 
-def _output(x: Array, k: Array, geo: Any) -> Array:
-  """Images [N, H, W, in] and kernel to the output."""
+def output_by_product(x: Array, k: Array, geo: Geometry) -> Array:
+  """Images and kernel [...] to the output, where one product gives it.
+
+  That is where the window is 1x1, or the output has one position.
+  """
   k = _ordered(k, geo)
   n, co = x.shape[0], k.shape[-1]
-  if geo.stride == 1 and geo.window == (1, 1) and not any(map(any, geo.pads)):
+  if geo.out != (1, 1):
     return _dot(x, k[0, 0], (3, 0), geo)
-  if geo.out == (1, 1):
-    edges = [
-      (lo, size - have - lo, 0)
-      for size, have, (lo, _) in zip(
-        geo.window, geo.size, geo.pads, strict=True
-      )
-    ]
-    x = lax.pad(x, jnp.zeros((), x.dtype), ((0, 0, 0), *edges, (0, 0, 0)))
-    y = _dot(x.reshape(n, -1), k.reshape(-1, co), (1, 0), geo)
-    return y.reshape(n, 1, 1, co)
-  if geo.stride > 1 and x.shape[-1] < _FEWEST_CHANNELS:
-    return _by_rows(x, k, geo)
-  return _conv(x, k, geo.pads, geo, geo.stride)
+  edges = [
+    (lo, size - have - lo, 0)
+    for size, have, (lo, _) in zip(geo.window, geo.size, geo.pads, strict=True)
+  ]
+  x = lax.pad(x, jnp.zeros((), x.dtype), ((0, 0, 0), *edges, (0, 0, 0)))
+  y = _dot(x.reshape(n, -1), k.reshape(-1, co), (1, 0), geo)
+  return y.reshape(n, 1, 1, co)
 
 
-def _by_rows(x: Array, k: Array, geo: Any) -> Array:
+def output(x: Array, k: Array, geo: Geometry, eigen: bool) -> Array:
+  """Images [N, H, W, in] and kernel to the output, by a convolution."""
+  return _conv(x, _ordered(k, geo), geo.pads, geo, geo.stride, eigen)
+
+
+def output_by_rows(x: Array, k: Array, geo: Geometry) -> Array:
   """The output by a convolution over columns, of stride 1.
 
   The rows of the window and its runs of s columns are channels.
   """
+  k = _ordered(k, geo)
   n, h, w, c = x.shape
   s, (kh, kw), (oh, ow) = geo.stride, geo.window, geo.out
   (top, _), (left, _) = geo.pads
@@ -224,23 +201,28 @@ def _by_rows(x: Array, k: Array, geo: Any) -> Array:
   return y.reshape(n, oh, ow, -1)
 
 
-def _kernel(x: Array, y: Array, geo: Any) -> Array:
+def is_large(x_channels: int, geo: Geometry) -> bool:
+  """Whether the patches of a float32 image fill the cache."""
+  (oh, ow), (kh, kw) = geo.out, geo.window
+  return 4 * oh * ow * kh * kw * x_channels > _CACHE
+
+
+def kernel_by_unfolding_output(x: Array, y: Array, geo: Geometry) -> Array:
+  """The kernel of a stride of 1 by patches of the output, not of the images."""
+  pads = tuple(
+    (w - 1 - lo, w - 1 - hi)
+    for w, (lo, hi) in zip(geo.window, geo.pads, strict=True)
+  )
+  order = 'HWOI' if geo.kernel == 'HWIO' else 'HWIO'
+  swapped = geo._replace(size=geo.out, pads=pads, kernel=order)
+  return kernel_by_unfolding(y, x, swapped)[::-1, ::-1]
+
+
+def kernel_by_unfolding(x: Array, y: Array, geo: Geometry) -> Array:
   """Images [N, H, W, in] and output [N, H', W', out] to the kernel."""
   ci, co = x.shape[-1], y.shape[-1]
   (oh, ow), (kh, kw) = geo.out, geo.window
-  if geo.stride == 1 and co < ci and geo.out != (1, 1):  # Unfold the smaller.
-    pads = tuple(
-      (w - 1 - lo, w - 1 - hi)
-      for w, (lo, hi) in zip(geo.window, geo.pads, strict=True)
-    )
-    order = 'HWOI' if geo.kernel == 'HWIO' else 'HWIO'
-    swapped = geo._replace(size=geo.out, pads=pads, kernel=order)
-    return _kernel(y, x, swapped)[::-1, ::-1]
-  s = geo.stride
   depth = kh * kw * ci
-  large = oh * ow * depth * x.dtype.itemsize > _CACHE
-  if large and s > 1 and kh % s == kw % s == 0 and co < s * s * ci:
-    return _ordered(_kernel_by_depth(x, y, geo), geo)  # Half as much to copy.
   chunks = _unfold(x, geo, 4 * depth * co)
   y = jnp.pad(y, ((0, 0), (0, -oh % chunks.rows), (0, 0), (0, 0)))
 
@@ -265,7 +247,7 @@ def _kernel(x: Array, y: Array, geo: Any) -> Array:
   return _turn(total).reshape(kh, kw, ci, co)
 
 
-def _kernel_by_depth(x: Array, y: Array, geo: Any) -> Array:
+def kernel_by_depth(x: Array, y: Array, geo: Geometry) -> Array:
   """The kernel of a stride s whose s * s phases are channels at stride 1.
 
   There the output, which has fewer channels, is unfolded, an image at a time.
@@ -297,7 +279,8 @@ def _kernel_by_depth(x: Array, y: Array, geo: Any) -> Array:
 
   total = lax.full_like(x, 0, shape=(kh * kw * co, s * s * ci))
   total = lax.fori_loop(0, n, add, total).reshape(kh, kw, co, s, s, ci)
-  return total.transpose(0, 3, 1, 4, 5, 2).reshape(*geo.window, ci, co)
+  total = total.transpose(0, 3, 1, 4, 5, 2).reshape(*geo.window, ci, co)
+  return _ordered(total, geo)
 
 
 def _turn(x: Array) -> Array:
@@ -317,20 +300,8 @@ def _turn(x: Array) -> Array:
   )
 
 
-def _input(y: Array, k: Array, geo: Any) -> Array:
-  """Output [N, H', W', out] and kernel to the images."""
-  n, oh, ow, co = y.shape
-  s, ci = geo.stride, k.shape[geo.kernel.index('I')]
-  if (
-    geo.window == (1, 1)
-    or n * oh * ow <= _FEW_POSITIONS * co
-    or s > 1
-    and ci < _FEWEST_CHANNELS
-  ):
-    z, start = _fold(y, k, geo), [lo for lo, _ in geo.pads]
-  else:
-    z = _phases(y, _ordered(k, geo), geo)
-    start = [lo % s for lo, _ in geo.pads]
+def _cropped(z: Array, start: list[int], geo: Geometry) -> Array:
+  """The images, of padded ones that lack `start` rows and columns."""
   edges = [
     (-lo, size + lo - have, 0)
     for lo, size, have in zip(start, geo.size, z.shape[1:3], strict=True)
@@ -338,7 +309,18 @@ def _input(y: Array, k: Array, geo: Any) -> Array:
   return lax.pad(z, jnp.zeros((), z.dtype), ((0, 0, 0), *edges, (0, 0, 0)))
 
 
-def _phases(y: Array, k: Array, geo: Any) -> Array:
+def input_by_folding(y: Array, k: Array, geo: Geometry) -> Array:
+  """Output [N, H', W', out] and kernel to the images, by one product."""
+  return _cropped(_fold(y, k, geo), [lo for lo, _ in geo.pads], geo)
+
+
+def input_by_phases(y: Array, k: Array, geo: Geometry, eigen: bool) -> Array:
+  """The same by a convolution of stride 1 with s * s times the channels."""
+  z = _phases(y, _ordered(k, geo), geo, eigen)
+  return _cropped(z, [lo % geo.stride for lo, _ in geo.pads], geo)
+
+
+def _phases(y: Array, k: Array, geo: Geometry, eigen: bool) -> Array:
   """The padded images, less whole strides of padding, by phases."""
   co, s, ci = y.shape[-1], geo.stride, k.shape[2]
   taps = [math.ceil(w / s) for w in geo.window]
@@ -359,15 +341,15 @@ def _phases(y: Array, k: Array, geo: Any) -> Array:
     before = t - 1 - lo // s
     wanted = math.ceil((lo % s + size) / s)
     pads.append((before, wanted - have - before + t - 1))
-  return _interleave(_conv(y, k, pads, geo), s)
+  return _interleave(_conv(y, k, pads, geo, 1, eigen), s)
 
 
-def _fold(y: Array, k: Array, geo: Any) -> Array:
+def _fold(y: Array, k: Array, geo: Geometry) -> Array:
   """The padded images by adding the taps of one product."""
   n, oh, ow, co = y.shape
   s, (kh, kw), ci = geo.stride, geo.window, k.shape[geo.kernel.index('I')]
   y = y.reshape(-1, co)
-  if geo.kernel == 'HWIO' or ci < _FEWEST_CHANNELS:
+  if geo.kernel == 'HWIO' or ci < FEWEST_CHANNELS:
     z = _dot(y, _ordered(k, geo).reshape(-1, co), (1, 1), geo)
   else:  # A product a tap: a single one needs a copy of the kernel.
     taps = k.reshape(-1, co, ci)

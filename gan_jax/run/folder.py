@@ -3,6 +3,7 @@
 config.json     the config it ran with
 data.txt        the report on its data; data.json: shape, classes, alphabet
 stretches.json  from which step on how many images a step counted for
+convolutions.json  the tables that choose forms of convolutions, as it began
 log.txt         what the console showed
 metrics.jsonl   one line a log point: step, images, losses, speed
 curves.png      those lines as curves
@@ -27,6 +28,7 @@ import json
 import logging
 import logging.handlers
 import pathlib
+from collections.abc import Callable
 
 from gan_jax import hosts, paths
 from gan_jax.errors import UserError
@@ -185,7 +187,7 @@ class RunDir:
     Raises:
       UserError: if the file is damaged.
     """
-    return self._load('config.json', _CONFIG_HINT)
+    return self.load_json('config.json', _CONFIG_HINT)
 
   def save_config(self, text: str) -> None:
     """Writes config.json; `text` is what `config.to_json` gives."""
@@ -197,13 +199,9 @@ class RunDir:
     Raises:
       UserError: if the file is damaged.
     """
-    stored = self._load(_PAST, _PAST_HINT)
-    if stored is None:
-      return None
-    past = stored.get('stretches')
-    if not are_stretches(past):
-      raise UserError(_DAMAGED.format(self.path / _PAST, _PAST_HINT))
-    return past
+    good = lambda stored: are_stretches(stored.get('stretches'))
+    stored = self.load_json(_PAST, _PAST_HINT, good)
+    return stored and stored['stretches']
 
   def save_past(self, stretches: list) -> None:
     """Writes down how steps, images and samples have been counted so far."""
@@ -220,12 +218,7 @@ class RunDir:
     Raises:
       UserError: if the file is damaged.
     """
-    facts = self._load('data.json', _DATA_HINT)
-    if facts is None:
-      return None
-    if not are_facts(facts):
-      raise UserError(_DAMAGED.format(self.path / 'data.json', _DATA_HINT))
-    return facts
+    return self.load_json('data.json', _DATA_HINT, are_facts)
 
   def load_best(self) -> dict:
     """The content of best.json: metric, step, value; {} if there is none.
@@ -233,13 +226,9 @@ class RunDir:
     Raises:
       UserError: if the file is damaged.
     """
-    best = self._load(_BEST, _BEST_HINT)
-    if best is None:
-      return {}
     kinds = {'metric': (str,), 'step': (int,), 'value': (int, float)}
-    if any(type(best.get(key)) not in of for key, of in kinds.items()):
-      raise UserError(_DAMAGED.format(self.path / _BEST, _BEST_HINT))
-    return best
+    good = lambda best: all(type(best.get(k)) in of for k, of in kinds.items())
+    return self.load_json(_BEST, _BEST_HINT, good) or {}
 
   def check_data(self, source, permitted=()) -> None:
     """Refuses data that are not those that the run was trained on.
@@ -294,8 +283,19 @@ class RunDir:
     """Of the text that the run is on; '' if it is not on text."""
     return (self.load_data() or {}).get('alphabet', '')
 
-  def _load(self, name: str, hint: str) -> dict | None:
-    """The object in a JSON file, or None if there is no file."""
+  def load_json(
+    self, name: str, hint: str, good: Callable = bool
+  ) -> dict | None:
+    """The object in a JSON file, or None if there is no file.
+
+    Args:
+      name: of the file.
+      hint: what happens if it is deleted, the end of a sentence.
+      good: whether an object is one that the file may hold.
+
+    Raises:
+      UserError: if the file is damaged.
+    """
     file = self.path / name
     try:
       value = json.loads(file.read_bytes().decode('utf-8'))
@@ -303,8 +303,10 @@ class RunDir:
       return None
     except (ValueError, RecursionError):
       value = None
-    if not isinstance(value, dict):
-      raise UserError(_DAMAGED.format(file, hint))
+    if not (isinstance(value, dict) and good(value)):
+      raise UserError(
+        f'{file} is damaged: restore it from a copy, or delete it{hint}.'
+      )
     return value
 
   def _write(self, name: str, text: str) -> None:
@@ -398,7 +400,6 @@ class RunDir:
       draw.save_curves(self.path / 'curves.png', self.lines())
 
 
-_DAMAGED = '{} is damaged: restore it from a copy, or delete it{}.'
 _CONFIG_HINT = ' and go on with the config that --config names'
 _DATA_HINT = ': training writes it anew'
 _PAST = 'stretches.json'

@@ -22,6 +22,7 @@ STEPS, MORE = 4, 6  # of the run, and of what it is trained on to
 TEXTS = (
   *('config.json', 'data.json', 'stretches.json', 'best.json'),
   *('metrics.jsonl', 'evaluate.jsonl', 'data.txt', 'log.txt', '.lock'),
+  'convolutions.json',
 )
 
 

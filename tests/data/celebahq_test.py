@@ -268,6 +268,7 @@ def command(celeb, out, *more):
   )
 
 
+@pytest.mark.slow
 def test_the_command_killed_and_started_again(celeb, tmp_path):
   out = tmp_path / 'hq'
   process = command(celeb, out, '--jobs=1')

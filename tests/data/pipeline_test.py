@@ -319,7 +319,9 @@ if __name__ == '__main__':
 """
 
 
-@pytest.mark.parametrize('workers', [0, 1])
+@pytest.mark.parametrize(
+  'workers', [0, pytest.param(1, marks=pytest.mark.slow)]
+)
 def test_a_program_ends_with_batches_still_open(folder, workers, tmp_path):
   here = pathlib.Path(__file__).parent
   script = tmp_path / 'script.py'

@@ -86,6 +86,7 @@ def test_what_g_made_is_found_again(run, tmp_path):
     explore(run, spec.replace('2,0', '2,6'), out=tmp_path)
 
 
+@pytest.mark.slow
 def test_an_inversion_goes_on_where_it_was_killed(run, tmp_path, monkeypatch):
   """Three batches, as the machine has eight devices."""
   spec = 'invert:count=40,iterations=3,split=train[10%:14%]'

@@ -17,11 +17,11 @@ from hypothesis import strategies as st
 from jax import lax
 
 from gan_jax.nn import conv as conv_lib
-from gan_jax.nn import conv_cpu
+from gan_jax.nn import conv_cpu, conv_forms, conv_plain
 
 DIMS = ('NHWC', 'HWIO', 'NHWC')
-# Batch, size, channels in and out, window, stride, padding. Each form of
-# `conv_cpu` is met: both libraries, by rows, 1x1, unfolded, phases, folded.
+# Batch, size, channels in and out, window, stride, padding. The rules of
+# conv_forms take each form for one of them.
 CASES = {
   '1x1': (2, 5, 3, 4, 1, 1, 0),
   '1x1 stride': (2, 5, 3, 4, 1, 2, 0),
@@ -206,34 +206,6 @@ def test_equals_xla_in_many_chunks(case, cache, monkeypatch):
   close(together(ours, *both)(x, k), together(plain, *both)(x, k))
 
 
-@hypothesis.settings(max_examples=8, deadline=None)
-@hypothesis.given(
-  size=st.tuples(st.integers(6, 9), st.integers(6, 9)),
-  ci=st.integers(1, 3),
-  stride=st.integers(1, 3),
-  steps=st.tuples(st.integers(1, 2), st.integers(1, 2)),
-  pads=st.tuples(*[st.tuples(st.integers(0, 2), st.integers(0, 2))] * 2),
-)
-def test_kernel_by_depth_equals_plain(size, ci, stride, steps, pads):
-  window = tuple(stride * s for s in steps)
-  geo = conv_lib.Geometry(size, window, stride, pads, None)
-  x, y = normal(6, 1, 2, *size, ci), normal(7, 1, 2, *geo.out, 2)
-  ours = jax.jit(lambda x, y: conv_cpu._kernel_by_depth(x[0], y[0], geo))
-  close(ours(x, y), conv_lib._plain(x, y, kind='k', geo=geo)[0])
-
-
-@pytest.mark.parametrize(
-  'case', ['3x3', 'uneven', 'cropped', 'wide padding', '3x3 stride left over']
-)
-def test_equals_xla_by_the_other_library(case, monkeypatch):
-  monkeypatch.setattr(conv_cpu, '_EIGEN_CHANNELS', {1: 1, 2: 1})
-  monkeypatch.setattr(conv_cpu, '_FEWEST_CHANNELS', 1)
-  ours, plain, x, k = setup(CASES[case])
-  assert 'lhs_dilate = [2, 1]' in jax.jit(ours).lower(x, k).as_text()
-  both = itself, grads
-  close(together(ours, *both)(x, k), together(plain, *both)(x, k))
-
-
 @pytest.mark.parametrize('axes', [(0, None), (None, 3), (1, 2)])
 @pytest.mark.parametrize('case', ['3x3', '4x4 stride'])
 def test_vmap_of_grad_and_grad_of_vmap(case, axes):
@@ -300,31 +272,6 @@ def test_lowering_is_per_platform():
   close(traced.lower().compile()(x, k), grads(ours)(x, k))
 
 
-@pytest.mark.parametrize('kind', ['y', 'x', 'k'])
-@pytest.mark.parametrize('members', [1, 3])
-@pytest.mark.parametrize(  # with co < ci other forms
-  'order, ci, co', [('HWIO', 3, 5), ('HWOI', 3, 5), ('HWOI', 9, 5)]
-)
-def test_plain_form_equals_cpu_form(kind, members, order, ci, co):
-  """What other platforms run, run here."""
-  geo = conv_lib.Geometry((7, 6), (3, 4), 2, ((1, 0), (2, 1)), None, order)
-  channels = {'I': ci, 'O': co}
-  shapes = {
-    'x': (members, 2, 7, 6, ci),
-    'k': (members, 3, 4, *(channels[c] for c in order[2:])),
-    'y': (members, 2, *geo.out, co),
-  }
-  operands = [
-    normal(i, *shapes[name])
-    for i, name in enumerate({'y': 'xk', 'x': 'yk', 'k': 'xy'}[kind])
-  ]
-  ours, plain = (
-    jax.jit(functools.partial(form, kind=kind, geo=geo))
-    for form in (conv_cpu.form, conv_lib._plain)
-  )
-  close(ours(*operands), plain(*operands))
-
-
 def square_grads(function):
   return jax.grad(lambda x, k: jnp.sum(function(x, k) ** 2), (0, 1))
 
@@ -368,13 +315,14 @@ def test_sharded_over_devices():
     jax.jit(shard_mapped(ours, mesh))(x, k), jax.jit(square_grads(plain))(x, k)
   )
   # On other platforms the plain form is lowered; here it is called.
-  geo = conv_lib.Geometry((8, 8), (4, 4), 2, ((1, 1), (1, 1)), None)
+  geo = conv_plain.Geometry((8, 8), (4, 4), 2, ((1, 1), (1, 1)), None)
   y = normal(12, 16, 4, 4, 2)
 
   def kernel_gradient(form, x, y):
     return lax.psum(form(x[None], y[None], kind='k', geo=geo)[0], 'data')
 
-  for form in (conv_lib._plain, conv_cpu.form):
+  on_cpu = functools.partial(conv_forms.form, platform='cpu')
+  for form in (conv_plain.every, on_cpu):
     mapped = jax.shard_map(
       functools.partial(kernel_gradient, form),
       mesh=mesh,

@@ -155,10 +155,10 @@ def kill(patch, folder, moment, step):
 @pytest.mark.parametrize(
   'moment, step',
   [
-    ('best.json', 2),
-    ('evaluate.jsonl', 4),
+    pytest.param('best.json', 2, marks=pytest.mark.slow),
+    pytest.param('evaluate.jsonl', 4, marks=pytest.mark.slow),
     ('metrics.jsonl', 4),
-    ('film', 4),
+    pytest.param('film', 4, marks=pytest.mark.slow),
   ],
 )
 def test_a_kill_after_a_checkpoint_loses_no_look(

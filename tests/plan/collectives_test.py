@@ -4,6 +4,8 @@ Convolutions are XLA's own, as everywhere but on a CPU: what is fast there goes
 through the batch in a loop, for which all of it is gathered.
 """
 
+import functools
+
 import jax
 import pytest
 from jax.interpreters import mlir
@@ -13,7 +15,7 @@ from gan_jax import experiment
 from gan_jax.data import open_source
 from gan_jax.engine import Engine
 from gan_jax.mesh import make_mesh
-from gan_jax.nn import conv, conv_cpu
+from gan_jax.nn import conv, conv_forms, conv_plain
 from gan_jax.plan import hlo
 from gan_jax.restore import like
 from gan_jax.schemes import ensemble
@@ -40,9 +42,9 @@ def own_convolutions():
   use = lambda form: mlir.register_lowering(
     conv.form_p, mlir.lower_fun(form, multiple_results=False), platform='cpu'
   )
-  use(conv._plain)
+  use(conv_plain.every)
   yield
-  use(conv_cpu.form)
+  use(functools.partial(conv_forms.form, platform='cpu'))
 
 
 def last_step(spec, *overrides):

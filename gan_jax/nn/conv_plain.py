@@ -1,0 +1,91 @@
+"""The sizes of a convolution, its three maps, and XLA's own way to them.
+
+A convolution of images x with a kernel gives an output y; y and the kernel give
+the gradient by x, x and y that by the kernel. The maps are named by what they
+make: 'y', 'x' and 'k'; see conv.py, whose primitive they are of.
+"""
+
+import functools
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+from jax import lax
+
+Array = jax.Array
+Pads = tuple[tuple[int, int], tuple[int, int]]
+
+
+class Geometry(NamedTuple):
+  """The static sizes of a strided convolution.
+
+  Attributes:
+    size: height and width of the input.
+    window: height and width of the kernel.
+    stride: step of the window, the same in both directions.
+    pads: zeros added ((top, bottom), (left, right)); negative pads crop.
+    precision: of the products, as `jax.default_matmul_precision` names it.
+    kernel: the order of the kernel's dimensions, 'HWIO' or 'HWOI'.
+    tables: which tables choose its form; see conv_tables.py.
+  """
+
+  size: tuple[int, int]
+  window: tuple[int, int]
+  stride: int
+  pads: Pads
+  precision: str | None
+  kernel: str = 'HWIO'
+  tables: str = ''
+
+  @property
+  def out(self) -> tuple[int, int]:
+    """Height and width of the output."""
+    return tuple(
+      (n + sum(p) - k) // self.stride + 1
+      for n, k, p in zip(self.size, self.window, self.pads, strict=True)
+    )
+
+
+def shape_of(kind: str, a: Any, b: Any, geo: Geometry) -> tuple[int, ...]:
+  """The shape of the map `kind` of operands shaped like `a` and `b`.
+
+  Args:
+    kind: 'y', 'x' or 'k'.
+    a: images [M, N, H, W, in], or of 'x' the output [M, N, H', W', out].
+    b: the kernel [M, kh, kw, ...], or of 'k' the output.
+    geo: the convolution, of each of M members.
+  """
+  m = a.shape[0]
+  if kind == 'k':
+    channels = {'I': a.shape[-1], 'O': b.shape[-1]}
+    return (m, *geo.window, *(channels[c] for c in geo.kernel[2:]))
+  made, size = ('O', geo.out) if kind == 'y' else ('I', geo.size)
+  return (m, a.shape[1], *size, b.shape[1 + geo.kernel.index(made)])
+
+
+def one(kind: str, a: Array, b: Array, geo: Geometry) -> Array:
+  """The map of one member, by XLA's own convolution and its derivatives."""
+  conv_ = functools.partial(
+    lax.conv_general_dilated,
+    window_strides=(geo.stride,) * 2,
+    padding=geo.pads,
+    dimension_numbers=('NHWC', geo.kernel, 'NHWC'),
+    precision=geo.precision,
+  )
+  if kind == 'y':
+    return conv_(a, b)
+  # Zeros like an operand vary over the same devices in a `shard_map`.
+  shape = shape_of(kind, a[None], b[None], geo)[1:]
+  zeros = lax.full_like(a, 0, shape=shape)
+  if kind == 'x':
+    return jax.linear_transpose(lambda x: conv_(x, b), zeros)(a)[0]
+  return jax.linear_transpose(lambda k: conv_(a, k), zeros)(b)[0]
+
+
+def every(a: Array, b: Array, *, kind: str, geo: Geometry) -> Array:
+  """The map of all members [M, ...]."""
+  # One convolution a member. Under `vmap` they would be one in groups, which is
+  # slow backwards (jax issue 13800) and gathers what devices share of a batch.
+  return jnp.stack(
+    [one(kind, *operands, geo) for operands in zip(a, b, strict=True)]
+  )
