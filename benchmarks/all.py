@@ -27,6 +27,7 @@ from _lines import add, measured_now, read, stamp
 
 HERE = pathlib.Path(__file__).resolve().parent
 DOCS = HERE.parent / 'docs'
+MANY = 12  # figures of a part
 # A name: the benchmark with its arguments, and what it is about.
 PARTS = {
   'step': ('step.py', 'DCGAN, a step of two stages; ours over PyTorch'),
@@ -60,6 +61,10 @@ PARTS = {
   ),
   'conv': ('conv.py', 'convolutions; ours over PyTorch and over plain XLA'),
   'startup': ('startup.py', 'from the command to the first step, seconds'),
+  'compile': (
+    'compile.py',
+    "what each config's step takes to compile, seconds",
+  ),
 }
 
 
@@ -95,7 +100,7 @@ def measure(part: str, quick: bool) -> dict | None:
 
 
 def table(lines: list[dict]) -> list[str]:
-  """A part's rows, one a machine, in Markdown."""
+  """A part's rows, one a machine, in Markdown; of many figures one a figure."""
   names = list(dict.fromkeys(name for x in lines for name in x['figures']))
   rows = [
     ['machine', *(f'`{name}`' for name in names), 'load', 'date, commit'],
@@ -105,6 +110,10 @@ def table(lines: list[dict]) -> list[str]:
     values = [str(x['figures'].get(name, '')) for name in names]
     load = ' to '.join(map(str, x['load']))
     rows.append([x['machine'], *values, load, f'{x["date"]}, {x["commit"]}'])
+  if len(names) > MANY:
+    columns = [rows[0], *rows[2:]]
+    rows = [list(row) for row in zip(*columns, strict=True)]
+    rows.insert(1, ['---'] * len(columns))
   return [f'| {" | ".join(row)} |' for row in rows]
 
 

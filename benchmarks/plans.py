@@ -44,6 +44,12 @@ NAMED = {
     {'train.batch': '512'},
   ),
   'two_stage': ('osgan_celeba.py:scheme=two_stage', POD, {}),
+  'in_parts': ('dcgan_celeba.py', POD, {'train.accumulate': '4'}),
+  'remat': (
+    'dcgan_celeba.py',
+    POD,
+    {'generator.remat': 'blocks', 'discriminator.remat': 'blocks'},
+  ),
   'fastgan1024': ('fastgan_folder.py:resolution=1024', POD, {}),
   'progan1024': (
     'progan_celebahq.py:devices=8',
@@ -55,7 +61,7 @@ NAMED = {
   ),
 }
 # Configs that the page compares as they are.
-COMPARED = ('stylegan2_ffhq', 'glead_ffhq')
+COMPARED = ('dcgan_celeba', 'stylegan2_ffhq', 'glead_ffhq')
 # Configs whose own minibatch does not divide over the eight chips of `POD`.
 CHANGED = {
   'dcgan_mnist': {'train.batch': '64'},

@@ -20,7 +20,11 @@ with tempfile.TemporaryDirectory() as folder:
     kernel_name='python3', transport='ipc', ip=f'{folder}/kernel'
   )
   client = nbclient.NotebookClient(
-    notebook, kernels, timeout=900, resources={'metadata': {'path': '.'}}
+    notebook,
+    kernels,
+    timeout=900,
+    startup_timeout=300,
+    resources={'metadata': {'path': '.'}},
   )
   client.execute()
 for cell in notebook.cells:

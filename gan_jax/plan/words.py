@@ -22,6 +22,7 @@ from gan_jax.validate import validate, validate_batch
 
 WASTE = 0.25  # of padding, from where it is worth a word
 LANES = 128
+_PLAYERS = ('generator', 'discriminator')
 
 
 class Run(NamedTuple):
@@ -303,10 +304,13 @@ def misfit(run: Run, stage: Stage, need: float, there: float) -> str:
     advice.append('more chips to share it')
   if resident > there / 4:
     advice.append('data that stream (config.data.device_budget_mb=0)')
-  players = ('generator', 'discriminator')
-  narrow = [p for p in players if run.config[p].get('bfloat16_from', 1) == 0]
-  if narrow:
-    advice.append(' and '.join(f'config.{p}.bfloat16_from=16' for p in narrow))
+  for key, unset, value in (
+    ('bfloat16_from', 0, 16),
+    ('remat', 'none', 'blocks'),
+  ):
+    players = [p for p in _PLAYERS if run.config[p].get(key) == unset]
+    if players:
+      advice.append(' and '.join(f'config.{p}.{key}={value}' for p in players))
   advice.append('smaller networks, or a smaller config.data.resolution')
   at = f' of {stage.resolution} px' if stage.resolution else ''
   return (

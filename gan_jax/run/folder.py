@@ -24,6 +24,7 @@ aside/          checkpoints that could not be read, and that the run went on
 """
 
 import contextlib
+import errno
 import json
 import logging
 import logging.handlers
@@ -172,7 +173,13 @@ class RunDir:
       except OSError:
         break
 
-  def _unwritable(self, error: OSError) -> UserError:
+  def _unwritable(self, error: OSError) -> Exception:
+    """What is said of a folder; where there is no room the system's own word.
+
+    Another folder is no help then: top.py says what is.
+    """
+    if error.errno in _NO_ROOM:
+      return error
     why, file = (error.strerror or str(error)).lower(), error.filename
     inside = file and pathlib.Path(file) != self.path
     return UserError(
@@ -400,6 +407,7 @@ class RunDir:
       draw.save_curves(self.path / 'curves.png', self.lines())
 
 
+_NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 _CONFIG_HINT = ' and go on with the config that --config names'
 _DATA_HINT = ': training writes it anew'
 _PAST = 'stretches.json'
