@@ -11,7 +11,7 @@ from tests import main_test, small
 QUICKSTART = ('--config=configs/quickstart.py',)
 
 
-@pytest.mark.slow
+@pytest.mark.release
 def test_twenty_kills_change_no_bit(tmp_path):
   """SIGKILL at random moments: imports, compilation, steps, saving."""
   whole, killed = tmp_path / 'whole', tmp_path / 'killed'
