@@ -1,4 +1,4 @@
-"""Files of figures, a line of JSON each: what was measured where, and when."""
+"""Figures as lines of JSON: made by a process, kept in a file, with a stamp."""
 
 import datetime
 import functools
@@ -61,6 +61,20 @@ def _commit() -> str:
   ).stdout.strip()
   changed = git('status', '--porcelain', '-uno', '--', '.', ':!docs')
   return git('rev-parse', '--short', 'HEAD') + ('+' if changed else '')
+
+
+def in_a_process(script: str, name: str):
+  """What a process of its own prints last, as JSON, for `--one=name`.
+
+  Returns:
+    The value; None, and why in words, if that has failed.
+  """
+  command = [sys.executable, script, f'--one={name}']
+  done = subprocess.run(command, capture_output=True, text=True, check=False)
+  if done.returncode:
+    print(f'{name} failed: {done.stderr[-2000:]}', flush=True)
+    return None
+  return json.loads(done.stdout.splitlines()[-1])
 
 
 def read(file: pathlib.Path) -> list[dict]:

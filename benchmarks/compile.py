@@ -14,11 +14,10 @@ import argparse
 import json
 import os
 import pathlib
-import subprocess
-import sys
 import time
 
 import plans
+from _lines import in_a_process
 
 QUICK = ('quickstart', 'sgan_toy')
 
@@ -46,17 +45,6 @@ def compile_one(name: str) -> float:
   return seconds
 
 
-def in_a_process(name: str) -> float | None:
-  """The same; None, and why, if that failed."""
-  done = subprocess.run(
-    [sys.executable, __file__, f'--one={name}'], capture_output=True, text=True
-  )
-  if done.returncode:
-    print(f'{name} failed: {done.stderr[-1000:]}', flush=True)
-    return None
-  return json.loads(done.stdout.splitlines()[-1])
-
-
 def main():
   parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
   parser.add_argument('--quick', action='store_true')
@@ -73,7 +61,7 @@ def main():
   print(f'load {os.getloadavg()[0]:.2f}')
   found = {}
   for name in names:
-    seconds = in_a_process(name)
+    seconds = in_a_process(__file__, name)
     if seconds is not None:
       found[name] = seconds
       print(f'{name:20} {seconds:6.1f} s', flush=True)

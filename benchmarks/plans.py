@@ -17,11 +17,10 @@ import argparse
 import importlib.util
 import json
 import pathlib
-import subprocess
 import sys
 import time
 
-from _lines import add, read
+from _lines import add, in_a_process, read
 
 ROOT = pathlib.Path(__file__).resolve().parents[1]
 FOUND = ROOT / 'docs' / 'scaling.jsonl'
@@ -149,16 +148,6 @@ def known() -> dict[str, dict]:
   }
 
 
-def in_a_process(name: str) -> dict | None:
-  """The line of a plan that a process of its own makes; None if it failed."""
-  command = [sys.executable, __file__, f'--one={name}']
-  done = subprocess.run(command, capture_output=True, text=True)
-  if done.returncode:
-    print(f'{name} failed: {done.stderr[-2000:]}', flush=True)
-    return None
-  return json.loads(done.stdout.splitlines()[-1])
-
-
 def show(line: dict) -> None:
   """A plan in a line."""
   words = line.get('refused') or line['misfit']
@@ -190,7 +179,7 @@ def main():
   todo = again or [name for name in cases() if name not in there]
   failed = []
   for name in [] if args.write else todo:
-    line = in_a_process(name)
+    line = in_a_process(__file__, name)
     if line is None:
       failed.append(name)
       continue

@@ -186,9 +186,7 @@ def _check(parser, flags, settings: list[str]) -> None:
   if mode == 'explore' and not flags.tool:
     parser.error('--mode=explore needs --tool=NAME, which --help=explore lists')
   has_run = flags.workdir and mode in ('sample', 'evaluate', 'explore')
-  if mode not in ('convert', 'weights', 'tune') and not (
-    flags.config or has_run
-  ):
+  if mode in FLAGS_OF['workdir'] and not (flags.config or has_run):
     parser.error(
       f'--mode={mode} needs --config=configs/<name>.py,'
       ' which --config=configs/ lists'

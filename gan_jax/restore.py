@@ -20,9 +20,9 @@ from gan_jax.nn import conv_tables
 from gan_jax.objective import frozen_networks
 from gan_jax.run import constants, identity
 from gan_jax.run.checkpoints import Checkpoints
+from gan_jax.run.convolutions import tables_of
 from gan_jax.run.facts import facts_of
 from gan_jax.run.folder import RunDir
-from gan_jax.run.forms import tables_of
 from gan_jax.state import TrainState
 from gan_jax.validate import validate
 

@@ -26,8 +26,8 @@ from gan_jax.restore import (
   stored_config,
 )
 from gan_jax.run.checkpoints import Checkpoints
+from gan_jax.run.convolutions import keep_tables, tables_of
 from gan_jax.run.folder import RunDir
-from gan_jax.run.forms import keep_tables, tables_of
 from gan_jax.run.memory import give_back_freed_memory
 from gan_jax.run.progress import Clock, StopSignals, memory_gb, short
 from gan_jax.schemes import ensemble

@@ -32,7 +32,6 @@ PATIENCE = 0.6  # seconds of one form
 HOPELESS = 2.0  # times as slow as another: once is enough
 GAIN = 0.95  # of the time of the form by rule: what a change must save
 BUSY = 0.5  # load from where times are in doubt
-OPERANDS = {'y': 'xk', 'x': 'yk', 'k': 'xy'}
 
 
 class Layer(NamedTuple):
@@ -134,20 +133,15 @@ def geometry_of(layer: Layer) -> conv_plain.Geometry:
   )
 
 
-def operands_of(layer: Layer) -> dict[str, np.ndarray]:
+def operands_of(layer: Layer) -> dict[str, jax.Array]:
   """Random images x, kernel k and output y of the convolution."""
   geo, rng = geometry_of(layer), np.random.default_rng(0)
   ci, co = layer.cin, layer.cout
   if layer.op == 'conv_t':  # its input is the adjoint's output
     ci, co = co, ci
-  channels = {'I': ci, 'O': co}
-  shapes = {
-    'x': (layer.batch, *geo.size, ci),
-    'k': (*geo.window, *(channels[c] for c in geo.kernel[2:])),
-    'y': (layer.batch, *geo.out, co),
-  }
+  shapes = conv_plain.shapes_of(geo, layer.batch, ci, co)
   return {
-    name: rng.standard_normal(shape, dtype=np.float32)
+    name: jnp.asarray(rng.standard_normal(shape, dtype=np.float32))
     for name, shape in shapes.items()
   }
 
@@ -175,20 +169,19 @@ class Timed(NamedTuple):
 
 def timed(layer: Layer, platform: str) -> list[Timed]:
   """The three maps of a layer in all their forms."""
-  geo, all_operands = geometry_of(layer), operands_of(layer)
+  geo, arrays = geometry_of(layer), operands_of(layer)
   found = []
-  for kind, names in OPERANDS.items():
-    a, b = given = [jax.device_put(all_operands[name]) for name in names]
-    calls = {}
+  for kind, names in conv_plain.OPERANDS.items():
+    a, b = (arrays[name] for name in names)
+    given, calls = (a, b, arrays[kind]), {}
     for name in conv_forms.candidates(kind, a, b, geo, platform):
       step = functools.partial(_used, conv_forms.FORMS[kind][name].make, geo)
-      like = all_operands[kind]
-      compiled = jax.jit(step).lower(a, b, like).compile()
-      calls[name] = functools.partial(compiled, a, b, jax.device_put(like))
+      compiled = jax.jit(step).lower(*given).compile()
+      calls[name] = functools.partial(compiled, *given)
     found.append(
       Timed(
-        conv_forms.layer_of(kind, *given, geo),
-        conv_forms.by_rule(kind, *given, geo, platform),
+        conv_forms.layer_of(kind, a, b, geo),
+        conv_forms.by_rule(kind, a, b, geo, platform),
         medians(calls),
       )
     )

@@ -48,11 +48,16 @@ def pytest_collection_finish():
 
 
 @pytest.fixture(autouse=True, scope='module')
-def forgets_its_programs():
-  """What a file has compiled goes with it: all of the suite took 8 GB."""
+def forgets():
+  """What a file has compiled goes with it (all of the suite took 8 GB).
+
+  So do the tables of convolutions of the last run that it opened.
+  """
   yield
-  if 'jax' in sys.modules:
-    sys.modules['jax'].clear_caches()
+  if jax := sys.modules.get('jax'):
+    jax.clear_caches()
+  if tables := sys.modules.get('gan_jax.nn.conv_tables'):
+    tables.use(None)
 
 
 @pytest.fixture(scope='session')

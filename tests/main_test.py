@@ -82,7 +82,7 @@ def test_killed_at_random_it_ends_bit_identical(undisturbed, tmp_path):
   """SIGKILL, the same command again; twenty times in kill_test.py."""
   moments = random.Random(time.time_ns())
   process = start(*LONG, f'--workdir={tmp_path}')
-  wait_for_step(process, tmp_path, moments.randint(1, 170))
+  wait_for_step(process, tmp_path, moments.randint(1, 120))
   time.sleep(moments.random() * 0.2)
   process.kill()
   process.communicate()

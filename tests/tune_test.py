@@ -7,7 +7,7 @@ import pytest
 
 from gan_jax import tune
 from gan_jax.errors import UserError
-from gan_jax.nn import conv, conv_forms, conv_tables
+from gan_jax.nn import conv, conv_forms, conv_plain, conv_tables
 
 SMALL = [
   tune.Layer('a', 'conv', 2, 8, 3, 4, 4, 2, 1),
@@ -35,7 +35,7 @@ def test_a_layer_is_what_the_networks_trace(layer):
   assert bound[0].params['kind'] == kind
   a, b = (v.aval for v in bound[0].invars)
   given = tune.operands_of(layer)
-  names = tune.OPERANDS[kind]
+  names = conv_plain.OPERANDS[kind]
   assert [given[n].shape for n in names] == [a.shape[1:], b.shape[1:]]
 
 

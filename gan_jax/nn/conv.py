@@ -26,14 +26,10 @@ from jax.extend import core as jex_core
 from jax.interpreters import ad, batching, mlir
 
 from gan_jax.nn import conv_forms, conv_tables, precision
-from gan_jax.nn.conv_plain import Geometry, Pads, shape_of
+from gan_jax.nn.conv_plain import OPERANDS, Geometry, Pads, shape_of
 
 Array = jax.Array
 Padding = str | int | Pads
-
-
-# For each map, the operands it takes, in the order in which it takes them.
-_OPERANDS = {'y': ('x', 'k'), 'x': ('y', 'k'), 'k': ('x', 'y')}
 
 
 form_p = jex_core.Primitive('gan_conv')
@@ -56,9 +52,9 @@ def _transpose(
   side: int, cotangent: Any, a: Any, b: Any, *, kind: str, geo: Geometry
 ) -> Any:
   """The cotangent of one operand: the map of the other two."""
-  wanted = _OPERANDS[kind][side]
-  known = {kind: cotangent, _OPERANDS[kind][1 - side]: (b, a)[side]}
-  first, second = (known[name] for name in _OPERANDS[wanted])
+  wanted = OPERANDS[kind][side]
+  known = {kind: cotangent, OPERANDS[kind][1 - side]: (b, a)[side]}
+  first, second = (known[name] for name in OPERANDS[wanted])
   return form_p.bind(first, second, kind=wanted, geo=geo)
 
 

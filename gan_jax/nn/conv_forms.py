@@ -89,38 +89,6 @@ def candidates(kind: str, a: Any, b: Any, geo: Geometry, platform: str):
   ]
 
 
-def by_rule(kind: str, a: Any, b: Any, geo: Geometry, platform: str) -> str:
-  """The form that is taken where no table has a layer like it."""
-  if platform != 'cpu':
-    return XLA
-  channels = {'I': geo.kernel.index('I'), 'O': geo.kernel.index('O')}
-  if kind == 'y':
-    ci, strided = a.shape[-1], geo.stride > 1
-    if _is_product(a, b, geo):
-      return 'product'
-    if strided and ci < conv_cpu.FEWEST_CHANNELS:
-      return 'rows'
-    eigen = ci >= _EIGEN_CHANNELS[min(geo.stride, 2)]
-    return 'eigen' if eigen else 'ynnpack'
-  if kind == 'x':
-    ci, co = b.shape[channels['I']], a.shape[-1]
-    few = math.prod(a.shape[:3]) <= _FEW_POSITIONS * co
-    thin = geo.stride > 1 and ci < conv_cpu.FEWEST_CHANNELS
-    if geo.window == (1, 1) or few or thin:
-      return 'folding'
-    return 'phases_eigen' if co >= _EIGEN_CHANNELS[1] else 'phases'
-  ci, co = a.shape[-1], b.shape[-1]
-  if geo.stride == 1 and co < ci and geo.out != (1, 1):
-    return 'unfolding_output'  # the smaller one
-  if (
-    _has_depth(a, b, geo)
-    and conv_cpu.is_large(ci, geo)
-    and co < geo.stride**2 * ci
-  ):
-    return 'depth'  # half as much to copy
-  return 'unfolding'
-
-
 def layer_of(kind: str, a: Any, b: Any, geo: Geometry) -> conv_tables.Layer:
   """A map of one member, as tables have it."""
   if kind == 'k':
@@ -137,6 +105,33 @@ def layer_of(kind: str, a: Any, b: Any, geo: Geometry) -> conv_tables.Layer:
     inputs,
     outputs,
   )
+
+
+def by_rule(kind: str, a: Any, b: Any, geo: Geometry, platform: str) -> str:
+  """The form that is taken where no table has a layer like it."""
+  if platform != 'cpu':
+    return XLA
+  layer = layer_of(kind, a, b, geo)
+  ci, co = layer.inputs, layer.outputs
+  thin = geo.stride > 1 and ci < conv_cpu.FEWEST_CHANNELS
+  if kind == 'y':
+    if _is_product(a, b, geo):
+      return 'product'
+    if thin:
+      return 'rows'
+    eigen = ci >= _EIGEN_CHANNELS[min(geo.stride, 2)]
+    return 'eigen' if eigen else 'ynnpack'
+  if kind == 'x':
+    few = layer.batch * layer.area <= _FEW_POSITIONS * co
+    if geo.window == (1, 1) or few or thin:
+      return 'folding'
+    return 'phases_eigen' if co >= _EIGEN_CHANNELS[1] else 'phases'
+  if geo.stride == 1 and co < ci and geo.out != (1, 1):
+    return 'unfolding_output'  # the smaller one
+  large = conv_cpu.is_large(ci, geo)
+  if _has_depth(a, b, geo) and large and co < geo.stride**2 * ci:
+    return 'depth'  # half as much to copy
+  return 'unfolding'
 
 
 def chosen(kind: str, a: Any, b: Any, geo: Geometry, platform: str) -> str:

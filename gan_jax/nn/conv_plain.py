@@ -14,6 +14,8 @@ from jax import lax
 
 Array = jax.Array
 Pads = tuple[tuple[int, int], tuple[int, int]]
+# For each map, the operands it takes, in the order in which it takes them.
+OPERANDS = {'y': ('x', 'k'), 'x': ('y', 'k'), 'k': ('x', 'y')}
 
 
 class Geometry(NamedTuple):
@@ -44,6 +46,25 @@ class Geometry(NamedTuple):
       (n + sum(p) - k) // self.stride + 1
       for n, k, p in zip(self.size, self.window, self.pads, strict=True)
     )
+
+
+def shapes_of(
+  geo: Geometry, batch: int, inputs: int, outputs: int
+) -> dict[str, tuple[int, ...]]:
+  """The shapes of a convolution's images x, kernel k and output y.
+
+  Args:
+    geo: its sizes.
+    batch: images.
+    inputs: channels of the images.
+    outputs: channels of the output.
+  """
+  channels = {'I': inputs, 'O': outputs}
+  return {
+    'x': (batch, *geo.size, inputs),
+    'k': (*geo.window, *(channels[c] for c in geo.kernel[2:])),
+    'y': (batch, *geo.out, outputs),
+  }
 
 
 def shape_of(kind: str, a: Any, b: Any, geo: Geometry) -> tuple[int, ...]:

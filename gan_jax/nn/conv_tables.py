@@ -112,11 +112,8 @@ def own(platform: str) -> pathlib.Path:
 @functools.cache
 def here(platform: str) -> Table | None:
   """The table of new runs on this machine; None: rules decide."""
-  for file in (own(platform), PACKAGED / own(platform).name):
-    table = read(file)
-    if table:
-      return table
-  return None
+  mine = own(platform)
+  return read(mine) or read(PACKAGED / mine.name)
 
 
 def read(file: pathlib.Path) -> Table | None:

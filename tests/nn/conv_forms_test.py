@@ -27,17 +27,18 @@ GEOMETRIES = [
 ]
 
 
+@pytest.fixture(autouse=True)
+def leaves_none():
+  yield
+  conv_tables.use(None)
+
+
 def operands(kind, geo, ci, co, members=1):
   """Of a map, [members, ...]."""
-  channels = {'I': ci, 'O': co}
-  shapes = {
-    'x': (members, 2, *geo.size, ci),
-    'k': (members, *geo.window, *(channels[c] for c in geo.kernel[2:])),
-    'y': (members, 2, *geo.out, co),
-  }
+  shapes = conv_plain.shapes_of(geo, 2, ci, co)
   return [
-    normal(i, *shapes[name])
-    for i, name in enumerate({'y': 'xk', 'x': 'yk', 'k': 'xy'}[kind])
+    normal(i, members, *shapes[name])
+    for i, name in enumerate(conv_plain.OPERANDS[kind])
   ]
 
 
@@ -137,14 +138,11 @@ def test_a_form_that_is_unknown_or_does_not_fit_is_not_taken():
 def test_what_is_used_decides_what_is_lowered():
   x, k = jnp.ones((2, 8, 8, 3)), jnp.ones((3, 3, 3, 4))
   text = lambda: jax.jit(lambda x, k: conv_lib.conv(x, k)).lower(x, k).as_text()
-  try:
-    conv_tables.use({})
-    assert 'lhs_dilate = [2, 1]' not in text()
-    layer = conv_tables.Layer('y', (3, 3), 1, 'HWIO', 2, 64, 3, 4)
-    conv_tables.use({'cpu': table((layer, 'eigen'))})
-    assert 'lhs_dilate = [2, 1]' in text()
-  finally:
-    conv_tables.use(None)
+  conv_tables.use({})
+  assert 'lhs_dilate = [2, 1]' not in text()
+  layer = conv_tables.Layer('y', (3, 3), 1, 'HWIO', 2, 64, 3, 4)
+  conv_tables.use({'cpu': table((layer, 'eigen'))})
+  assert 'lhs_dilate = [2, 1]' in text()
 
 
 def test_a_gpu_takes_what_its_own_table_says():
@@ -153,13 +151,10 @@ def test_a_gpu_takes_what_its_own_table_says():
   made = lambda: jax.jit(lambda x, k: conv_lib.conv_transpose(x, k))
   on = lambda where: made().trace(x, k).lower(lowering_platforms=(where,))
   layer = conv_tables.Layer('x', (4, 4), 2, 'HWOI', 2, 16, 8, 8)
-  try:
-    for of, dilated in (('cpu', True), ('gpu', False)):
-      conv_tables.use({of: table((layer, 'phases'))})
-      assert ('lhs_dilate = [2, 2]' in on('cuda').as_text()) == dilated
-    assert 'lhs_dilate = [2, 2]' in on('tpu').as_text()
-  finally:
-    conv_tables.use(None)
+  for of, dilated in (('cpu', True), ('gpu', False)):
+    conv_tables.use({of: table((layer, 'phases'))})
+    assert ('lhs_dilate = [2, 2]' in on('cuda').as_text()) == dilated
+  assert 'lhs_dilate = [2, 2]' in on('tpu').as_text()
 
 
 sizes = st.integers(1, 2**20)

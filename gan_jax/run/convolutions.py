@@ -20,7 +20,7 @@ def tables_of(run: RunDir) -> dict[str, Table]:
   """
   stored = run.load_json(NAME, _HINT, _are_tables)
   if stored is not None:
-    return {name: conv_tables.from_json(x) for name, x in stored.items()}
+    return _tables(stored)
   # Older versions of the program had no tables.
   return {} if run.load_config() else conv_tables.at_hand()
 
@@ -31,8 +31,13 @@ def keep_tables(run: RunDir, tables: dict[str, Table]) -> None:
   run.save_json(NAME, values)
 
 
+def _tables(values: dict) -> dict[str, Table]:
+  return {name: conv_tables.from_json(x) for name, x in values.items()}
+
+
 def _are_tables(values: dict) -> bool:
   try:
-    return all(conv_tables.from_json(x) is not None for x in values.values())
+    _tables(values)
   except ValueError:
     return False
+  return True

@@ -9,11 +9,11 @@ from gan_jax import config as config_lib
 from gan_jax.errors import UserError
 from gan_jax.nn import conv_tables
 from gan_jax.restore import open_run
+from gan_jax.run.convolutions import NAME, tables_of
 from gan_jax.run.folder import RunDir
-from gan_jax.run.forms import NAME, tables_of
 from gan_jax.train import train
 
-# Of the layers of configs/quickstart.py:test, the first of D and a step of G.
+# Of one map each; which is of no account here.
 LAYERS = [
   conv_tables.Layer('y', (4, 4), 2, 'HWIO', 8, 64, 1, 8),
   conv_tables.Layer('x', (4, 4), 2, 'HWOI', 8, 64, 1, 8),
