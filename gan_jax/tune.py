@@ -27,8 +27,8 @@ from gan_jax.run.write import make_folder, whole
 
 log = logging.getLogger('gan_jax')
 
-ROUNDS = 7  # of timing, at the most
-PATIENCE = 0.6  # seconds of one form
+ROUNDS = 5  # of timing, at the most
+PATIENCE = 0.4  # seconds of one form
 HOPELESS = 2.0  # times as slow as another: once is enough
 GAIN = 0.95  # of the time of the form by rule: what a change must save
 BUSY = 0.5  # load from where times are in doubt
@@ -104,6 +104,8 @@ LAYERS = [
     ('conv_t', 128, 128, 64, 3, 2, 0),
     ('conv', 257, 64, 128, 3, 2, 0),
     ('conv', 33, 512, 512, 3, 2, 0),
+    ('conv', 32, 512, 512, 3, 1, 1),
+    ('conv', 64, 256, 256, 3, 1, 1),
     ('conv', 256, 64, 64, 3, 1, 1),
     ('conv', 256, 64, 3, 1, 1, 0),
   ),

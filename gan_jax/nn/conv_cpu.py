@@ -22,7 +22,7 @@ conv_forms.py has their names and chooses among them.
 """
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import jax
@@ -44,7 +44,7 @@ def _ordered(k: Array, geo: Geometry) -> Array:
   return k if geo.kernel == 'HWIO' else k.swapaxes(2, 3)
 
 
-def _dot(a: Array, b: Array, axes: tuple[int, int], geo: Geometry) -> Array:
+def dot(a: Array, b: Array, axes: tuple[int, int], geo: Geometry) -> Array:
   """The sum over one axis of each operand."""
   contract = tuple((axis,) for axis in axes)
   return lax.dot_general(a, b, (contract, ((), ())), precision=geo.precision)
@@ -107,8 +107,7 @@ def _unfold(x: Array, geo: Geometry, floor: int) -> _Chunks:
   # Whole images lie in one piece: up to twice as fast as rows of all.
   whole = copied <= 2 * target
   if whole:
-    most = max(1, target // max(1, copied))
-    images = max(m for m in range(1, n + 1) if n % m == 0 and m <= most)
+    images = divisor(n, target // max(1, copied))
     rows = oh
   else:
     images, rows = n, -(-oh // min(oh, round(n * copied / target)))
@@ -120,18 +119,17 @@ def _unfold(x: Array, geo: Geometry, floor: int) -> _Chunks:
     return i // per_image * images, i % per_image * rows, 0, 0
 
   def pad(x: Array) -> Array:
-    edges = ((top, height - h - top, 0), (left, width - w - left, 0))
-    x = lax.pad(x, jnp.zeros((), x.dtype), ((0, 0, 0), *edges, (0, 0, 0)))
+    x = padded(x, (top, left), (height, width))
     return x.reshape(-1, height, width // s, s * c)  # Runs of s neighbours.
 
-  padded = None if whole else pad(x)
+  all_of = None if whole else pad(x)
 
   def patches(i: Array) -> Array:
     image, row, *_ = start(i)
     if whole:
       slab = pad(lax.dynamic_slice_in_dim(x, image, images))
     else:
-      slab = lax.dynamic_slice_in_dim(padded, row * s, (rows - 1) * s + kh, 1)
+      slab = lax.dynamic_slice_in_dim(all_of, row * s, (rows - 1) * s + kh, 1)
     taps = [
       slab[
         :,
@@ -155,13 +153,9 @@ def output_by_product(x: Array, k: Array, geo: Geometry) -> Array:
   k = _ordered(k, geo)
   n, co = x.shape[0], k.shape[-1]
   if geo.out != (1, 1):
-    return _dot(x, k[0, 0], (3, 0), geo)
-  edges = [
-    (lo, size - have - lo, 0)
-    for size, have, (lo, _) in zip(geo.window, geo.size, geo.pads, strict=True)
-  ]
-  x = lax.pad(x, jnp.zeros((), x.dtype), ((0, 0, 0), *edges, (0, 0, 0)))
-  y = _dot(x.reshape(n, -1), k.reshape(-1, co), (1, 0), geo)
+    return dot(x, k[0, 0], (3, 0), geo)
+  x = padded(x, [lo for lo, _ in geo.pads], geo.window)
+  y = dot(x.reshape(n, -1), k.reshape(-1, co), (1, 0), geo)
   return y.reshape(n, 1, 1, co)
 
 
@@ -181,10 +175,7 @@ def output_by_rows(x: Array, k: Array, geo: Geometry) -> Array:
   (top, _), (left, _) = geo.pads
   runs = math.ceil(kw / s)
   width = ow + runs - 1
-  rows = (top, (oh - 1) * s + kh - h - top, 0)
-  columns = (left, width * s - w - left, 0)
-  none = (0, 0, 0)
-  x = lax.pad(x, jnp.zeros((), x.dtype), (none, rows, columns, none))
+  x = padded(x, (top, left), ((oh - 1) * s + kh, width * s))
   x = x.reshape(n, -1, width, s * c)
   x = jnp.concatenate(
     [x[:, r : r + (oh - 1) * s + 1 : s] for r in range(kh)], -1
@@ -232,11 +223,11 @@ def kernel_by_unfolding(x: Array, y: Array, geo: Geometry) -> Array:
     patches = chunks.patches(i)
     few, many = (part, patches) if co < depth else (patches, part)
     if depth < _DEEP:
-      return total + _dot(few, many, (0, 0), geo)
+      return total + dot(few, many, (0, 0), geo)
     # The barrier keeps XLA from folding the transposition into the product,
     # which costs a tenth to a fifth of its speed.
     few = lax.optimization_barrier(few.T)
-    return total + _dot(few, many, (1, 0), geo)
+    return total + dot(few, many, (1, 0), geo)
 
   total = lax.full_like(x, 0, shape=(min(co, depth), max(co, depth)))
   total = lax.fori_loop(0, chunks.count, add, total)
@@ -275,7 +266,7 @@ def kernel_by_depth(x: Array, y: Array, geo: Geometry) -> Array:
     ]
     patches = jnp.concatenate(taps).reshape(-1, math.prod(size))
     patches = lax.optimization_barrier(patches)
-    return total + _dot(patches, phases(x[i]), (1, 0), geo)
+    return total + dot(patches, phases(x[i]), (1, 0), geo)
 
   total = lax.full_like(x, 0, shape=(kh * kw * co, s * s * ci))
   total = lax.fori_loop(0, n, add, total).reshape(kh, kw, co, s, s, ci)
@@ -300,48 +291,62 @@ def _turn(x: Array) -> Array:
   )
 
 
-def _cropped(z: Array, start: list[int], geo: Geometry) -> Array:
-  """The images, of padded ones that lack `start` rows and columns."""
+def padded(x: Array, before: Sequence[int], size: Sequence[int]) -> Array:
+  """Images of a height and a width, with rows and columns of zeros before.
+
+  What is left to the size is zeros as well; fewer than none are cropped.
+  """
   edges = [
-    (-lo, size + lo - have, 0)
-    for lo, size, have in zip(start, geo.size, z.shape[1:3], strict=True)
+    (lo, wanted - have - lo, 0)
+    for lo, wanted, have in zip(before, size, x.shape[1:3], strict=True)
   ]
-  return lax.pad(z, jnp.zeros((), z.dtype), ((0, 0, 0), *edges, (0, 0, 0)))
+  return lax.pad(x, jnp.zeros((), x.dtype), ((0, 0, 0), *edges, (0, 0, 0)))
+
+
+def divisor(n: int, most: int) -> int:
+  """The largest divisor of n that is not above `most`, at least 1."""
+  return max(m for m in range(1, n + 1) if n % m == 0 and m <= max(1, most))
 
 
 def input_by_folding(y: Array, k: Array, geo: Geometry) -> Array:
   """Output [N, H', W', out] and kernel to the images, by one product."""
-  return _cropped(_fold(y, k, geo), [lo for lo, _ in geo.pads], geo)
+  return padded(_fold(y, k, geo), [-lo for lo, _ in geo.pads], geo.size)
 
 
 def input_by_phases(y: Array, k: Array, geo: Geometry, eigen: bool) -> Array:
   """The same by a convolution of stride 1 with s * s times the channels."""
-  z = _phases(y, _ordered(k, geo), geo, eigen)
-  return _cropped(z, [lo % geo.stride for lo, _ in geo.pads], geo)
-
-
-def _phases(y: Array, k: Array, geo: Geometry, eigen: bool) -> Array:
-  """The padded images, less whole strides of padding, by phases."""
-  co, s, ci = y.shape[-1], geo.stride, k.shape[2]
+  k, s = _ordered(k, geo), geo.stride
+  ci, co = k.shape[2:]
   taps = [math.ceil(w / s) for w in geo.window]
-  k = jnp.pad(
-    k,
-    [
-      *((0, t * s - w) for t, w in zip(taps, geo.window, strict=True)),
-      (0, 0),
-      (0, 0),
-    ],
-  )
+  edges = [(0, t * s - w) for t, w in zip(taps, geo.window, strict=True)]
+  k = jnp.pad(k, (*edges, (0, 0), (0, 0)))
   k = k.reshape(taps[0], s, taps[1], s, ci, co)[::-1, :, ::-1]
   k = k.transpose(0, 2, 5, 1, 3, 4).reshape(*taps, co, s * s * ci)
-  pads = []
-  for t, (lo, _), size, have in zip(
-    taps, geo.pads, geo.size, geo.out, strict=True
+  return from_phases(_conv(y, k, phase_pads(geo)[0], geo, 1, eigen), geo)
+
+
+def phase_pads(geo: Geometry) -> tuple[Pads, tuple[int, int]]:
+  """Of the convolution of stride 1 that gives the images by phases.
+
+  Returns:
+    The pads of its input, which is the output of `geo`, and the height and
+    the width of its own.
+  """
+  s, pads, sizes = geo.stride, [], []
+  for window, (lo, _), size, have in zip(
+    geo.window, geo.pads, geo.size, geo.out, strict=True
   ):
-    before = t - 1 - lo // s
-    wanted = math.ceil((lo % s + size) / s)
-    pads.append((before, wanted - have - before + t - 1))
-  return _interleave(_conv(y, k, pads, geo, 1, eigen), s)
+    taps = math.ceil(window / s)
+    before = taps - 1 - lo // s
+    sizes.append(math.ceil((lo % s + size) / s))
+    pads.append((before, sizes[-1] - have - before + taps - 1))
+  return tuple(pads), tuple(sizes)
+
+
+def from_phases(z: Array, geo: Geometry) -> Array:
+  """The images, of [N, H, W, s * s * C] without whole strides of padding."""
+  z, s = _interleave(z, geo.stride), geo.stride
+  return padded(z, [-(lo % s) for lo, _ in geo.pads], geo.size)
 
 
 def _fold(y: Array, k: Array, geo: Geometry) -> Array:
@@ -350,10 +355,10 @@ def _fold(y: Array, k: Array, geo: Geometry) -> Array:
   s, (kh, kw), ci = geo.stride, geo.window, k.shape[geo.kernel.index('I')]
   y = y.reshape(-1, co)
   if geo.kernel == 'HWIO' or ci < FEWEST_CHANNELS:
-    z = _dot(y, _ordered(k, geo).reshape(-1, co), (1, 1), geo)
+    z = dot(y, _ordered(k, geo).reshape(-1, co), (1, 1), geo)
   else:  # A product a tap: a single one needs a copy of the kernel.
     taps = k.reshape(-1, co, ci)
-    z = jnp.stack([_dot(y, tap, (1, 0), geo) for tap in taps], 1)
+    z = jnp.stack([dot(y, tap, (1, 0), geo) for tap in taps], 1)
   z = z.reshape(n, oh, ow, kh, kw, ci)
   th, tw = math.ceil(kh / s), math.ceil(kw / s)
   total = 0

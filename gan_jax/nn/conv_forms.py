@@ -14,7 +14,7 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
-from gan_jax.nn import conv_cpu, conv_plain, conv_tables
+from gan_jax.nn import conv_cpu, conv_plain, conv_tables, conv_winograd
 from gan_jax.nn.conv_plain import Geometry
 
 Array = jax.Array
@@ -48,6 +48,11 @@ def _is_product(a: Any, b: Any, geo: Geometry) -> bool:
   return geo.out == (1, 1) or plain and geo.window == (1, 1)
 
 
+def _is_filtered(a: Any, b: Any, geo: Geometry) -> bool:
+  """Whether there is a minimal filter."""
+  return conv_winograd.fits(geo)
+
+
 def _has_depth(a: Any, b: Any, geo: Geometry) -> bool:
   """Whether the window falls into whole strides."""
   return geo.stride > 1 and not any(w % geo.stride for w in geo.window)
@@ -60,6 +65,7 @@ FORMS: dict[str, dict[str, Form]] = {
     'rows': Form(conv_cpu.output_by_rows, lambda a, b, geo: geo.stride > 1),
     'ynnpack': Form(functools.partial(conv_cpu.output, eigen=False), cpu=True),
     'eigen': Form(functools.partial(conv_cpu.output, eigen=True), cpu=True),
+    'winograd': Form(conv_winograd.output, _is_filtered, cpu=True),
   },
   'x': {
     XLA: Form(functools.partial(conv_plain.one, 'x')),
@@ -68,6 +74,7 @@ FORMS: dict[str, dict[str, Form]] = {
     'phases_eigen': Form(
       functools.partial(conv_cpu.input_by_phases, eigen=True), cpu=True
     ),
+    'winograd': Form(conv_winograd.input_, _is_filtered, cpu=True),
   },
   'k': {
     XLA: Form(functools.partial(conv_plain.one, 'k')),
@@ -76,6 +83,7 @@ FORMS: dict[str, dict[str, Form]] = {
       conv_cpu.kernel_by_unfolding_output, lambda a, b, geo: geo.stride == 1
     ),
     'depth': Form(conv_cpu.kernel_by_depth, _has_depth),
+    'winograd': Form(conv_winograd.kernel, _is_filtered, cpu=True),
   },
 }
 

@@ -5,7 +5,6 @@ the gradient by x, x and y that by the kernel. The maps are named by what they
 make: 'y', 'x' and 'k'; see conv.py, whose primitive they are of.
 """
 
-import functools
 from typing import Any, NamedTuple
 
 import jax
@@ -86,13 +85,26 @@ def shape_of(kind: str, a: Any, b: Any, geo: Geometry) -> tuple[int, ...]:
 
 def one(kind: str, a: Array, b: Array, geo: Geometry) -> Array:
   """The map of one member, by XLA's own convolution and its derivatives."""
-  conv_ = functools.partial(
-    lax.conv_general_dilated,
-    window_strides=(geo.stride,) * 2,
-    padding=geo.pads,
-    dimension_numbers=('NHWC', geo.kernel, 'NHWC'),
-    precision=geo.precision,
+  pads = geo.pads
+  # Pads of a whole window are made by themselves: XLA's gradient by the input
+  # then crops, which its CPU library does wrongly under jax 0.10.
+  apart = any(
+    p >= w for w, two in zip(geo.window, pads, strict=True) for p in two
   )
+
+  def conv_(x: Array, k: Array) -> Array:
+    if apart:
+      edges = [(*two, 0) for two in pads]
+      x = lax.pad(x, jnp.zeros((), x.dtype), ((0, 0, 0), *edges, (0, 0, 0)))
+    return lax.conv_general_dilated(
+      x,
+      k,
+      window_strides=(geo.stride,) * 2,
+      padding=((0, 0), (0, 0)) if apart else pads,
+      dimension_numbers=('NHWC', geo.kernel, 'NHWC'),
+      precision=geo.precision,
+    )
+
   if kind == 'y':
     return conv_(a, b)
   # Zeros like an operand vary over the same devices in a `shard_map`.

@@ -6,8 +6,9 @@ layers on one machine, as tune.py measures it; a layer takes the form of the one
 most like it, and where none is like it, of none, and rules decide.
 
 New runs take this machine's table: the user's own, which --mode=tune puts into
-the cache folder, else one that comes with the package. Forms differ in the last
-digits, so a run notes what it began with and goes on with that.
+the cache folder, else one that comes with the package, on a CPU without one
+that of the nearest. Forms differ in the last digits, so a run notes what it
+began with and goes on with that.
 """
 
 import functools
@@ -113,7 +114,23 @@ def own(platform: str) -> pathlib.Path:
 def here(platform: str) -> Table | None:
   """The table of new runs on this machine; None: rules decide."""
   mine = own(platform)
-  return read(mine) or read(PACKAGED / mine.name)
+  return read(mine) or read(PACKAGED / mine.name) or _nearest(platform)
+
+
+def _nearest(platform: str) -> Table | None:
+  """Of a CPU without a table, that of the packaged one most like it.
+
+  That is one with vectors as wide, else one of the same make, else any: what
+  a layer's sums cost differs less between CPUs than between its forms.
+  """
+  if platform != 'cpu':
+    return None
+  words = machine_of(platform).split('-')
+  found = [read(file) for file in sorted(PACKAGED.glob('cpu-*.json'))]
+  shared = lambda table: [
+    word in words for word in reversed(table.machine.split('-'))
+  ]
+  return max(filter(None, found), key=shared, default=None)
 
 
 def read(file: pathlib.Path) -> Table | None:

@@ -30,6 +30,7 @@ GEOMETRIES = [
 @pytest.fixture(autouse=True)
 def leaves_none():
   yield
+  conv_tables.forget()
   conv_tables.use(None)
 
 
@@ -56,6 +57,15 @@ def test_each_form_equals_xlas_own(kind, name, order):
         close(jax.jit(make)(a[0], b[0]), want)
         met += 1
   assert met
+
+
+def test_xlas_own_with_pads_of_a_window():
+  geo = Geometry((4, 4), (1, 2), 1, ((0, 0), (2, 0)), None)
+  y, k = (x[0] for x in operands('x', geo, 1, 4))
+  want = np.zeros((2, 4, 6, 1), np.float32)
+  for tap in range(2):
+    want[:, :, tap : tap + 5, 0] += np.einsum('nhwo,o->nhw', y, k[0, tap, 0])
+  close(conv_plain.one('x', y, k, geo), want[:, :, 2:])
 
 
 @hypothesis.settings(max_examples=12)
@@ -223,6 +233,32 @@ def test_tables_that_come_along_name_forms_that_there_are():
     for layer, name in made.rows:
       assert name in conv_forms.FORMS[layer.kind]
     assert len({layer for layer, _ in made.rows}) == len(made.rows)
+
+
+@pytest.mark.parametrize(
+  'machine, taken',
+  [
+    ('cpu-intel-avx512', 'cpu-amd-avx512'),
+    ('cpu-intel-avx2', 'cpu-intel-avx2'),
+    ('cpu-amd-avx2', 'cpu-intel-avx2'),
+    ('cpu-amd', 'cpu-amd-avx512'),
+    ('cpu', 'cpu-amd-avx512'),
+    ('gpu-nvidia-x', None),
+  ],
+)
+def test_a_cpu_without_a_table_takes_the_nearest(
+  machine, taken, monkeypatch, tmp_path
+):
+  for name in ('cpu-amd-avx512', 'cpu-intel-avx2'):
+    made = table((LAYER, 'depth'))._replace(machine=name)
+    text = conv_tables.text_of(made)
+    (tmp_path / f'{name}.json').write_text(text)
+  monkeypatch.setattr(conv_tables, 'PACKAGED', tmp_path)
+  monkeypatch.setattr(conv_tables, 'machine_of', lambda platform: machine)
+  monkeypatch.setenv('GAN_JAX_CONVOLUTIONS', str(tmp_path / 'none'))
+  conv_tables.forget()
+  got = conv_tables.here(machine.partition('-')[0])
+  assert (got and got.machine) == taken
 
 
 def test_machines_have_names_of_files():
