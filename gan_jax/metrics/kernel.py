@@ -2,8 +2,9 @@
 
 The squared maximum mean discrepancy under k(x, y) = (x . y / D + 1)^3. Its
 unbiased estimate needs no fitted Gaussian, so it is fair to small sets, and
-may be negative. Products run in float32 on JAX's device; k - 1 is summed in
-its place, since the ones cancel, and sums over blocks are in float64.
+may be negative. Products run in float32 on JAX's device, on a CPU by NumPy,
+which has nothing to compile and needs the memory of one kernel; k - 1 is summed
+in its place, since the ones cancel, and sums over blocks are in float64.
 """
 
 import functools
@@ -40,21 +41,67 @@ def _cross_sums(a: Array, b: Array) -> Array:
   return _weighted(_kernel(a, b), jnp.ones(len(b)))
 
 
+def _quarters(x):
+  """Rows of x, a quarter at a time, each with itself and those below it.
+
+  k is symmetric: counted twice, these are 5/8 of the products.
+  """
+  size = -(-len(x) // 4)
+  for start in range(0, len(x), size):
+    yield x[start : start + size], x[start:]
+
+
 @jax.jit
 def _own_sums(x: Array) -> Array:
-  """Sums of k - 1 over all pairs i != j of the rows of `x`, in parts.
-
-  k is symmetric: a quarter of the rows meets itself and, counted twice, the
-  rows below it, which is 5/8 of the products.
-  """
-  size, parts = -(-len(x) // 4), []
-  for start in range(0, len(x), size):
-    mine, rest = x[start : start + size], x[start:]
+  """Sums of k - 1 over all pairs i != j of the rows of `x`, in parts."""
+  parts = []
+  for mine, rest in _quarters(x):
     k = _kernel(mine, rest)
     twice = jnp.arange(len(rest)) >= len(mine)
     weights = jnp.where(twice, 2.0, 1.0)
     parts.append(_weighted(k, weights) - jnp.diagonal(k))
   return jnp.concatenate(parts)
+
+
+def _on_host() -> bool:
+  """Whether NumPy multiplies."""
+  return jax.default_backend() == 'cpu'
+
+
+def _kernel_on_host(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+  """As `_kernel`."""
+  t = a @ b.T
+  t /= np.float32(a.shape[1])
+  k = t + np.float32(3)
+  k *= t
+  k += np.float32(3)
+  k *= t
+  return k
+
+
+def _cross_total(a, b) -> float:
+  """The sum of k - 1 over all pairs of a row of `a` and one of `b`."""
+  if _on_host():
+    return float(_kernel_on_host(a, b).sum(dtype=np.float64))
+  return _total(_cross_sums(a, b))
+
+
+def _own_total(x) -> float:
+  """The sum of k - 1 over all pairs i != j of the rows of `x`."""
+  if not _on_host():
+    return _total(_own_sums(x))
+  total = 0.0
+  for mine, rest in _quarters(x):
+    k = _kernel_on_host(mine, rest)
+    itself, below = k[:, : len(mine)], k[:, len(mine) :]
+    total += itself.sum(dtype=np.float64) - np.trace(itself, dtype=np.float64)
+    total += 2 * below.sum(dtype=np.float64)
+  return float(total)
+
+
+def _put(x: np.ndarray):
+  """Rows where `_cross_total` and `_own_total` take them."""
+  return x if _on_host() else jnp.asarray(x)
 
 
 def _total(parts: Array) -> float:
@@ -108,8 +155,8 @@ def mmd2(real, fake, block: int = 2048) -> float:
 
 def _cross(x, y, block: int) -> float:
   return sum(
-    _total(_cross_sums(a, b))
-    for a in map(jnp.asarray, _blocks(x, block))
+    _cross_total(a, b)
+    for a in map(_put, _blocks(x, block))
     for b in _blocks(y, block)
   )
 
@@ -119,9 +166,9 @@ def _own(x, block: int) -> float:
   total = 0.0
   for start in range(0, len(x), block):
     mine, *others = _blocks(x[start:], block)
-    mine = jnp.asarray(mine)
-    total += _total(_own_sums(mine))
-    total += 2 * sum(_total(_cross_sums(mine, other)) for other in others)
+    mine = _put(mine)
+    total += _own_total(mine)
+    total += 2 * sum(_cross_total(mine, other) for other in others)
   return total
 
 
@@ -155,8 +202,8 @@ def kid(
   for _ in range(subsets):
     y = fake[rng.choice(len(fake), size, replace=False)]
     x = real[rng.choice(len(real), size, replace=False)]
-    x, y = jnp.asarray(x, jnp.float32), jnp.asarray(y, jnp.float32)
-    own = _total(_own_sums(x)) + _total(_own_sums(y))
-    cross = _total(_cross_sums(x, y))
+    x, y = (_put(z.astype(np.float32, copy=False)) for z in (x, y))
+    own = _own_total(x) + _own_total(y)
+    cross = _cross_total(x, y)
     values.append(own / (size * (size - 1)) - 2 * cross / size**2)
   return float(np.mean(values)), float(np.std(values))

@@ -14,6 +14,12 @@ REAL, FAKE = (
 )
 
 
+@pytest.fixture(autouse=True, params=['host', 'device'])
+def where(request, monkeypatch):
+  """Either way to the products, whatever this machine's is."""
+  monkeypatch.setattr(kernel, '_on_host', lambda: request.param == 'host')
+
+
 @pytest.mark.parametrize(
   'subsets, size, seed', ABOUT['cases']['kid']['args']['settings']
 )
