@@ -135,6 +135,7 @@ def our_step(config, side, batch, images):
   import jax
   import jax.numpy as jnp
 
+  from gan_jax import compiler
   from gan_jax import experiment as experiment_lib
   from gan_jax.data.pipeline import Batch
   from gan_jax.mesh import one_device
@@ -151,6 +152,7 @@ def our_step(config, side, batch, images):
   jitted = jax.jit(
     lambda state, data, constants: one(state, constants, data, span),
     donate_argnums=0,
+    compiler_options=compiler.for_steps(one_device()),
   )
   start = time.perf_counter()
   state = like(made, one_device())

@@ -82,6 +82,7 @@ def compiled(made, stage):
   import jax
   import jax.numpy as jnp
 
+  from gan_jax import compiler
   from gan_jax.data.pipeline import Batch
   from gan_jax.mesh import one_device
   from gan_jax.restore import like
@@ -94,10 +95,9 @@ def compiled(made, stage):
     jax.ShapeDtypeStruct(shape[:2], jnp.int32),
   )
   step = lambda state, batch: one(state, {}, batch, Span())
-  lowered = jax.jit(step, donate_argnums=0).lower(
-    like(made, one_device()), sample
-  )
-  return lowered.compile()
+  options = compiler.for_steps(one_device())
+  jitted = jax.jit(step, donate_argnums=0, compiler_options=options)
+  return jitted.lower(like(made, one_device()), sample).compile()
 
 
 def seconds_of(step, state, stage, rounds):

@@ -31,6 +31,7 @@ def make_step(scheme, batch, width, size=64):
   import jax
   import jax.numpy as jnp
 
+  from gan_jax import compiler
   from gan_jax import config as config_lib
   from gan_jax import experiment as experiment_lib
   from gan_jax.data.pipeline import Batch
@@ -51,7 +52,9 @@ def make_step(scheme, batch, width, size=64):
   (span,), (stage,), _ = made.growth
   one = made.make_step(stage)
   jitted = jax.jit(
-    lambda state, batch: one(state, {}, batch, span), donate_argnums=0
+    lambda state, batch: one(state, {}, batch, span),
+    donate_argnums=0,
+    compiler_options=compiler.for_steps(one_device()),
   )
   compiled = jitted.lower(state[0], data).compile()
 

@@ -57,10 +57,11 @@ def members(count, size=32):
   import jax
   import jax.numpy as jnp
 
+  from gan_jax import compiler, optimizer
   from gan_jax import config as config_lib
   from gan_jax import experiment as experiment_lib
-  from gan_jax import optimizer
   from gan_jax.data.pipeline import Batch
+  from gan_jax.mesh import one_device
   from gan_jax.schemes import two_stage
   from gan_jax.state import START
 
@@ -70,7 +71,7 @@ def members(count, size=32):
   made = experiment_lib.build(c, (size, size, 3), 0)
   one = two_stage.make_step(made.objective, optimizer.build(c), c.scheme)
   keys = jax.random.split(jax.random.key(0), count)
-  quick = {'xla_backend_optimization_level': 0}
+  quick = compiler.for_once(one_device())
   pairs = [jax.jit(lambda k: made.init(k).pair, compiler_options=quick)]
   pairs = [pairs[0](key) for key in keys]
   stacked = [jax.tree.map(lambda *x: jnp.stack(x), *pairs)]
@@ -81,6 +82,7 @@ def members(count, size=32):
     jax.jit(
       jax.vmap(lambda pair, batch, key: one(pair, batch, START, key, {})),
       donate_argnums=0,
+      compiler_options=compiler.for_steps(one_device()),
     )
     .lower(stacked[0], batch, keys)
     .compile()

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 
-from gan_jax import distill, ema, mesh, objective, optimizer, state
+from gan_jax import compiler, distill, ema, mesh, objective, optimizer, state
 from gan_jax.data.augment import random_crop
 from gan_jax.data.levels import PlannedLevel, open_level
 from gan_jax.data.pipeline import Feed, fits
@@ -344,26 +344,22 @@ def compile_step(experiment: Experiment, stage: Stage, decode, on):
       everywhere,
     ),
     out_shardings=(places, everywhere),
+    compiler_options=compiler.for_steps(on),
   )
 
 
 def quickly(function, on, out=None):
   """A function compiled to run once.
 
-  A CPU need not optimise it: on two cores a DCGAN's random draws take 1 s to
-  compile in place of 13.
-
   Args:
     function: of arrays.
     on: the mesh it runs on.
     out: shardings of what it gives; None: whole on every device.
   """
-  quick = {'xla_backend_optimization_level': 0}
-  on_cpu = on.devices.flat[0].platform == 'cpu'
   return jax.jit(
     function,
     out_shardings=out or mesh.replicated(on),
-    compiler_options=quick if on_cpu else None,
+    compiler_options=compiler.for_once(on),
   )
 
 

@@ -16,7 +16,16 @@ PACKAGE = 'gan_jax'
 # from those below. A room is a folder, or a module at the root; a module inside
 # a room may have a floor of its own.
 FLOORS = (
-  ('errors', 'hosts', 'limits', 'paths', 'seeds', 'settings', 'stores'),
+  (
+    'compiler',
+    'errors',
+    'hosts',
+    'limits',
+    'paths',
+    'seeds',
+    'settings',
+    'stores',
+  ),
   ('state', 'nn'),
   ('mesh', 'view', 'terms', 'networks', 'passes'),
   ('data',),
