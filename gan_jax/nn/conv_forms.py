@@ -18,7 +18,7 @@ from gan_jax.nn import conv_cpu, conv_plain, conv_tables, conv_winograd
 from gan_jax.nn.conv_plain import Geometry
 
 Array = jax.Array
-XLA = 'xla'  # its own convolution: a form of every map, on every machine
+XLA = 'xla'  # its own convolution: a form of every map
 
 # Of the rules for CPUs, measured on one of AMD with AVX-512:
 _FEW_POSITIONS = 4  # Per output channel: below, the kernel costs most.
@@ -89,11 +89,17 @@ FORMS: dict[str, dict[str, Form]] = {
 
 
 def candidates(kind: str, a: Any, b: Any, geo: Geometry, platform: str):
-  """The names of the forms that give a map on a platform."""
+  """The names of the forms that give a map on a platform.
+
+  XLA's own is none of a CPU's: alone it is the fastest here and there, but in a
+  loop, as over an ensemble's pairs, up to a hundred times slower, and a map
+  does not know what it is in.
+  """
+  on_cpu = platform == 'cpu'
   return [
     name
     for name, form in FORMS[kind].items()
-    if form.fits(a, b, geo) and (platform == 'cpu' or not form.cpu)
+    if form.fits(a, b, geo) and (name != XLA if on_cpu else not form.cpu)
   ]
 
 
