@@ -36,7 +36,8 @@ def _is_cpu(on: Mesh) -> bool:
 def _knows_frugal() -> bool:
   """Whether this XLA has the option; it refuses names that it does not know."""
   try:
-    with jax.default_device(jax.devices('cpu')[0]):
+    # This process's own: the first of all may be another's.
+    with jax.default_device(jax.local_devices(backend='cpu')[0]):
       jax.jit(lambda: 0, compiler_options=_FRUGAL).lower().compile()
   except jax.errors.JaxRuntimeError:
     return False

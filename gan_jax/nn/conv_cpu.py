@@ -315,14 +315,19 @@ def input_by_folding(y: Array, k: Array, geo: Geometry) -> Array:
 
 def input_by_phases(y: Array, k: Array, geo: Geometry, eigen: bool) -> Array:
   """The same by a convolution of stride 1 with s * s times the channels."""
-  k, s = _ordered(k, geo), geo.stride
-  ci, co = k.shape[2:]
-  taps = [math.ceil(w / s) for w in geo.window]
-  edges = [(0, t * s - w) for t, w in zip(taps, geo.window, strict=True)]
-  k = jnp.pad(k, (*edges, (0, 0), (0, 0)))
-  k = k.reshape(taps[0], s, taps[1], s, ci, co)[::-1, :, ::-1]
+  k, s, taps = by_taps(_ordered(k, geo), geo), geo.stride, geo.taps
+  ci, co = k.shape[4:]
+  k = k[::-1, :, ::-1]
   k = k.transpose(0, 2, 5, 1, 3, 4).reshape(*taps, co, s * s * ci)
   return from_phases(_conv(y, k, phase_pads(geo)[0], geo, 1, eigen), geo)
+
+
+def by_taps(k: Array, geo: Geometry) -> Array:
+  """A kernel [kh, kw, ...] as [taps, s, taps, s, ...], zeros behind it."""
+  (th, tw), s = geo.taps, geo.stride
+  edges = [(0, t * s - w) for t, w in zip(geo.taps, geo.window, strict=True)]
+  k = jnp.pad(k, (*edges, (0, 0), (0, 0)))
+  return k.reshape(th, s, tw, s, *k.shape[2:])
 
 
 def phase_pads(geo: Geometry) -> tuple[Pads, tuple[int, int]]:
@@ -333,10 +338,9 @@ def phase_pads(geo: Geometry) -> tuple[Pads, tuple[int, int]]:
     the width of its own.
   """
   s, pads, sizes = geo.stride, [], []
-  for window, (lo, _), size, have in zip(
-    geo.window, geo.pads, geo.size, geo.out, strict=True
+  for taps, (lo, _), size, have in zip(
+    geo.taps, geo.pads, geo.size, geo.out, strict=True
   ):
-    taps = math.ceil(window / s)
     before = taps - 1 - lo // s
     sizes.append(math.ceil((lo % s + size) / s))
     pads.append((before, sizes[-1] - have - before + taps - 1))

@@ -5,6 +5,7 @@ the gradient by x, x and y that by the kernel. The maps are named by what they
 make: 'y', 'x' and 'k'; see conv.py, whose primitive they are of.
 """
 
+import math
 from typing import Any, NamedTuple
 
 import jax
@@ -45,6 +46,11 @@ class Geometry(NamedTuple):
       (n + sum(p) - k) // self.stride + 1
       for n, k, p in zip(self.size, self.window, self.pads, strict=True)
     )
+
+  @property
+  def taps(self) -> tuple[int, int]:
+    """Taps of the kernel over the phases of the input, in each direction."""
+    return tuple(math.ceil(w / self.stride) for w in self.window)
 
 
 def shapes_of(

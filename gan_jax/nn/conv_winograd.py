@@ -66,14 +66,9 @@ _FILTERS = {
 }
 
 
-def taps_of(geo: Geometry) -> tuple[int, int]:
-  """Taps of a kernel over the phases, in each direction."""
-  return tuple(math.ceil(w / geo.stride) for w in geo.window)
-
-
 def fits(geo: Geometry) -> bool:
   """Whether there is a filter for a convolution."""
-  height, width = taps_of(geo)
+  height, width = geo.taps
   return height == width and height in _FILTERS
 
 
@@ -111,7 +106,7 @@ def _by_phases(x: Array, geo: Geometry) -> tuple[Array, Pads]:
   if s == 1:
     return x, geo.pads
   n, _, _, c = x.shape
-  h, w = (o + t - 1 for o, t in zip(geo.out, taps_of(geo), strict=True))
+  h, w = (o + t - 1 for o, t in zip(geo.out, geo.taps, strict=True))
   x = conv_cpu.padded(x, [lo for lo, _ in geo.pads], (h * s, w * s))
   x = x.reshape(n, h, s, w, s * c).transpose(0, 1, 3, 2, 4)
   return x.reshape(n, h, w, s * s * c), ((0, 0), (0, 0))
@@ -123,9 +118,8 @@ def _filters(k: Array, geo: Geometry, flipped: bool) -> Grid:
   Returns:
     Of 'HWIO' [s * s * in, out] each, of 'HWOI' [out, s * s * in].
   """
-  s, (t, _), (ah, bh) = geo.stride, taps_of(geo), k.shape[2:]
-  edges = [(0, t * s - w) for w in geo.window]
-  k = jnp.pad(k, (*edges, (0, 0), (0, 0))).reshape(t, s, t, s, ah, bh)
+  s, t, (ah, bh) = geo.stride, geo.taps[0], k.shape[2:]
+  k = conv_cpu.by_taps(k, geo)
   if flipped:
     k = k[::-1, :, ::-1]
 
@@ -186,8 +180,9 @@ def _convolved(
     leave: its output [N, *out, C'] -> what is returned of these images.
     geo: of the convolution whose map this is.
   """
-  n, (c, co) = x.shape[0], filters[0][0].shape[:: 1 - 2 * axis]
-  taps, tiles = taps_of(geo)[0], _tiles(out)
+  n, shape = x.shape[0], filters[0][0].shape
+  c, co = shape[axis], shape[1 - axis]
+  taps, tiles = geo.taps[0], _tiles(out)
   sums = x.dtype.itemsize * len(filters) ** 2 * math.prod(tiles) * (c + co)
   images = _at_once(n, sums)
 
@@ -228,7 +223,7 @@ def input_(y: Array, k: Array, geo: Geometry) -> Array:
 
 def kernel(x: Array, y: Array, geo: Geometry) -> Array:
   """Images [N, H, W, in] and output [N, H', W', out] to the kernel."""
-  taps, tiles, m = taps_of(geo)[0], _tiles(geo.out), _OUTPUTS
+  taps, tiles, m = geo.taps[0], _tiles(geo.out), _OUTPUTS
   n, c, co = x.shape[0], geo.stride**2 * x.shape[-1], y.shape[-1]
   count, bytes_ = m + taps - 1, x.dtype.itemsize
   # Products are added up: what they are of has to be larger than they are.
