@@ -25,6 +25,7 @@ from PIL import Image
 
 from gan_jax.mesh import one_device
 from gan_jax.restore import restore
+from gan_jax.top import INTERRUPTED, STOPPED
 from tests import small
 from tests.campaign.pool import ROOT
 
@@ -179,9 +180,11 @@ def _at_last(argv, whole, killed, devices: int):
   yield from differences(whole, killed)
 
 
-# A run that was interrupted before its first step says so, and one that was
-# signalled at its end may end as if nothing had happened.
-EXPECTED = {'KILL': (-9, 0), 'TERM': (75, 0, 130, -15), 'INT': (0, 130, -2)}
+# A signal stops and saves a run; one that was interrupted before its first step
+# says so, and one that was signalled at its end may end as if nothing had
+# happened. While Python itself starts the signal's own way is taken.
+STOPS = (STOPPED, INTERRUPTED, 0)
+EXPECTED = {'KILL': (-9, 0), 'TERM': (*STOPS, -15), 'INT': (*STOPS, -2)}
 
 
 # What the program says just before it does what is worth a kill, and how often
