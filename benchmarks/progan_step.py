@@ -14,7 +14,7 @@ layers in bfloat16.
 
 The last line is JSON: for each side, `step_vs_torch_64` (images/s, ours over
 theirs), `memory_vs_torch_64` (peak beyond the imports; of a GPU, as its
-allocators count it).
+allocators count it; with `warm_` before it where ours was compiled before).
 """
 
 import argparse
@@ -211,8 +211,8 @@ def main():
       figures[f'step_vs_torch_{side}'] = ratio
     del mine, theirs  # their memory is the other processes'
     if ratio and not args.quick:
-      own, other = added_memory(__file__, [f'--sides={side}', *more])
-      figures[f'memory_vs_torch_{side}'] = own / other
+      argv, name = [f'--sides={side}', *more], f'memory_vs_torch_{side}'
+      figures |= added_memory(__file__, argv, name)
   print(f'load average {os.getloadavg()}')
   print(json.dumps({k: round(v, 3) for k, v in figures.items()}))
 

@@ -10,8 +10,9 @@ clone learn from G_0, and adds up the gradients of G_0 and of D_0. Steps are
 interleaved, times are medians. --quick: 2 pairs, one round.
 
 The last line is JSON: `sgan5_step_vs_torch` (images/s, ours over theirs),
-`sgan5_memory_vs_torch` (peak of a process beyond its imports), and `sgan5_cost`
-(our step over that of a single pair), 5 the number of pairs.
+`sgan5_memory_vs_torch` (peak of a process beyond its imports; with `warm_`
+before it where ours was compiled before), and `sgan5_cost` (our step over that
+of a single pair), 5 the number of pairs.
 """
 
 import argparse
@@ -106,8 +107,8 @@ def main():
     many, one = interleaved([mine, ours(0)], rounds, 1)
     figures[f'sgan{pairs}_cost'] = many / one
   if ratio and not args.quick:
-    own, other = added_memory(__file__, [f'--pairs={pairs}'])
-    figures[f'sgan{pairs}_memory_vs_torch'] = own / other
+    name = f'sgan{pairs}_memory_vs_torch'
+    figures |= added_memory(__file__, [f'--pairs={pairs}'], name)
   print(f'load average {os.getloadavg()}')
   print(json.dumps({k: round(v, 3) for k, v in figures.items()}))
 

@@ -9,7 +9,8 @@ both networks, Adam (0.5, 0.999), no average, float32, on all cores.
 
 The last line is JSON: `step_vs_torch` and `step32_vs_torch` (images/s, ours
 over theirs, DCGAN-64 and DCGAN-32), `memory_vs_torch` (peak of a process
-beyond its imports, DCGAN-64), `ensemble5_cost` (time of a vmapped step of five
+beyond its imports, DCGAN-64; `warm_memory_vs_torch` where ours was compiled
+before), `ensemble5_cost` (time of a vmapped step of five
 DCGAN-32 pairs over that of one), `compile_s` and `warm_compile_s` (DCGAN-64).
 """
 
@@ -144,8 +145,7 @@ def main():
       figures['step_vs_torch' if size == 64 else 'step32_vs_torch'] = ratio
   if not args.quick:
     if torchs(64):
-      mine, theirs = added_memory(__file__, [])
-      figures['memory_vs_torch'] = mine / theirs
+      figures |= added_memory(__file__, [])
     one, five = interleaved([members(1), members(5)], rounds, 1)
     print(f'DCGAN-32: one pair {1e3 * one:.0f} ms, five {1e3 * five:.0f} ms')
     figures['ensemble5_cost'] = five / one

@@ -12,8 +12,9 @@ _torch_stylegan2.py, written for this. Sides are interleaved in one run; times
 are medians. --quick has one round, and is mostly compilation.
 
 The last line is JSON: for the smallest batch `step_vs_torch` (images/s, ours
-over theirs) and `memory_vs_torch` (peak beyond the imports), for others the
-same with `_N` behind.
+over theirs), `memory_vs_torch` (peak beyond the imports) and
+`warm_memory_vs_torch` (where ours was compiled before), for others the same
+with `_N` behind.
 """
 
 import argparse
@@ -150,8 +151,7 @@ def main():
     figures[f'step_vs_torch{behind}'] = ratio
     argv = [f'--side={args.side}', f'--width={args.width}']
     argv += [f'--batches={batch}'] + ['--lazy'] * args.lazy
-    own, other = added_memory(__file__, argv)
-    figures[f'memory_vs_torch{behind}'] = own / other
+    figures |= added_memory(__file__, argv, f'memory_vs_torch{behind}')
   print(f'load average {os.getloadavg()}')
   print(json.dumps({k: round(v, 3) for k, v in figures.items()}))
 
