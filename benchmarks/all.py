@@ -42,7 +42,7 @@ PARTS = {
   ),
   'ensemble': ('ensemble.py', "SGAN's step by the number of pairs, ms"),
   'progan_step': (
-    'progan_step.py',
+    'progan_step.py --batch=4',
     'ProGAN, WGAN-GP, 64 and 128 px; ours over PyTorch',
   ),
   'fastgan': ('fastgan.py', 'FastGAN at 256 px; ours over PyTorch'),

@@ -1,6 +1,6 @@
 """ProGAN's training steps: ours against the same networks in plain PyTorch.
 
-  python benchmarks/progan_step.py [--quick] [--sides=64,128] [--bfloat16]
+  python benchmarks/progan_step.py [--quick] [--sides=64,128] [--batch=16]
 
 Needs PyTorch beside gan_jax; without it only our own figures are printed. Both
 sides run Table 2's networks at a last level that has faded in, WGAN-GP with
@@ -8,9 +8,10 @@ drift in two stages, Adam (0, 0.99), no average, on all cores, or on a GPU if
 both find one. PyTorch's side is written here, from the paper. Each pair of
 sides is interleaved in one run; times are medians.
 
-In float32 on a GPU, ours multiplies in JAX's default precision and PyTorch in
-its own (allow_tf32 on, which is the same); --bfloat16 has both compute all
-layers in bfloat16.
+--batch=4 is for CPUs: on 2 cores the first row of 16 was not there after ten
+minutes. In float32 on a GPU, ours multiplies in JAX's default precision and
+PyTorch in its own (allow_tf32 on, which is the same); --bfloat16 has both
+compute all layers in bfloat16.
 
 The last line is JSON: for each side, `step_vs_torch_64` (images/s, ours over
 theirs), `memory_vs_torch_64` (peak beyond the imports; of a GPU, as its
@@ -32,7 +33,6 @@ from _measure import (
 
 from gan_jax.run.memory import restart_with_huge_pages
 
-BATCH = 16
 LATENT = 512
 
 
@@ -41,7 +41,7 @@ def width(side):
   return min(8192 // (side // 2), 512)
 
 
-def ours(side, bfloat16=False):
+def ours(args, side):
   """A function that takes one step and waits for it."""
   import jax
   import jax.numpy as jnp
@@ -50,7 +50,7 @@ def ours(side, bfloat16=False):
 
   c = config_lib.defaults()
   c.generator = c.discriminator = dict(
-    name='progan', bfloat16_from=4 if bfloat16 else 0
+    name='progan', bfloat16_from=4 if args.bfloat16 else 0
   )
   c.discriminator.group_size = 0
   c.loss.name = 'wasserstein'
@@ -60,9 +60,9 @@ def ours(side, bfloat16=False):
   for player in (c.optimizer.generator, c.optimizer.discriminator):
     player.update(lr=1e-3, b1=0.0, b2=0.99)
   c.ema.name = 'none'
-  c.train.batch = BATCH
-  image = jax.random.normal(jax.random.key(1), (1, BATCH, side, side, 3))
-  return our_step(c, side, BATCH, jnp.clip(image, -1, 1))[0]
+  c.train.batch = batch = args.batch
+  image = jax.random.normal(jax.random.key(1), (1, batch, side, side, 3))
+  return our_step(c, side, batch, jnp.clip(image, -1, 1))[0]
 
 
 def networks(side):
@@ -139,7 +139,7 @@ def networks(side):
   return Generator(), Discriminator()
 
 
-def torchs(side, bfloat16=False):
+def torchs(args, side):
   """The same step in plain PyTorch; None where it is not installed."""
   try:
     import torch
@@ -157,15 +157,15 @@ def torchs(side, bfloat16=False):
   adam = [
     torch.optim.Adam(net.parameters(), 1e-3, (0.0, 0.99)) for net in (g, d)
   ]
-  real = torch.randn(BATCH, 3, side, side, device=place).clamp(-1, 1)
-  latents = lambda: torch.randn(BATCH, LATENT, device=place)
-  cast = torch.autocast(place.type, torch.bfloat16, enabled=bfloat16)
+  real = torch.randn(args.batch, 3, side, side, device=place).clamp(-1, 1)
+  latents = lambda: torch.randn(args.batch, LATENT, device=place)
+  cast = torch.autocast(place.type, torch.bfloat16, enabled=args.bfloat16)
 
   def step():
     with cast:
       with torch.no_grad():
         fake = g(latents()).float()
-      share = torch.rand(BATCH, 1, 1, 1, device=place)
+      share = torch.rand(args.batch, 1, 1, 1, device=place)
       mix = (real + share * (fake - real)).requires_grad_()
       (slope,) = torch.autograd.grad(d(mix).sum(), mix, create_graph=True)
       norm = slope.flatten(1).float().norm(dim=1)
@@ -192,21 +192,22 @@ def main():
   parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
   parser.add_argument('--quick', action='store_true')
   parser.add_argument('--sides', default='64,128')
+  parser.add_argument('--batch', type=int, default=16)
   parser.add_argument('--bfloat16', action='store_true')
   parser.add_argument('--memory', choices=['ours', 'torch'])
   args = parser.parse_args()
   sides = [int(side) for side in args.sides.split(',')]
-  more = ['--bfloat16'] if args.bfloat16 else []
+  more = [f'--batch={args.batch}'] + ['--bfloat16'] * args.bfloat16
   if args.memory:
     make = ours if args.memory == 'ours' else torchs
-    print_added_memory(args.memory, lambda: make(sides[0], args.bfloat16))
+    print_added_memory(args.memory, lambda: make(args, sides[0]))
     return
   print(f'{device()}; load average {os.getloadavg()}')
   figures = {}
   for side in sides[:1] if args.quick else sides:
-    mine, theirs = ours(side, args.bfloat16), torchs(side, args.bfloat16)
-    print(f'ProGAN at {side} px, batch {BATCH}: ', end='')
-    ratio = against_torch(mine, theirs, BATCH, *counts(args.quick))
+    mine, theirs = ours(args, side), torchs(args, side)
+    print(f'ProGAN at {side} px, batch {args.batch}: ', end='')
+    ratio = against_torch(mine, theirs, args.batch, *counts(args.quick))
     if theirs:
       figures[f'step_vs_torch_{side}'] = ratio
     del mine, theirs  # their memory is the other processes'
