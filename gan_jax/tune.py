@@ -5,6 +5,7 @@ turns, and the table goes into the cache folder, where new runs find it; see
 nn/conv_tables.py. Runs that have begun go on with what they began with.
 """
 
+import concurrent.futures
 import contextlib
 import functools
 import logging
@@ -27,8 +28,8 @@ from gan_jax.run.write import make_folder, whole
 
 log = logging.getLogger('gan_jax')
 
-ROUNDS = 5  # of timing, at the most
-PATIENCE = 0.4  # seconds of one form
+ROUNDS = 3  # of timing, at the most
+PATIENCE = 0.2  # seconds of one form
 HOPELESS = 2.0  # times as slow as another: once is enough
 GAIN = 0.95  # of the time of the form by rule: what a change must save
 BUSY = 0.5  # load from where times are in doubt
@@ -172,22 +173,30 @@ class Timed(NamedTuple):
 def timed(layer: Layer, platform: str) -> list[Timed]:
   """The three maps of a layer in all their forms."""
   geo, arrays = geometry_of(layer), operands_of(layer)
-  found = []
-  for kind, names in conv_plain.OPERANDS.items():
-    a, b = (arrays[name] for name in names)
-    given, calls = (a, b, arrays[kind]), {}
-    for name in conv_forms.candidates(kind, a, b, geo, platform):
-      step = functools.partial(_used, conv_forms.FORMS[kind][name].make, geo)
-      compiled = jax.jit(step).lower(*given).compile()
-      calls[name] = functools.partial(compiled, *given)
-    found.append(
-      Timed(
-        conv_forms.layer_of(kind, a, b, geo),
-        conv_forms.by_rule(kind, a, b, geo, platform),
-        medians(calls),
-      )
+  given, names = {}, {}
+  for kind, (one, other) in conv_plain.OPERANDS.items():
+    given[kind] = a, b, _ = arrays[one], arrays[other], arrays[kind]
+    names[kind] = conv_forms.candidates(kind, a, b, geo, platform)
+
+  def compiled(kind: str, name: str) -> Callable:
+    step = functools.partial(_used, conv_forms.FORMS[kind][name].make, geo)
+    compiled = jax.jit(step).lower(*given[kind]).compile()
+    return functools.partial(compiled, *given[kind])
+
+  # Half of all time, were it not side by side; what is timed runs alone.
+  with concurrent.futures.ThreadPoolExecutor(os.cpu_count()) as pool:
+    waiting = {
+      kind: {name: pool.submit(compiled, kind, name) for name in names[kind]}
+      for kind in given
+    }
+  return [
+    Timed(
+      conv_forms.layer_of(kind, a, b, geo),
+      conv_forms.by_rule(kind, a, b, geo, platform),
+      medians({name: one.result() for name, one in waiting[kind].items()}),
     )
-  return found
+    for kind, (a, b, _) in given.items()
+  ]
 
 
 def _used(make: Callable, geo: conv_plain.Geometry, a, b, moment):
@@ -210,15 +219,20 @@ def medians(calls: dict[str, Callable]) -> dict[str, float]:
     jax.block_until_ready(call())
     return time.perf_counter() - start
 
-  for call in calls.values():
-    once(call)
-  first = {name: once(call) for name, call in calls.items()}
-  limit = HOPELESS * min(first.values())
-  taken = {name: [seconds] for name, seconds in first.items()}
+  taken = {name: [once(call)] for name, call in calls.items()}
+
+  def within(times: float) -> list[str]:
+    limit = times * min(seconds[0] for seconds in taken.values())
+    return [name for name in calls if taken[name][0] <= limit]
+
+  # First calls pay for memory: they rule out the worst alone, and do not count.
+  for name in within(2 * HOPELESS):
+    taken[name] = [once(calls[name])]
+  kept = within(HOPELESS)
   for _ in range(ROUNDS):
-    for name, call in calls.items():
-      if first[name] <= limit and sum(taken[name]) < PATIENCE:
-        taken[name].append(once(call))
+    for name in kept:
+      if sum(taken[name]) < PATIENCE:
+        taken[name].append(once(calls[name]))
   return {name: statistics.median(seconds) for name, seconds in taken.items()}
 
 

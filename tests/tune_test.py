@@ -60,7 +60,7 @@ def test_another_form_is_taken_only_for_a_gain():
 
 
 def test_medians_take_turns_and_leave_the_hopeless_alone(monkeypatch):
-  counts = dict.fromkeys(('fast', 'slow'), 0)
+  counts = dict.fromkeys(('fast', 'slow', 'slowest'), 0)
   now = [0.0]
 
   def call(name, seconds):
@@ -71,12 +71,13 @@ def test_medians_take_turns_and_leave_the_hopeless_alone(monkeypatch):
 
     return made
 
-  calls = {'fast': call('fast', 0.01), 'slow': call('slow', 0.1)}
+  seconds = {'fast': 0.01, 'slow': 0.03, 'slowest': 0.1}
+  calls = {name: call(name, seconds[name]) for name in counts}
   monkeypatch.setattr(tune.time, 'perf_counter', lambda: now[0])
   found = tune.medians(calls)
   monkeypatch.undo()
-  assert counts == {'fast': 2 + tune.ROUNDS, 'slow': 2}
-  assert abs(found['fast'] - 0.01) < 1e-9 and abs(found['slow'] - 0.1) < 1e-9
+  assert counts == {'fast': 2 + tune.ROUNDS, 'slow': 2, 'slowest': 1}
+  assert found == pytest.approx(seconds)
 
 
 def test_a_tpu_has_nothing_to_choose(monkeypatch, tmp_path):
