@@ -11,11 +11,16 @@ forms than XLA, so their ratio, not their number, is what compares. Shen et al.
 2021, eq. 17, bound the speed-up from below by 4/3 in an operation count, and
 measured 1.5.
 
+Then the passes that the schemes are made of are timed by themselves, in turns:
+what the difference between two stages and one can be, were each step the sum of
+its passes and of two updates, is `by_passes`.
+
 The last line is JSON: `speedup` (images/s, one stage over two), `flops_ratio`
-(two stages over one) and `simultaneous` (images/s over two stages).
+(two stages over one), `simultaneous` (images/s over two stages), `by_passes`.
 """
 
 import argparse
+import functools
 import json
 import os
 import statistics
@@ -24,18 +29,17 @@ import time
 from gan_jax.run.memory import restart_with_huge_pages
 
 SCHEMES = ('one_stage', 'two_stage', 'simultaneous')
+# How often a step has each pass: its forward part and those gradients.
+PASSES = {
+  'one_stage': ('g_params', 'd_params', 'd_both', 'updates'),
+  'two_stage': ('g', 'd_params', 'd_params', 'g_params', 'd_made', 'updates'),
+}
 
 
-def make_step(scheme, batch, width, size=64):
-  """A function that takes one step and waits for it, and the step's FLOPs."""
-  import jax
-  import jax.numpy as jnp
-
-  from gan_jax import compiler
+def build(scheme, batch, width, size=64):
+  """The experiment of a scheme."""
   from gan_jax import config as config_lib
   from gan_jax import experiment as experiment_lib
-  from gan_jax.data.pipeline import Batch
-  from gan_jax.mesh import one_device
 
   c = config_lib.defaults()
   net = dict(name='dcgan', width=width, spectral=False, bias=True)
@@ -44,7 +48,20 @@ def make_step(scheme, batch, width, size=64):
   c.scheme.name = scheme
   c.ema.name = 'none'
   c.train.batch = batch
-  made = experiment_lib.build(c, (size, size, 3), 0)
+  return experiment_lib.build(c, (size, size, 3), 0)
+
+
+def make_step(scheme, batch, width, size=64):
+  """A function that takes one step and waits for it, and the step's FLOPs."""
+  import jax
+  import jax.numpy as jnp
+
+  from gan_jax import compiler
+  from gan_jax import experiment as experiment_lib
+  from gan_jax.data.pipeline import Batch
+  from gan_jax.mesh import one_device
+
+  made = build(scheme, batch, width, size)
   state = [experiment_lib.initial_state(made, 0, one_device())]
   image = jax.random.normal(jax.random.key(1), (1, batch, size, size, 3))
   image = jnp.clip(image, -1, 1)
@@ -65,6 +82,73 @@ def make_step(scheme, batch, width, size=64):
   return step, compiled.cost_analysis()['flops']
 
 
+def make_passes(batch, width, size=64):
+  """By the names of PASSES: a function that makes one and waits for it.
+
+  A gradient is of the sum of what a network gives, so that the backward part
+  costs what it costs in a step and a loss costs nothing.
+  """
+  import jax
+  import jax.numpy as jnp
+  import optax
+
+  from gan_jax import compiler
+  from gan_jax import experiment as experiment_lib
+  from gan_jax.mesh import one_device
+
+  made = build('one_stage', batch, width, size)
+  game = made.objective
+  pair = experiment_lib.initial_state(made, 0, one_device()).pair
+  z = game.latents(jax.random.key(1), batch)
+  image = jax.random.uniform(jax.random.key(2), (batch, size, size, 3))
+  labels = jnp.zeros((batch,), jnp.int32)
+
+  def applied(network, player, params, x):
+    variables = {'params': params, **player.stats}
+    keys, mutable = {'noise': jax.random.key(3)}, list(player.stats)
+    return network.apply(
+      variables, x, labels, train=True, mutable=mutable, rngs=keys
+    )[0]
+
+  g = lambda params, z: applied(game.generator, pair.g, params, z)
+  d = lambda params, x: applied(game.discriminator, pair.d, params, x).logits
+  total = lambda network: lambda params, x: network(params, x).sum()
+  adam, both = optax.adam(2e-4, 0.5), (pair.g.params, pair.d.params)
+
+  def updates(gradient, state):
+    change, state = adam.update(gradient, state)
+    return optax.apply_updates(both, change), state
+
+  calls = {
+    'g': (g, pair.g.params, z),
+    'g_params': (jax.grad(total(g)), pair.g.params, z),
+    'd_params': (jax.grad(total(d)), pair.d.params, image),
+    'd_made': (jax.grad(total(d), 1), pair.d.params, image),
+    'd_both': (jax.grad(total(d), (0, 1)), pair.d.params, image),
+    'updates': (updates, both, adam.init(both)),
+  }
+  options = compiler.for_steps(one_device())
+  steps = {}
+  for name, (function, *given) in calls.items():
+    jitted = jax.jit(function, compiler_options=options)
+    run = functools.partial(jitted.lower(*given).compile(), *given)
+    steps[name] = lambda run=run: jax.block_until_ready(run())
+  return steps
+
+
+def medians(steps, rounds):
+  """Median seconds of a call of each, in turns."""
+  times = {name: [] for name in steps}
+  for step in steps.values():
+    step()
+  for _ in range(rounds):
+    for name, step in steps.items():
+      start = time.perf_counter()
+      step()
+      times[name].append(time.perf_counter() - start)
+  return {name: statistics.median(taken) for name, taken in times.items()}
+
+
 def main():
   parser = argparse.ArgumentParser(description=__doc__)
   parser.add_argument('--quick', action='store_true')
@@ -75,25 +159,25 @@ def main():
   steps, flops = {}, {}
   for scheme in SCHEMES:
     steps[scheme], flops[scheme] = make_step(scheme, batch, width)
-    steps[scheme]()
-  times = {scheme: [] for scheme in SCHEMES}
-  for _ in range(rounds):
-    for scheme, step in steps.items():
-      start = time.perf_counter()
-      step()
-      times[scheme].append(time.perf_counter() - start)
-  medians = {scheme: statistics.median(times[scheme]) for scheme in SCHEMES}
-  for scheme, seconds in medians.items():
+  seconds = medians(steps, rounds)
+  for scheme in SCHEMES:
     print(
-      f'{scheme:13} {1000 * seconds:7.0f} ms  {batch / seconds:6.1f} images/s'
+      f'{scheme:13} {1e3 * seconds[scheme]:7.0f} ms '
+      f' {batch / seconds[scheme]:6.1f} images/s'
       f'  {flops[scheme] / 1e9:7.1f} GFLOP'
     )
-  two = medians['two_stage']
+  two = seconds['two_stage']
   line = {
-    'speedup': two / medians['one_stage'],
+    'speedup': two / seconds['one_stage'],
     'flops_ratio': flops['two_stage'] / flops['one_stage'],
-    'simultaneous': two / medians['simultaneous'],
+    'simultaneous': two / seconds['simultaneous'],
   }
+  del steps
+  alone = medians(make_passes(batch, width), rounds)
+  print(', '.join(f'{name} {1e3 * s:.0f} ms' for name, s in alone.items()))
+  sums = {k: sum(alone[name] for name in PASSES[k]) for k in PASSES}
+  print(', '.join(f'{name}: {1e3 * s:.0f} ms' for name, s in sums.items()))
+  line['by_passes'] = sums['two_stage'] / sums['one_stage']
   print(json.dumps({name: round(x, 3) for name, x in line.items()}))
 
 
