@@ -195,8 +195,8 @@ def main() -> None:
   parser.add_argument('--write', action='store_true')
   args = parser.parse_args()
   if args.write:
-    name = conv_tables.machine_of(jax.default_backend())
-    tune(conv_tables.PACKAGED / f'{name}.json')
+    machine = conv_tables.machine_of(jax.default_backend())
+    tune(conv_tables.PACKAGED / conv_tables.file_of(machine))
   layers = [LAYERS[i] for i in QUICK] if args.quick else LAYERS
   print(
     f'jax {jax.__version__} on {jax.devices()[0].device_kind}, '

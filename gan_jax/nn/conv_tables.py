@@ -105,9 +105,19 @@ def machine_of(platform: str) -> str:
   return re.sub('[^a-z0-9-]+', '-', '-'.join(words))
 
 
+def file_of(machine: str, version: str = jax.__version__) -> str:
+  """The name of a table's file: its machine's, and a minor version of JAX."""
+  return f'{machine}-jax{_minor(version)}.json'
+
+
+def _minor(version: str) -> str:
+  """'0.10' of '0.10.1'."""
+  return '.'.join(version.split('.')[:2])
+
+
 def own(platform: str) -> pathlib.Path:
   """Where this machine's own table lies, once it has been measured."""
-  return paths.cache('convolutions') / f'{machine_of(platform)}.json'
+  return paths.cache('convolutions') / file_of(machine_of(platform))
 
 
 @functools.cache
@@ -142,8 +152,7 @@ def read(file: pathlib.Path) -> Table | None:
   except (OSError, ValueError, RecursionError) as error:
     log.warning('%s is no table of convolutions (%s): left out.', file, error)
     return None
-  minor = lambda version: version.split('.')[:2]
-  return table if minor(table.jax) == minor(jax.__version__) else None
+  return table if _minor(table.jax) == _minor(jax.__version__) else None
 
 
 def loaded(file: pathlib.Path) -> Any:

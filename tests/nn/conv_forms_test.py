@@ -234,7 +234,8 @@ def test_tables_that_come_along_name_forms_that_there_are():
   assert files
   for file in files:
     made = conv_tables.from_json(conv_tables.loaded(file))
-    assert made.machine == file.stem and made.rows
+    assert conv_tables.file_of(made.machine, made.jax) == file.name
+    assert made.rows
     for layer, name in made.rows:
       assert name in conv_forms.FORMS[layer.kind]
       assert name != conv_forms.XLA or not file.stem.startswith('cpu')
@@ -258,7 +259,7 @@ def test_a_cpu_without_a_table_takes_the_nearest(
   for name in ('cpu-amd-avx512', 'cpu-intel-avx2'):
     made = table((LAYER, 'depth'))._replace(machine=name)
     text = conv_tables.text_of(made)
-    (tmp_path / f'{name}.json').write_text(text)
+    (tmp_path / conv_tables.file_of(name)).write_text(text)
   monkeypatch.setattr(conv_tables, 'PACKAGED', tmp_path)
   monkeypatch.setattr(conv_tables, 'machine_of', lambda platform: machine)
   monkeypatch.setenv('GAN_JAX_CONVOLUTIONS', str(tmp_path / 'none'))
@@ -269,5 +270,6 @@ def test_a_cpu_without_a_table_takes_the_nearest(
 
 def test_machines_have_names_of_files():
   name = conv_tables.machine_of('cpu')
+  assert conv_tables.file_of(name, '0.10.1') == f'{name}-jax0.10.json'
   assert name.startswith('cpu') and name == name.lower()
   assert np.all([c.isalnum() or c == '-' for c in name])
