@@ -8,8 +8,8 @@ soon as it ends, with the machine, its load and the versions; stopped by Ctrl-C,
 the same command goes on with the parts that this commit has no line of on this
 machine. docs/performance.md is then written anew from all lines: a table a
 part, a row a machine, the rows of earlier machines with the others; the newest
-line of a machine counts. --quick: the short form of each, in under 8 minutes,
-to a temporary file.
+line of a machine counts. --quick: the short form of each benchmark, in under 8
+minutes, to a temporary file.
 
 The last line is JSON: part -> figures of this run.
 """
@@ -154,6 +154,8 @@ def main():
   file = pathlib.Path(args.data)
   if args.quick:
     file = pathlib.Path(tempfile.mkdtemp()) / 'performance.jsonl'
+    first = {PARTS[part][0].split()[0]: part for part in reversed(parts)}
+    parts = [part for part in parts if part in first.values()]
   done = {x['part']: x['figures'] for x in measured_now(file)}
   for part in parts:
     if part in done:

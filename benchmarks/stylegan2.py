@@ -9,7 +9,8 @@ random, numbers are limited to 256, G is averaged. R1 and path length are left
 out: with --lazy they are counted as often as they come, 1 and 4 times in 16
 steps, which is the least number that is then timed. PyTorch's networks are
 _torch_stylegan2.py, written for this. Sides are interleaved in one run; times
-are medians. --quick has one round, and is mostly compilation.
+are medians. --quick has pictures of 64 px, one round and no memory, and is
+mostly compilation.
 
 The last line is JSON: for the smallest batch `step_vs_torch` (images/s, ours
 over theirs), `memory_vs_torch` (peak beyond the imports) and
@@ -127,11 +128,13 @@ def main():
   parser.add_argument('--quick', action='store_true')
   parser.add_argument('--lazy', action='store_true')
   parser.add_argument('--batches', default='2,4')
-  parser.add_argument('--side', type=int, default=256)
+  parser.add_argument('--side', type=int)
   parser.add_argument('--width', type=int, default=512)
   parser.add_argument('--memory', choices=['ours', 'torch'])
   args = parser.parse_args()
   batches = [int(batch) for batch in args.batches.split(',')]
+  batches = batches[:1] if args.quick else batches
+  args.side = args.side or (64 if args.quick else 256)
   if args.memory:
     make = ours if args.memory == 'ours' else torchs
     print_added_memory(args.memory, lambda: make(args, batches[0]))
@@ -149,6 +152,8 @@ def main():
     if not ratio:
       continue
     figures[f'step_vs_torch{behind}'] = ratio
+    if args.quick:
+      continue
     argv = [f'--side={args.side}', f'--width={args.width}']
     argv += [f'--batches={batch}'] + ['--lazy'] * args.lazy
     figures |= added_memory(__file__, argv, f'memory_vs_torch{behind}')
