@@ -28,15 +28,16 @@ import time
 
 from gan_jax.run.memory import restart_with_huge_pages
 
+SIDE = 64
 SCHEMES = ('one_stage', 'two_stage', 'simultaneous')
-# How often a step has each pass: its forward part and those gradients.
+# What a step passes through: each forward, and back to what its name says.
 PASSES = {
   'one_stage': ('g_params', 'd_params', 'd_both', 'updates'),
   'two_stage': ('g', 'd_params', 'd_params', 'g_params', 'd_made', 'updates'),
 }
 
 
-def build(scheme, batch, width, size=64):
+def build(scheme, batch, width):
   """The experiment of a scheme."""
   from gan_jax import config as config_lib
   from gan_jax import experiment as experiment_lib
@@ -48,10 +49,10 @@ def build(scheme, batch, width, size=64):
   c.scheme.name = scheme
   c.ema.name = 'none'
   c.train.batch = batch
-  return experiment_lib.build(c, (size, size, 3), 0)
+  return experiment_lib.build(c, (SIDE, SIDE, 3), 0)
 
 
-def make_step(scheme, batch, width, size=64):
+def make_step(scheme, batch, width):
   """A function that takes one step and waits for it, and the step's FLOPs."""
   import jax
   import jax.numpy as jnp
@@ -61,9 +62,9 @@ def make_step(scheme, batch, width, size=64):
   from gan_jax.data.pipeline import Batch
   from gan_jax.mesh import one_device
 
-  made = build(scheme, batch, width, size)
+  made = build(scheme, batch, width)
   state = [experiment_lib.initial_state(made, 0, one_device())]
-  image = jax.random.normal(jax.random.key(1), (1, batch, size, size, 3))
+  image = jax.random.normal(jax.random.key(1), (1, batch, SIDE, SIDE, 3))
   image = jnp.clip(image, -1, 1)
   data = Batch(image, jnp.zeros((1, batch), jnp.int32))
   (span,), (stage,), _ = made.growth
@@ -82,7 +83,7 @@ def make_step(scheme, batch, width, size=64):
   return step, compiled.cost_analysis()['flops']
 
 
-def make_passes(batch, width, size=64):
+def make_passes(batch, width):
   """By the names of PASSES: a function that makes one and waits for it.
 
   A gradient is of the sum of what a network gives, so that the backward part
@@ -96,11 +97,11 @@ def make_passes(batch, width, size=64):
   from gan_jax import experiment as experiment_lib
   from gan_jax.mesh import one_device
 
-  made = build('one_stage', batch, width, size)
+  made = build('one_stage', batch, width)
   game = made.objective
   pair = experiment_lib.initial_state(made, 0, one_device()).pair
   z = game.latents(jax.random.key(1), batch)
-  image = jax.random.uniform(jax.random.key(2), (batch, size, size, 3))
+  image = jax.random.uniform(jax.random.key(2), (batch, SIDE, SIDE, 3))
   labels = jnp.zeros((batch,), jnp.int32)
 
   def applied(network, player, params, x):

@@ -180,8 +180,9 @@ def timed(layer: Layer, platform: str) -> list[Timed]:
 
   def compiled(kind: str, name: str) -> Callable:
     step = functools.partial(_used, conv_forms.FORMS[kind][name].make, geo)
-    compiled = jax.jit(step).lower(*given[kind]).compile()
-    return functools.partial(compiled, *given[kind])
+    return functools.partial(
+      jax.jit(step).lower(*given[kind]).compile(), *given[kind]
+    )
 
   # Half of all time, were it not side by side; what is timed runs alone.
   with concurrent.futures.ThreadPoolExecutor(os.cpu_count()) as pool:
