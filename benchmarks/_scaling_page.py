@@ -67,7 +67,7 @@ def _title(line: dict) -> str:
   words = [f'`{line["config"]}`'] + [
     f'`{key}={value}`' for key, value in line['settings'].items()
   ]
-  return ' '.join(words)
+  return ' '.join(words + ['†'] * (line['effort'] == 'low'))
 
 
 def largest(line: dict) -> dict:

@@ -10,6 +10,9 @@ from jax.sharding import Mesh
 # is in the cache. XLA's default there runs what it can early, for many cores.
 _FRUGAL = {'xla_cpu_scheduler_type': 'CPU_SCHEDULER_TYPE_MEMORY_OPTIMIZED'}
 _QUICK = {'xla_backend_optimization_level': 0}
+# A TPU's compiler then tries no forms of an operation to find the fastest, and
+# keeps nothing on the chip from one to the next.
+_ROUGH = {'exec_time_optimization_effort': -1.0}
 
 Options = dict[str, str | int] | None
 
@@ -26,6 +29,11 @@ def for_once(on: Mesh) -> Options:
   compile in place of 13.
   """
   return _QUICK if _is_cpu(on) else None
+
+
+def for_estimates() -> Options:
+  """Options of what is compiled for a TPU and never run."""
+  return _ROUGH
 
 
 def _is_cpu(on: Mesh) -> bool:

@@ -18,6 +18,7 @@ from typing import NamedTuple
 import jax
 import numpy as np
 
+from gan_jax import compiler
 from gan_jax import experiment as experiment_lib
 from gan_jax.data.pipeline import Feed
 from gan_jax.mesh import check_batch, replicated
@@ -60,6 +61,7 @@ class Engine:
     mesh: its devices.
     planned: whether steps are compiled only, for a plan: nothing is put onto
       the devices, which may be a topology's, and `step` cannot be used.
+    options: for the compiler, beside those of `compiler.for_steps`.
 
   Attributes:
     taken: steps so far: `state.step` without asking the devices.
@@ -79,10 +81,12 @@ class Engine:
     source,
     mesh,
     planned: bool = False,
+    options: compiler.Options = None,
   ):
     self._config, self._experiment = config, experiment
     self._growth = experiment.growth
-    self._source, self._mesh, self._planned = source, mesh, planned
+    self._source, self._mesh = source, mesh
+    self._planned, self._options = planned, options
     self._constants = {}
     self.taken = 0
     self.total = self._growth.total(config.train)
@@ -147,7 +151,7 @@ class Engine:
       feed.like(),
       jax.tree.map(abstract, _scalars(self._growth.span(step))),
     )
-    compiled = lowered.compile()
+    compiled = lowered.compile(self._options)
     give_back_freed_memory()
     return Turn(stage, feed, compiled)
 

@@ -15,7 +15,7 @@ What to do
   --mode=evaluate   score checkpoints; adds lines to DIR/evaluate.jsonl
   --mode=explore    look into a run with a tool; --help=explore lists them
   --mode=weights    feature networks' weights: what is there, what is missing
-  --mode=plan       what a config costs, here or on TPUs: --topology=v5e:4x4
+  --mode=plan       its cost, here or on TPUs: --topology=v5e:4x4 [--effort=low]
   --mode=convert    make a run of released weights, to sample or train on
   --mode=tune       measure convolutions: this machine's table, for new runs
 Which run
@@ -86,6 +86,7 @@ FLAGS_OF = {
   'process': ('train',),
   'coordinator': ('train',),
   'topology': ('plan',),
+  'effort': ('plan',),
 }
 # What to do instead, where there is something.
 _INSTEAD = {
@@ -150,6 +151,7 @@ def parse(argv):
   parser.add_argument('--as', action=_Once, dest='kinds')
   parser.add_argument('--weights', action=_Once)
   parser.add_argument('--topology', action=_Once)
+  parser.add_argument('--effort', action=_Once, choices=('full', 'low'))
   parser.add_argument('--coordinator', action=_Once)
   parser.add_argument('--process', action=_Once, type=_number)
   parser.add_argument('--processes', action=_Once, type=_number_or('auto'))
@@ -174,6 +176,8 @@ def _check(parser, flags, settings: list[str]) -> None:
         f'--{name} means nothing with --mode={mode}: it is of {where}'
         + _INSTEAD.get(name, '')
       )
+  if flags.effort and not flags.topology:
+    parser.error("--effort is a TPU compiler's: it needs --topology=v5e:4x4")
   if settings and mode in ('sample', 'weights', 'tune'):
     parser.error(f'--mode={mode} changes no settings')
   twice = next((x for x in settings if settings.count(x) > 1), None)

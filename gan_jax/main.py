@@ -63,7 +63,11 @@ def _explore(flags, overrides) -> None:
 def _plan(flags, overrides) -> None:
   from gan_jax import plan
 
-  found = plan.plan(_config(flags, overrides), flags.topology or '')
+  found = plan.plan(
+    _config(flags, overrides),
+    flags.topology or '',
+    effort=flags.effort or 'full',
+  )
   print(found.text)
   plan.check(found)
 

@@ -11,7 +11,7 @@ NEEDED = {
   'sample': ['--workdir=x'],
   'evaluate': ['--workdir=x'],
   'explore': ['--workdir=x', '--tool=x'],
-  'plan': ['--config=x'],
+  'plan': ['--config=x', '--topology=x'],
   'convert': ['--from=x', '--out=x'],
   'weights': [],
   'tune': [],
@@ -22,6 +22,7 @@ VALUE = {
   'checkpoints': 'newest',
   'process': '0',
   'processes': '2',
+  'effort': 'low',
 }
 PAIRS = [
   pytest.param(mode, name, id=f'{mode}-{name}')
@@ -47,6 +48,12 @@ def test_a_flag_is_taken_where_it_means_something_and_refused_elsewhere(
     flags.parse(argv)
   else:
     assert f'--{name} means nothing with --mode={mode}' in refused(argv)
+
+
+def test_a_compilers_effort_is_of_a_topology():
+  argv = ['--mode=plan', '--config=x', '--effort=low']
+  assert '--effort is a TPU' in refused(argv)
+  assert 'choose from' in refused([*argv[:2], '--topology=x', '--effort=some'])
 
 
 def test_every_flag_has_its_modes():

@@ -2,8 +2,9 @@
 
 chips.py has what is published of TPU chips, and slices of a pod to compile for;
 costs.py what a compiled step costs, and its roofline; hlo.py reads a compiled
-step's text; stand_in.py takes the place of data that are not here; time.py
-measures a few steps; words.py puts it all into words.
+step's text, traffic.py what passes between memory and chip; stand_in.py takes
+the place of data that are not here; time.py measures a few steps; words.py puts
+it all into words.
 """
 
 import re
@@ -11,8 +12,8 @@ from typing import NamedTuple
 
 import jax
 
+from gan_jax import compiler, few_shot
 from gan_jax import experiment as experiment_lib
-from gan_jax import few_shot
 from gan_jax.data import open_source
 from gan_jax.data.source import Source
 from gan_jax.engine import Engine
@@ -44,7 +45,12 @@ class Plan(NamedTuple):
   parameters: dict[str, int]
 
 
-def plan(config, topology: str = '', source: Source | None = None) -> Plan:
+def plan(
+  config,
+  topology: str = '',
+  source: Source | None = None,
+  effort: str = 'full',
+) -> Plan:
   """A report on parameters, batch, cost of a step, time, and checkpoints.
 
   FLOPs, bytes and memory are the compiler's own count of the compiled step, one
@@ -55,6 +61,8 @@ def plan(config, topology: str = '', source: Source | None = None) -> Plan:
     topology: a slice of a TPU pod to compile for, such as 'v5e:4x4'; '': the
       devices at hand, where a few steps are taken for the time.
     source: in place of the config's data.
+    effort: of a TPU's compiler; 'low' takes a part of the time, and says more
+      memory and traffic than a run takes.
 
   Raises:
     UserError: for whatever the user can put right, but for a step that does
@@ -66,8 +74,9 @@ def plan(config, topology: str = '', source: Source | None = None) -> Plan:
   mesh = make_mesh(config.mesh, ensemble.parts(config.ensemble), devices)
   source = source or stand_in.of_tfds(config.data) or open_source(config.data)
   experiment = experiment_lib.build(config, source.shape, len(source.classes))
-  engine = Engine(config, experiment, source, mesh, planned=True)
-  run = _run(config, experiment, engine, mesh, source, topology)
+  options = compiler.for_estimates() if effort == 'low' else None
+  engine = Engine(config, experiment, source, mesh, True, options)
+  run = _run(config, experiment, engine, mesh, source, topology, effort)
   turns, misfit = _compiled(run)
   engine.close()
   state = like(experiment, mesh)
@@ -88,13 +97,15 @@ def plan(config, topology: str = '', source: Source | None = None) -> Plan:
   )
 
 
-def _run(config, experiment, engine, mesh, source, topology: str) -> words.Run:
+def _run(
+  config, experiment, engine, mesh, source, topology: str, effort: str
+) -> words.Run:
   device = mesh.devices.flat[0]
   chip = chips.chip_of(device)
   memory = chip.memory if chip else device_memory_gb() * 1e9
   where = topology or device.device_kind
   return words.Run(
-    config, experiment, engine, mesh, source, chip, memory, where
+    config, experiment, engine, mesh, source, chip, memory, where, effort
   )
 
 

@@ -8,6 +8,7 @@ import jax
 from gan_jax.engine import Turn, peak_bytes
 from gan_jax.plan import hlo
 from gan_jax.plan.chips import Chip
+from gan_jax.plan.traffic import traffic
 from gan_jax.state import Stage
 
 
@@ -23,7 +24,7 @@ class Cost(NamedTuple):
     aliased: of the output, what takes the place of arguments.
     temporaries: intermediate values.
     flops: operations, without what padding adds.
-    traffic: read and written.
+    traffic: read from and written to its memory, with padding.
     collectives: by kind, see `hlo.collectives`.
     loops: see `hlo.loops`.
     padding: see `hlo.padding`.
@@ -94,7 +95,7 @@ def cost_of(turn: Turn, state) -> Cost:
     of('alias'),
     of('temp'),
     counts.get('flops', 0.0),
-    counts.get('bytes accessed', 0.0),
+    traffic(text),
     hlo.collectives(text),
     hlo.loops(text),
     hlo.padding(text),

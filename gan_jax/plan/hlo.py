@@ -5,8 +5,8 @@ The text is XLA's (`compiled.as_text()`): an instruction a line,
   %name = f32[64,32]{1,0:T(8,128)} all-reduce(%x), replica_groups=...
 
 with its result's type, shape, order of the axes in memory (first the one whose
-elements lie next to each other) and, on a TPU, tiles. It is what one device
-does.
+elements lie next to each other) and, on a TPU, tiles and where it lies. It is
+what one device does.
 """
 
 import math
@@ -45,12 +45,15 @@ class Array(NamedTuple):
     shape: of a device's share.
     minor: axes, that of neighbours in memory first; () if not said.
     tile: of the last two axes in memory, (8, 128); () for none.
+    space: where it lies: 0 the device's memory, 1 on a TPU's chip (VMEM), and
+      others.
   """
 
   dtype: str
   shape: tuple[int, ...]
   minor: tuple[int, ...] = ()
   tile: tuple[int, ...] = ()
+  space: int = 0
 
   @property
   def bytes(self) -> float:
@@ -79,10 +82,12 @@ def arrays(text: str) -> list[Array]:
   for dtype, dims, layout in _ARRAY.findall(text):
     order, _, rest = layout.partition(':')
     tile = re.search(r'T\(([\d,]+)\)', rest)
+    space = re.search(r'S\((\d+)\)', rest)
     shape = tuple(int(d.lstrip('<=')) for d in dims.split(',') if d)
     minor = tuple(int(d) for d in order.split(',') if d)
     sides = tuple(map(int, tile[1].split(','))) if tile else ()
-    found.append(Array(dtype, shape, minor, sides))
+    lies = int(space[1]) if space else 0
+    found.append(Array(dtype, shape, minor, sides, lies))
   return found
 
 
@@ -111,11 +116,18 @@ def _results(text: str) -> Iterator[tuple[str, list[Array]]]:
     match = _COLLECTIVE.search(line)
     if match:
       kind, made = match[2], arrays(match[1])
-      # The start of most gives (operands, results), and some numbers.
-      if match[3] and kind != 'all-reduce' and match[1].startswith('('):
-        made = [a for a in made if a.shape]
-        made = made[len(made) // 2 :]
-      yield kind, made
+      yield kind, to_come(kind, made) if match[3] else made
+
+
+def to_come(kind: str, made: list[Array]) -> list[Array]:
+  """What a collective gives in the end, of what its start gives.
+
+  The start of most gives (operands, results), and some numbers.
+  """
+  if kind == 'all-reduce':
+    return made
+  made = [array for array in made if array.shape]
+  return made[len(made) // 2 :]
 
 
 def loops(text: str) -> int:

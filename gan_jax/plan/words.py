@@ -22,6 +22,7 @@ from gan_jax.validate import validate, validate_batch
 
 WASTE = 0.25  # of padding, from where it is worth a word
 LANES = 128
+_ROUGHLY = ' (--effort=low: a run takes less memory and traffic as a rule)'
 _PLAYERS = ('generator', 'discriminator')
 
 
@@ -37,6 +38,7 @@ class Run(NamedTuple):
     chip: what the devices are; None where nothing is published.
     memory: bytes that a device has; 0.0: not known.
     where: the topology, or what is at hand.
+    effort: of a TPU's compiler, 'full' or 'low'.
   """
 
   config: Any
@@ -47,6 +49,7 @@ class Run(NamedTuple):
   chip: Chip | None
   memory: float
   where: str
+  effort: str
 
   @property
   def begins(self) -> list[int]:
@@ -174,7 +177,9 @@ def _cost(run: Run, costs: Sequence[Cost], largest: int) -> list[str]:
   there = f' of {gib(run.memory)}' if run.memory else ''
   lines = [
     f'Each of {run.mesh.size} devices, by its compiler'
-    + (f', at {side} px:' if side else ':'),
+    + (f', at {side} px' if side else '')
+    + (_ROUGHLY if run.effort == 'low' else '')
+    + ':',
     f'Step        {human(cost.flops, "FLOP")},'
     f' {human(cost.traffic, "B")} read and written{_loops(cost)}',
     f'Memory      {gib(cost.peak)}{there} at the peak of a step: state'
@@ -313,7 +318,11 @@ def misfit(run: Run, stage: Stage, need: float, there: float) -> str:
       advice.append(' and '.join(f'config.{p}.{key}={value}' for p in players))
   advice.append('smaller networks, or a smaller config.data.resolution')
   at = f' of {stage.resolution} px' if stage.resolution else ''
+  roughly = ''
+  if run.effort == 'low':
+    roughly = ', maybe less by --effort=full'
   return (
     f'A step{at} does not fit: it takes {gib(need)} on each device'
-    f' ({run.where}), which has {gib(there)}. Take {", or ".join(advice)}.'
+    f' ({run.where}{roughly}), which has {gib(there)}.'
+    f' Take {", or ".join(advice)}.'
   )

@@ -1,0 +1,193 @@
+"""Bytes that a compiled step moves between a device's memory and its chip.
+
+The compiler's own 'bytes accessed' takes what it keeps on the chip (on a TPU
+in VMEM, `S(1)` in the text) for memory as well, and counts what is brought
+there twice: of a DCGAN of 32 px it has half as much again. So each
+instruction's operands and results are counted here from the text, those that
+lie in the device's memory alone, with the padding of their tiles.
+"""
+
+import re
+from typing import NamedTuple
+
+from gan_jax.plan.hlo import KINDS, Array, arrays, to_come
+
+_COMPUTATION = re.compile(r'(ENTRY )?%?([\w.-]+) .*\{$')
+_INSTRUCTION = re.compile(r'\s+(ROOT )?%?([\w.-]+) = (.*)')
+_OPERATION = re.compile(r' ?([a-z][\w-]*)\(')
+_COMMENT = re.compile(r'/\*.*?\*/')
+_NAME = re.compile(r'%?([\w.-]+)$')
+_CALLS = re.compile(
+  r'\b(?:body|condition|calls|to_apply|true_computation|false_computation)'
+  r'=%?([\w.-]+)'
+)
+_BRANCHES = re.compile(r'\bbranch_computations=\{([^}]*)\}')
+# They say where something is, and move nothing.
+_NAMES = ('parameter', 'constant', 'tuple', 'get-tuple-element', 'bitcast')
+_NOTHING = (*_NAMES, 'after-all', 'partition-id', 'replica-id')
+# Of their first operand they read what they give.
+_PARTS = ('slice', 'dynamic-slice', 'gather')
+
+
+class Instruction(NamedTuple):
+  """A line of a computation.
+
+  Attributes:
+    result: its arrays.
+    operation: such as 'fusion', 'copy-start'.
+    operands: names; of a parameter, its number.
+    called: computations that it runs, by name.
+    is_root: whether it gives the computation's result.
+  """
+
+  result: list[Array]
+  operation: str
+  operands: list[str]
+  called: list[str]
+  is_root: bool
+
+
+Computation = dict[str, Instruction]
+
+
+def traffic(text: str) -> float:
+  """Bytes read from and written to a device's memory in a step.
+
+  A loop counts as one round, a branch as the one that moves most.
+
+  Args:
+    text: `compiled.as_text()`.
+  """
+  computations, entry = _parse(text)
+  found = {}
+
+  def moved(name: str) -> float:
+    if name not in found:
+      inside = computations.get(name, {})
+      found[name] = sum(
+        _moved(line, inside, computations, moved) for line in inside.values()
+      )
+    return found[name]
+
+  return moved(entry)
+
+
+def _moved(line: Instruction, inside: Computation, computations, moved):
+  """Bytes of one instruction."""
+  operation = line.operation
+  if operation in _NOTHING or operation.endswith('-done'):
+    return 0.0
+  if operation in ('while', 'call', 'async-start'):
+    return sum(map(moved, line.called))
+  if operation == 'conditional':
+    return max(map(moved, line.called), default=0.0)
+  operands = [inside[name].result for name in line.operands if name in inside]
+  if operation in ('copy-start', 'slice-start'):
+    # Their results: (to, from, ...) and ((from), to, ...).
+    to = line.result[operation == 'slice-start']
+    read = to._replace(space=operands[0][0].space)
+    return _bytes([to, read])
+  if operation.removesuffix('-start') in KINDS:
+    results = line.result
+    if operation.endswith('-start'):
+      results = to_come(operation.removesuffix('-start'), results)
+    return sum(map(_bytes, operands)) + _bytes(results)
+  fused = computations.get(line.called[0], {}) if operation == 'fusion' else {}
+  if not fused:
+    fused = _as_fusion(line, operands)
+  return _fused(fused, operands, line.result)
+
+
+def _as_fusion(line: Instruction, operands) -> Computation:
+  """An instruction as if it were fused, alone."""
+  names = [f'operand {number}' for number in range(len(operands))]
+  fused = {
+    name: Instruction(operand, 'parameter', [str(number)], [], False)
+    for number, (name, operand) in enumerate(zip(names, operands, strict=True))
+  }
+  return fused | {'root': line._replace(operands=names, is_root=True)}
+
+
+def _fused(fused: Computation, operands, result: list[Array]) -> float:
+  """Bytes of a fusion: what it reads of each operand, and what it gives."""
+  numbers = {
+    name: int(line.operands[0])
+    for name, line in fused.items()
+    if line.operation == 'parameter'
+  }
+  total, written = 0.0, _bytes(result)
+  for name, number in numbers.items():
+    operand = operands[number]
+    uses = _uses(fused, name)
+    kinds = {use.operation for use, place in uses if place == 0}
+    if uses and kinds and all(place == 0 for _, place in uses):
+      if kinds <= set(_PARTS):
+        parts = [use.result[0] for use, _ in uses]
+        part = sum(_bytes([x._replace(space=0)]) for x in parts)
+        total += min(part, _bytes(operand))
+        continue
+      if kinds == {'dynamic-update-slice'}:  # written in place
+        update = [fused[use.operands[1]].result for use, _ in uses]
+        part = sum(map(_bytes, update))
+        written -= max(0.0, _bytes(operand) - part)
+        continue
+    total += _bytes(operand)
+  return total + max(0.0, written)
+
+
+def _uses(fused: Computation, name: str) -> list[tuple[Instruction, int]]:
+  """What reads a value, and as which operand; through bitcasts."""
+  found = []
+  for other, line in fused.items():
+    for place, operand in enumerate(line.operands):
+      if operand == name and line.operation == 'bitcast':
+        found += _uses(fused, other)
+      elif operand == name:
+        found.append((line, place))
+  return found
+
+
+def _bytes(made: list[Array]) -> float:
+  """Of the arrays that lie in the device's memory."""
+  return sum(array.padded for array in made if not array.space)
+
+
+def _parse(text: str) -> tuple[dict[str, Computation], str]:
+  """The computations by name, and the name of the one that is run."""
+  computations, entry, inside = {}, '', {}
+  for line in text.splitlines():
+    if begins := _COMPUTATION.match(line):
+      inside = computations[begins[2]] = {}
+      entry = begins[2] if begins[1] else entry
+    elif made := _INSTRUCTION.match(line):
+      inside[made[2]] = _instruction(made[3], bool(made[1]))
+  return computations, entry
+
+
+def _instruction(text: str, is_root: bool) -> Instruction:
+  """Of what follows the equals sign."""
+  kind, rest = _split(_COMMENT.sub('', text))
+  operation = _OPERATION.match(rest)
+  if not operation:
+    return Instruction(arrays(kind), '', [], [], is_root)
+  inner, attributes = _split(rest[operation.end() - 1 :])
+  words = [word.strip().split(' ')[-1] for word in inner[1:-1].split(',')]
+  operands = [m[1] for m in map(_NAME.match, words) if m]
+  attributes = attributes.partition(', metadata=')[0]
+  called = _CALLS.findall(attributes)
+  for names in _BRANCHES.findall(attributes):
+    called += [name.strip().lstrip('%') for name in names.split(',')]
+  return Instruction(arrays(kind), operation[1], operands, called, is_root)
+
+
+def _split(text: str) -> tuple[str, str]:
+  """A text's first word or bracketed group, and the rest."""
+  if not text.startswith('('):
+    word, space, rest = text.partition(' ')
+    return word, space + rest
+  depth = 0
+  for place, letter in enumerate(text):
+    depth += (letter == '(') - (letter == ')')
+    if not depth:
+      return text[: place + 1], text[place + 1 :]
+  return text, ''
