@@ -28,6 +28,7 @@ import numpy as np
 from jax.experimental import multihost_utils
 
 from gan_jax.errors import UserError
+from gan_jax.top import STOPPED
 
 log = logging.getLogger('gan_jax')
 
@@ -111,11 +112,14 @@ def _not_found(reason: str) -> str:
 
 @contextlib.contextmanager
 def _ending_after(seconds: float):
-  """Ends this process with a sentence if what is done in it takes longer."""
+  """Ends this process with a sentence if what is done in it takes longer.
+
+  It is to be started again: who has no machine yet may have one later.
+  """
 
   def end():
     print(f'gan_jax: {_not_found("")}', file=sys.stderr, flush=True)
-    os._exit(1)  # the main thread is in C++
+    os._exit(STOPPED)  # the main thread is in C++
 
   timer = threading.Timer(seconds, end)
   timer.daemon = True

@@ -20,14 +20,17 @@ Usage: launch/kubernetes.sh [OPTIONS] -- ARGUMENTS OF python -m gan_jax.main
   --gpus=N      of a pod (nvidia.com/gpu); or, on GKE,
   --tpus=N      chips of a pod (google.com/tpu), with --accelerator=A, such as
                 tpu-v5-lite-podslice, and --topology=T, such as 4x4
-  --restarts=N  how often all pods are started again when one of them fails or
-                is taken away; default 100
+  --restarts=N  how often all pods are started again when one of them is taken
+                away, lost, or ends otherwise than by a mistake or fault that it
+                tells (exit code 1), which ends them all; default 100
   --grace=S     seconds from SIGTERM to the end of a pod, default 120
   --dry-run     prints the manifest and applies nothing
 
 The run goes on where its folder says; so --workdir lies below /runs, or in a
-bucket. What it says: kubectl logs -f jobset/N (process 0 talks). To end it: kubectl delete
-jobset N. Secrets (of a registry, a bucket) are the service account's.
+bucket. What process 0 says: kubectl logs -f -l
+jobset.sigs.k8s.io/jobset-name=N,batch.kubernetes.io/job-completion-index=0
+To end it: kubectl delete jobset N. It takes JobSet 0.6 and later. Secrets (of a
+registry, a bucket) are the service account's.
 TEXT
 }
 
@@ -59,6 +62,10 @@ metadata:
 spec:
   failurePolicy:
     maxRestarts: $restarts
+    rules:
+    - name: toldByThePod
+      action: FailJobSet
+      onJobFailureReasons: [PodFailurePolicy]
   network:
     enableDNSHostnames: true
   replicatedJobs:
@@ -70,6 +77,13 @@ spec:
         completions: $hosts
         parallelism: $hosts
         backoffLimit: 0
+        podFailurePolicy:
+          rules:
+          - action: FailJob
+            onExitCodes:
+              containerName: gan-jax
+              operator: In
+              values: [1, 2]
         template:
           spec:
             restartPolicy: Never

@@ -23,6 +23,7 @@ import pytest
 from gan_jax import hosts
 from gan_jax.errors import UserError
 from gan_jax.run.checkpoints import Checkpoints
+from gan_jax.top import STOPPED
 from tests import main_test, small
 
 # Messengers that remember, of pairs on both hosts.
@@ -219,7 +220,7 @@ def test_a_process_that_finds_no_other_says_so(process):
   done = subprocess.run(
     [sys.executable, '-c', program], capture_output=True, text=True, timeout=120
   )
-  assert done.returncode == 1
+  assert done.returncode == STOPPED  # its machine may come later
   assert done.stderr.count('\n') == 1
   assert 'The processes did not find each other' in done.stderr
 

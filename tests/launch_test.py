@@ -226,6 +226,117 @@ def test_kubernetes_gives_every_pod_its_number(stubs, tmp_path):
   ]
 
 
+# The part that is used of a JobSet's schema, its own by its resource definition
+# (kubernetes-sigs/jobset at 0107852), the job's by the models of Kubernetes'
+# Python client (37.0.2): types, one item for all of a list, sets of choices.
+POD = {
+  'restartPolicy': {'Never'},  # as podFailurePolicy wants it
+  'terminationGracePeriodSeconds': int,
+  'nodeSelector': {
+    'cloud.google.com/gke-tpu-accelerator': str,
+    'cloud.google.com/gke-tpu-topology': str,
+  },
+  'volumes': [{'name': str, 'persistentVolumeClaim': {'claimName': str}}],
+  'containers': [
+    {
+      'name': str,
+      'image': str,
+      'command': [str],
+      'args': [str],
+      'volumeMounts': [{'name': str, 'mountPath': str}],
+      'resources': {'limits': {'nvidia.com/gpu': int, 'google.com/tpu': int}},
+    }
+  ],
+}
+RULE = {
+  'action': {'FailJob'},
+  'onExitCodes': {
+    'containerName': str,
+    'operator': {'In', 'NotIn'},
+    'values': [int],
+  },
+}
+JOB = {
+  'completionMode': {'Indexed'},
+  'completions': int,
+  'parallelism': int,
+  'backoffLimit': int,
+  'podFailurePolicy': {'rules': [RULE]},
+  'template': {'spec': POD},
+}
+JOBSET = {
+  'apiVersion': {'jobset.x-k8s.io/v1alpha2'},
+  'kind': {'JobSet'},
+  'metadata': {'name': str},
+  'spec': {
+    'failurePolicy': {
+      'maxRestarts': int,
+      'rules': [
+        {
+          'name': str,
+          'action': {'FailJobSet', 'RestartJobSet'},
+          'onJobFailureReasons': [{'PodFailurePolicy', 'BackoffLimitExceeded'}],
+        }
+      ],
+    },
+    'network': {'enableDNSHostnames': bool},
+    'replicatedJobs': [
+      {'name': str, 'replicas': int, 'template': {'spec': JOB}}
+    ],
+  },
+}
+
+
+def strangers(found, schema, path=''):
+  """What a schema does not have or has otherwise, by path."""
+  if isinstance(schema, set):
+    return [] if found in schema else [f'{path} = {found}']
+  if isinstance(schema, type):
+    return [] if type(found) is schema else [f'{path} = {found!r}']
+  if type(found) is not type(schema):
+    return [f'{path} = {found!r}']
+  if isinstance(schema, list):
+    pairs = [(str(i), item, schema[0]) for i, item in enumerate(found)]
+  else:
+    pairs = [(k, v, schema[k]) for k, v in found.items() if k in schema]
+  more = [] if isinstance(schema, list) else set(found) - set(schema)
+  return [f'{path}.{key}' for key in more] + [
+    word for key, *two in pairs for word in strangers(*two, f'{path}.{key}')
+  ]
+
+
+@pytest.mark.parametrize(
+  'more',
+  [
+    (),
+    ('--claim=runs', '--hosts=2', '--gpus=8'),
+    ('--tpus=4', '--accelerator=tpu-v5-lite-podslice', '--topology=4x4'),
+  ],
+)
+def test_a_jobset_keeps_to_its_schema(more):
+  words = ("--config.data.class_names=it's", '--config.data.source=yes')
+  said = launch(
+    'kubernetes.sh', '--dry-run', *KUBERNETES[:2], *more, '--', *words
+  )
+  jobset = yaml.safe_load(said.stdout)
+  assert strangers(jobset, JOBSET) == []
+  (job,) = jobset['spec']['replicatedJobs']
+  job = job['template']['spec']
+  (container,) = job['template']['spec']['containers']
+  assert container['args'][:2] == list(words)
+  # What the program itself calls wrong is not tried again; see top.py.
+  (rule,) = job['podFailurePolicy']['rules']
+  codes = rule['onExitCodes']
+  assert codes['containerName'] == container['name']
+  assert 1 in codes['values'] and not {75, 134} & set(codes['values'])
+  jobset['spec']['replicatedJobs'][0]['paralellism'] = 2
+  jobset['spec']['failurePolicy']['maxRestarts'] = '100'
+  assert sorted(strangers(jobset, JOBSET)) == [
+    ".spec.failurePolicy.maxRestarts = '100'",
+    '.spec.replicatedJobs.0.paralellism',
+  ]
+
+
 def test_kubernetes_needs_no_claim_for_a_folder_in_a_bucket():
   words = (*KUBERNETES[:2], '--', *RUN, '--workdir=gs://bucket/faces')
   jobset = yaml.safe_load(launch('kubernetes.sh', '--dry-run', *words).stdout)
