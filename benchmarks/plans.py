@@ -73,10 +73,12 @@ ROUGHLY = (
   'progan1024',
   'progan_celebahq',
   'stylegan2_ffhq',
+  'stylegan2_folder',
   'stylegan2_lsun',
-  'glead_ffhq',
   'glead_bedroom',
   'glead_church',
+  'glead_ffhq',
+  'glead_folder',
 )
 
 

@@ -238,8 +238,9 @@ def _roofline(
   )
   rate = stage.images / least.seconds if least.seconds else 0.0
   pair = ' of each pair' if run.config.ensemble.pairs else ''
+  bound = 'at least' if run.effort == 'full' else 'or less'
   return [
-    f'Roofline    estimate: {1e3 * least.seconds:.3g} ms a step at least, by'
+    f'Roofline    estimate: {1e3 * least.seconds:.3g} ms a step {bound}, by'
     f' {least.of}; {least.share:.0%} of the peak of a {run.chip.name};'
     f' {rate:,.0f} real images/s{pair} on all; {spoken(total)} for the run'
   ]
