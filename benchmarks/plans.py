@@ -37,6 +37,15 @@ NAMED = {
   'sgan16_data': ('sgan_cifar.py:n=16', 'v5e:4x4', {'mesh.pair': '1'}),
   'sgan5_in_turn': ('sgan_cifar.py', POD, {'ensemble.at_once': '1'}),
   'one_stage_512': ('osgan_celeba.py', POD, {'train.batch': '512'}),
+  'bfloat16_512': (
+    'osgan_celeba.py',
+    POD,
+    {
+      'train.batch': '512',
+      'generator.bfloat16_from': '1',
+      'discriminator.bfloat16_from': '1',
+    },
+  ),
   'two_stage_512': (
     'osgan_celeba.py:scheme=two_stage',
     POD,
