@@ -94,10 +94,15 @@ def _row(line: dict) -> str:
     _collectives(stage),
     f'{stage["padding"]:.0%}',
     f'{1e3 * least["seconds"]:.2f} ({least["of"]})',
-    f'{least["share"]:.0%}',
-    f'{of["images"] / least["seconds"]:,.0f}',
+    *([''] * 2 if stage['loops'] else _rates(stage)),
   ]
   return f'| {" | ".join(cells)} |'
+
+
+def _rates(stage: dict) -> list[str]:
+  least = stage['roofline']
+  rate = stage['stage']['images'] / least['seconds']
+  return [f'{least["share"]:.0%}', f'{rate:,.0f}']
 
 
 def _collectives(stage: dict) -> str:

@@ -31,6 +31,9 @@ QUICK = 'mlp_toy'
 FOLDERS = {'ffhq': 70_000, 'celebahq': 30_000}
 PICTURES = 1000
 
+# A minibatch whose maps take most of the memory: 512 pictures on each chip.
+LARGE = {'train.batch': '4096'}
+
 # What the page compares: config, topology, other settings.
 NAMED = {
   'sgan16': ('sgan_cifar.py:n=16', 'v5e:4x4', {}),
@@ -52,11 +55,12 @@ NAMED = {
     {'train.batch': '512'},
   ),
   'two_stage': ('osgan_celeba.py:scheme=two_stage', POD, {}),
-  'in_parts': ('dcgan_celeba.py', POD, {'train.accumulate': '4'}),
-  'remat': (
+  'large': ('dcgan_celeba.py', POD, LARGE),
+  'large_in_parts': ('dcgan_celeba.py', POD, LARGE | {'train.accumulate': '4'}),
+  'large_remat': (
     'dcgan_celeba.py',
     POD,
-    {'generator.remat': 'blocks', 'discriminator.remat': 'blocks'},
+    LARGE | {'generator.remat': 'blocks', 'discriminator.remat': 'blocks'},
   ),
   'fastgan1024': ('fastgan_folder.py:resolution=1024', POD, {}),
   'progan1024': (

@@ -231,7 +231,12 @@ def _padding(run: Run, cost: Cost) -> str:
 def _roofline(
   run: Run, costs: Sequence[Cost], least: Roofline, stage: Stage
 ) -> list[str]:
-  """The estimate, for a step and for the run."""
+  """The estimate, for a step and for the run where all of it was counted."""
+  if any(cost.loops for cost in costs):
+    return [
+      f'Roofline    estimate: more than {1e3 * least.seconds:.3g} ms a step:'
+      ' one round of each loop is counted'
+    ]
   total = sum(
     run.steps(i) * roofline(cost, run.chip).seconds
     for i, cost in enumerate(costs)

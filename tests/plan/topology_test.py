@@ -116,6 +116,20 @@ def test_a_plan_takes_no_data_onto_the_devices(monkeypatch):
   assert 'Roofline' not in found.text  # nothing is published of this CPU
 
 
+@pytest.mark.parametrize(
+  ('d_steps', 'says', 'not_'),
+  [(1, 'ms a step at least', 'one round'), (6, 'one round', 'images/s')],
+)
+def test_no_rate_is_given_where_a_loop_is_counted_once(
+  d_steps, says, not_, monkeypatch
+):
+  monkeypatch.setattr(chips, 'chip_of', lambda device: chips.CHIPS['v5e'])
+  config = small.config(scheme=dict(d_steps=d_steps))
+  text = plan_lib.plan(config).text
+  (line,) = [line for line in text.splitlines() if line.startswith('Roofline')]
+  assert says in line and not_ not in line
+
+
 def test_what_does_not_fit_says_what_to_change(monkeypatch):
   monkeypatch.setattr(plan_lib, 'device_memory_gb', lambda: 1e-6)
   found = plan_lib.plan(small.config())
