@@ -26,13 +26,15 @@ class Stubs:
   def __init__(self, folder):
     self.folder, self.notes = folder / 'bin', folder / 'notes'
     self.folder.mkdir()
+    self.notes.mkdir()
 
   def add(self, name, then='exit 0'):
     """A program that notes its arguments, a line each, and its input."""
     file = self.folder / name
     file.write_text(
       '#!/usr/bin/env bash\n'
-      f'{{ echo "= {name}"; printf "%s\\n" "$@"; }} >>{self.notes}\n'
+      # A file each: two programs may note their calls at once.
+      f'printf "%s\\n" {name} "$@" >{self.notes}/$(date +%s%N)_$$\n'
       f'{then}\n'
     )
     file.chmod(0o755)
@@ -43,12 +45,9 @@ class Stubs:
 
   def calls(self, name):
     """Of each call its arguments."""
-    if not self.notes.exists():
-      return []
-    calls = self.notes.read_text().split('= ')[1:]
-    return [
-      lines[1:] for lines in map(str.splitlines, calls) if lines[0] == name
-    ]
+    files = sorted(self.notes.iterdir())
+    calls = [file.read_text().splitlines() for file in files]
+    return [call[1:] for call in calls if call[0] == name]
 
 
 @pytest.fixture
