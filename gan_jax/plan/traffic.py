@@ -13,7 +13,7 @@ from typing import NamedTuple
 from gan_jax.plan.hlo import KINDS, Array, arrays, to_come
 
 _COMPUTATION = re.compile(r'(ENTRY )?%?([\w.-]+) .*\{$')
-_INSTRUCTION = re.compile(r'\s+(ROOT )?%?([\w.-]+) = (.*)')
+_INSTRUCTION = re.compile(r'\s+(?:ROOT )?%?([\w.-]+) = (.*)')
 _OPERATION = re.compile(r' ?([a-z][\w-]*)\(')
 _COMMENT = re.compile(r'/\*.*?\*/')
 _NAME = re.compile(r'%?([\w.-]+)$')
@@ -22,10 +22,18 @@ _CALLS = re.compile(
   r'=%?([\w.-]+)'
 )
 _BRANCHES = re.compile(r'\bbranch_computations=\{([^}]*)\}')
-# They say where something is, and move nothing.
-_NAMES = ('parameter', 'constant', 'tuple', 'get-tuple-element', 'bitcast')
-_NOTHING = (*_NAMES, 'after-all', 'partition-id', 'replica-id')
-# Of their first operand they read what they give.
+# These say where something is, and move nothing.
+_NOTHING = (
+  'parameter',
+  'constant',
+  'tuple',
+  'get-tuple-element',
+  'bitcast',
+  'after-all',
+  'partition-id',
+  'replica-id',
+)
+# These read as much of their first operand as they give.
 _PARTS = ('slice', 'dynamic-slice', 'gather')
 
 
@@ -37,14 +45,12 @@ class Instruction(NamedTuple):
     operation: such as 'fusion', 'copy-start'.
     operands: names; of a parameter, its number.
     called: computations that it runs, by name.
-    is_root: whether it gives the computation's result.
   """
 
   result: list[Array]
   operation: str
   operands: list[str]
   called: list[str]
-  is_root: bool
 
 
 Computation = dict[str, Instruction]
@@ -81,7 +87,7 @@ def _moved(line: Instruction, inside: Computation, computations, moved):
     return sum(map(moved, line.called))
   if operation == 'conditional':
     return max(map(moved, line.called), default=0.0)
-  operands = [inside[name].result for name in line.operands if name in inside]
+  operands = [inside[name].result for name in line.operands]
   if operation in ('copy-start', 'slice-start'):
     # Their results: (to, from, ...) and ((from), to, ...).
     to = line.result[operation == 'slice-start']
@@ -92,20 +98,19 @@ def _moved(line: Instruction, inside: Computation, computations, moved):
     if operation.endswith('-start'):
       results = to_come(operation.removesuffix('-start'), results)
     return sum(map(_bytes, operands)) + _bytes(results)
-  fused = computations.get(line.called[0], {}) if operation == 'fusion' else {}
-  if not fused:
-    fused = _as_fusion(line, operands)
-  return _fused(fused, operands, line.result)
+  if operation == 'fusion':
+    return _fused(computations[line.called[0]], operands, line.result)
+  return _fused(_as_fusion(line, operands), operands, line.result)
 
 
 def _as_fusion(line: Instruction, operands) -> Computation:
   """An instruction as if it were fused, alone."""
   names = [f'operand {number}' for number in range(len(operands))]
   fused = {
-    name: Instruction(operand, 'parameter', [str(number)], [], False)
+    name: Instruction(operand, 'parameter', [str(number)], [])
     for number, (name, operand) in enumerate(zip(names, operands, strict=True))
   }
-  return fused | {'root': line._replace(operands=names, is_root=True)}
+  return fused | {'alone': line._replace(operands=names)}
 
 
 def _fused(fused: Computation, operands, result: list[Array]) -> float:
@@ -115,24 +120,20 @@ def _fused(fused: Computation, operands, result: list[Array]) -> float:
     for name, line in fused.items()
     if line.operation == 'parameter'
   }
-  total, written = 0.0, _bytes(result)
+  read, written = 0.0, _bytes(result)
   for name, number in numbers.items():
-    operand = operands[number]
-    uses = _uses(fused, name)
-    kinds = {use.operation for use, place in uses if place == 0}
-    if uses and kinds and all(place == 0 for _, place in uses):
-      if kinds <= set(_PARTS):
-        parts = [use.result[0] for use, _ in uses]
-        part = sum(_bytes([x._replace(space=0)]) for x in parts)
-        total += min(part, _bytes(operand))
-        continue
-      if kinds == {'dynamic-update-slice'}:  # written in place
-        update = [fused[use.operands[1]].result for use, _ in uses]
-        part = sum(map(_bytes, update))
-        written -= max(0.0, _bytes(operand) - part)
-        continue
-    total += _bytes(operand)
-  return total + max(0.0, written)
+    operand, uses = operands[number], _uses(fused, name)
+    kinds = {use.operation for use, _ in uses}
+    first = all(place == 0 for _, place in uses)
+    if first and kinds and kinds <= set(_PARTS):
+      parts = [use.result[0]._replace(space=0) for use, _ in uses]
+      read += min(_bytes(parts), _bytes(operand))
+    elif first and kinds == {'dynamic-update-slice'}:  # written in place
+      updates = [fused[use.operands[1]].result for use, _ in uses]
+      written -= max(0.0, _bytes(operand) - sum(map(_bytes, updates)))
+    else:
+      read += _bytes(operand)
+  return read + max(0.0, written)
 
 
 def _uses(fused: Computation, name: str) -> list[tuple[Instruction, int]]:
@@ -160,16 +161,16 @@ def _parse(text: str) -> tuple[dict[str, Computation], str]:
       inside = computations[begins[2]] = {}
       entry = begins[2] if begins[1] else entry
     elif made := _INSTRUCTION.match(line):
-      inside[made[2]] = _instruction(made[3], bool(made[1]))
+      inside[made[1]] = _instruction(made[2])
   return computations, entry
 
 
-def _instruction(text: str, is_root: bool) -> Instruction:
+def _instruction(text: str) -> Instruction:
   """Of what follows the equals sign."""
   kind, rest = _split(_COMMENT.sub('', text))
   operation = _OPERATION.match(rest)
   if not operation:
-    return Instruction(arrays(kind), '', [], [], is_root)
+    return Instruction(arrays(kind), '', [], [])
   inner, attributes = _split(rest[operation.end() - 1 :])
   words = [word.strip().split(' ')[-1] for word in inner[1:-1].split(',')]
   operands = [m[1] for m in map(_NAME.match, words) if m]
@@ -177,7 +178,7 @@ def _instruction(text: str, is_root: bool) -> Instruction:
   called = _CALLS.findall(attributes)
   for names in _BRANCHES.findall(attributes):
     called += [name.strip().lstrip('%') for name in names.split(',')]
-  return Instruction(arrays(kind), operation[1], operands, called, is_root)
+  return Instruction(arrays(kind), operation[1], operands, called)
 
 
 def _split(text: str) -> tuple[str, str]:
