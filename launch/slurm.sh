@@ -64,8 +64,8 @@ script() {
   cat <<'TEXT'
 
 code=$?
-# 75: stopped by a signal and saved, or another process was lost; 134: JAX has
-# noticed that it was; 143: ended by a signal before there was a step.
+# 75: stopped by a signal and saved, or another process was lost or did not come;
+# 134: JAX has noticed that it was lost; 143: ended by a signal before a step.
 case $code in
   75 | 134 | 143) scontrol requeue "$SLURM_JOB_ID" ;;
 esac
