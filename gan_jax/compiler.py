@@ -10,9 +10,9 @@ from jax.sharding import Mesh
 # is in the cache. XLA's default there runs what it can early, for many cores.
 _FRUGAL = {'xla_cpu_scheduler_type': 'CPU_SCHEDULER_TYPE_MEMORY_OPTIMIZED'}
 _QUICK = {'xla_backend_optimization_level': 0}
-# A TPU's compiler then tries no forms of an operation to find the fastest, and
-# keeps nothing on the chip from one to the next.
-_ROUGH = {'exec_time_optimization_effort': -1.0}
+# XLA's EFFORT_O0. A TPU's compiler then tries no forms of an operation to find
+# the fastest, and keeps nothing on the chip from one to the next.
+_ROUGH = {'optimization_level': 9}
 
 Options = dict[str, str | int] | None
 

@@ -44,3 +44,11 @@ def test_an_xla_without_the_option_compiles_without_it(monkeypatch):
 @pytest.mark.skipif(jax.default_backend() != 'cpu', reason='an option of CPUs')
 def test_this_xla_has_the_option():
   assert compiler.for_steps(one_device())
+
+
+def test_this_xla_takes_the_options_of_estimates():
+  options = compiler.for_estimates()
+  lowered = jax.jit(pyramid).lower(X)
+  assert lowered.compile(options).memory_analysis()
+  with pytest.raises(jax.errors.JaxRuntimeError, match='ompile option'):
+    lowered.compile({f'no_{name}': value for name, value in options.items()})
