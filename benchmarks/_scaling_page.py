@@ -76,9 +76,10 @@ def largest(line: dict) -> dict:
 
 
 def _row(line: dict) -> str:
-  if 'refused' in line or not line['stages']:
-    empty = ['refused: see below' if 'refused' in line else 'does not fit']
-    cells = [_title(line), line['topology'], *empty]
+  # The step that does not fit has no numbers: its compiler has given up.
+  if 'refused' in line or line['misfit']:
+    word = 'refused' if 'refused' in line else '**does not fit**'
+    cells = [_title(line), line['topology'], '', f'{word}: see below']
     return f'| {" | ".join(cells + [""] * (len(COLUMNS) - len(cells)))} |'
   stage, mesh = largest(line), line['mesh']
   of, least = stage['stage'], stage['roofline']
@@ -88,7 +89,7 @@ def _row(line: dict) -> str:
     _title(line),
     f'{line["topology"]}: {mesh["data"]} x {mesh["pair"]}',
     f'{px}{draws}{of["batch"]}',
-    f'{stage["peak"] / 2**30:.2f}' + (' **no**' if line['misfit'] else ''),
+    f'{stage["peak"] / 2**30:.2f}',
     f'{stage["flops"] / 1e9:,.1f}' + (' *' if stage['loops'] else ''),
     f'{stage["traffic"] / 1e9:,.2f}',
     _collectives(stage),
@@ -164,7 +165,8 @@ def _grown(there: dict, order: list[str]) -> str:
   return '\n'.join(
     [
       '## Runs that grow\n\nBy level in pixels: memory in GiB, roofline in ms.'
-      ' The tables above have the level that takes most.\n',
+      ' The tables above have the level that takes most. What is not here does'
+      ' not fit.\n',
       *rows,
       '',
     ]

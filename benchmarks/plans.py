@@ -34,6 +34,12 @@ PICTURES = 1000
 # A minibatch whose maps take most of the memory: 512 pictures on each chip.
 LARGE = {'train.batch': '4096'}
 
+# ProGAN's minibatches by level, one picture or more on each of 64 chips.
+MANY_CHIPS = {
+  'train.batch': '64',
+  'growth.batch': '4:512,8:256,16:128,32:64,64:64',
+}
+
 # What the page compares: config, topology, other settings.
 NAMED = {
   'sgan16': ('sgan_cifar.py:n=16', 'v5e:4x4', {}),
@@ -63,13 +69,12 @@ NAMED = {
     LARGE | {'generator.remat': 'blocks', 'discriminator.remat': 'blocks'},
   ),
   'fastgan1024': ('fastgan_folder.py:resolution=1024', POD, {}),
-  'progan1024': (
+  'progan1024': ('progan_celebahq.py:devices=8', 'v5e:8x8', MANY_CHIPS),
+  'progan1024_bfloat16': (
     'progan_celebahq.py:devices=8',
     'v5e:8x8',
-    {
-      'train.batch': '64',
-      'growth.batch': '4:512,8:256,16:128,32:64,64:64',
-    },
+    MANY_CHIPS
+    | {'generator.bfloat16_from': '64', 'discriminator.bfloat16_from': '64'},
   ),
 }
 # Configs that the page compares as they are.
@@ -84,6 +89,7 @@ OPTIONS = {'progan_celebahq': ':devices=8'}
 # What takes the compiler more than half an hour, by `--mode=plan --effort=low`.
 ROUGHLY = (
   'progan1024',
+  'progan1024_bfloat16',
   'progan_celebahq',
   'stylegan2_ffhq',
   'stylegan2_folder',

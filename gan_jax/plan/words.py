@@ -286,6 +286,12 @@ def _works_in_parts(run: Run, stage: Stage, count: int) -> bool:
   return True
 
 
+def _set_to(run: Run, player: str, key: str):
+  """A setting of a network; None if the network has no such thing."""
+  module = getattr(run.experiment.objective, player, None)
+  return getattr(module, key, None)
+
+
 def misfit(run: Run, stage: Stage, need: float, there: float) -> str:
   """Why a step does not fit, and what to change.
 
@@ -319,16 +325,17 @@ def misfit(run: Run, stage: Stage, need: float, there: float) -> str:
     ('bfloat16_from', 0, 16),
     ('remat', 'none', 'blocks'),
   ):
-    players = [p for p in _PLAYERS if run.config[p].get(key) == unset]
+    players = [p for p in _PLAYERS if _set_to(run, p, key) == unset]
     if players:
       advice.append(' and '.join(f'config.{p}.{key}={value}' for p in players))
   advice.append('smaller networks, or a smaller config.data.resolution')
+  exact = lambda count: f'{count / GIB:,.2f} GiB'  # it may be close
   at = f' of {stage.resolution} px' if stage.resolution else ''
   roughly = ''
   if run.effort == 'low':
     roughly = ', maybe less by --effort=full'
   return (
-    f'A step{at} does not fit: it takes {gib(need)} on each device'
-    f' ({run.where}{roughly}), which has {gib(there)}.'
+    f'A step{at} does not fit: it takes {exact(need)} on each device'
+    f' ({run.where}{roughly}), which has {exact(there)}.'
     f' Take {", or ".join(advice)}.'
   )

@@ -139,6 +139,9 @@ def test_what_does_not_fit_says_what_to_change(monkeypatch):
   text = str(error.value)
   assert '\n' not in text and text.endswith('.')
   assert 'A step does not fit: it takes' in text and 'smaller networks' in text
+  # What the networks have and the config does not mention; no more than that.
+  assert 'config.discriminator.bfloat16_from=16' in text
+  assert 'remat' not in text
 
 
 @needs_libtpu
