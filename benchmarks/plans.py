@@ -91,7 +91,9 @@ OPTIONS = {'progan_celebahq': ':devices=8'}
 ROUGHLY = (
   'progan1024',
   'progan1024_bfloat16',
+  'progan_ablation',
   'progan_celebahq',
+  'progan_folder',
   'progan_lsun',
   'stylegan2_ffhq',
   'stylegan2_folder',

@@ -6,6 +6,10 @@ import os
 import re
 from collections.abc import Callable, Iterable
 
+# Exit codes: before there was anything to save, as shells have it; and to be
+# gone on with by the same command (EX_TEMPFAIL of sysexits.h).
+INTERRUPTED, STOPPED = 130, 75
+
 
 class UserError(Exception):
   """A user's mistake: its message says what is wrong and what to do.

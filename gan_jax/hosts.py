@@ -27,8 +27,7 @@ import jax
 import numpy as np
 from jax.experimental import multihost_utils
 
-from gan_jax.errors import UserError
-from gan_jax.top import STOPPED
+from gan_jax.errors import STOPPED, UserError
 
 log = logging.getLogger('gan_jax')
 

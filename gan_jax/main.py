@@ -5,6 +5,7 @@ import sys
 
 from gan_jax import config_files, top
 from gan_jax import flags as flags_lib
+from gan_jax.errors import STOPPED
 from gan_jax.run.memory import restart_with_huge_pages
 
 
@@ -30,7 +31,7 @@ def _train(flags, overrides) -> None:
 
   hosts.connect(flags.coordinator, flags.process, flags.processes)
   if train(_config(flags, overrides), _workdir(flags)):
-    sys.exit(top.STOPPED)
+    sys.exit(STOPPED)
 
 
 def _sample(flags, overrides) -> None:

@@ -19,11 +19,14 @@ import warnings
 from collections.abc import Callable
 
 from gan_jax import paths
-from gan_jax.errors import UserError, store_error, system_error
+from gan_jax.errors import (
+  INTERRUPTED,
+  STOPPED,
+  UserError,
+  store_error,
+  system_error,
+)
 
-# Exit codes: before there was anything to save, as shells have it; and to be
-# gone on with by the same command (EX_TEMPFAIL of sysexits.h).
-INTERRUPTED, STOPPED = 130, 75
 _PATIENCE = 5.0  # seconds from a signal to the end of the process
 _REPORT = (
   'gan_jax: this is a fault of the program, not yours: please report it with'

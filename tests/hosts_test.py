@@ -21,9 +21,8 @@ import numpy as np
 import pytest
 
 from gan_jax import hosts
-from gan_jax.errors import UserError
+from gan_jax.errors import STOPPED, UserError
 from gan_jax.run.checkpoints import Checkpoints
-from gan_jax.top import STOPPED
 from tests import main_test, small
 
 # Messengers that remember, of pairs on both hosts.

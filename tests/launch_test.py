@@ -323,7 +323,7 @@ def test_a_jobset_keeps_to_its_schema(more):
   job = job['template']['spec']
   (container,) = job['template']['spec']['containers']
   assert container['args'][:2] == list(words)
-  # What the program itself calls wrong is not tried again; see top.py.
+  # What the program itself calls wrong is not tried again; see errors.py.
   (rule,) = job['podFailurePolicy']['rules']
   codes = rule['onExitCodes']
   assert codes['containerName'] == container['name']

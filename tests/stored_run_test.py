@@ -14,6 +14,7 @@ import time
 import pytest
 
 from gan_jax import evaluate, explore, paths, sample
+from gan_jax.errors import STOPPED
 from tests import hosts_test, main_test, small
 
 pytestmark = pytest.mark.release
@@ -120,7 +121,7 @@ def test_signals_and_kills_change_no_bit(store, undisturbed):
     time.sleep(moments.uniform(0, 0.5))
     process.send_signal(kill)
     said, _ = process.communicate(timeout=120)
-    expected = main_test.main.top.STOPPED if kill == signal.SIGTERM else -9
+    expected = STOPPED if kill == signal.SIGTERM else -9
     assert process.returncode in (expected, 0), (seed, said)
   run(store, *TRAIN, STEPS.format(120), f'--workdir={folder}')
   same(store, folder, undisturbed)
@@ -138,7 +139,7 @@ def test_a_second_process_is_refused_and_changes_nothing(store):
   assert owner.poll() is None
   owner.terminate()
   said, _ = owner.communicate(timeout=120)
-  assert owner.returncode == main_test.main.top.STOPPED, said
+  assert owner.returncode == STOPPED, said
   assert 'saved at step' in said and '.lock' not in names(
     paths.place(folder, '--workdir')
   )

@@ -23,9 +23,9 @@ import time
 import numpy as np
 from PIL import Image
 
+from gan_jax.errors import INTERRUPTED, STOPPED
 from gan_jax.mesh import one_device
 from gan_jax.restore import restore
-from gan_jax.top import INTERRUPTED, STOPPED
 from tests import small
 from tests.campaign.pool import ROOT
 
