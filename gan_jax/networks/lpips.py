@@ -34,10 +34,12 @@ class Lpips(nn.Module):
   @nn.compact
   def layers(self, a: Array, b: Array) -> Array:
     """The five terms [N, 5] of images [N, H, W, 3] in [-1, 1]."""
-    features = self.net(jnp.concatenate([a, b]))
+    # Two passes: put together, and taken apart again, halves of a minibatch
+    # would move between devices.
+    of_a, of_b = self.net(a), self.net(b)
     terms = []
     for i, layer in enumerate(self.net.taps):
-      x, y = jnp.split(_unit(features[layer]), 2)
+      x, y = _unit(of_a[layer]), _unit(of_b[layer])
       head = self.param(f'head{i}', nn.initializers.ones, (x.shape[-1],))
       squares = jnp.mean(jnp.square(x - y), (1, 2))
       terms.append(jnp.einsum('nc,c->n', squares, head))
