@@ -186,7 +186,7 @@ def known() -> dict[str, dict]:
     for name, line in found.items()
     if name in wanted
     and (line['config'], line['topology'], line['settings']) == wanted[name]
-    and line.get('effort') == effort_of(name)
+    and line['effort'] == effort_of(name)
   }
 
 

@@ -61,7 +61,8 @@ def connect(
     processes: how many there are, or 'auto'.
 
   Raises:
-    UserError: if only some of the three are given, or nobody answers.
+    UserError: if only some of the three are given, or JAX finds nobody. Where
+      the others do not come in time, the process ends with `errors.STOPPED`.
   """
   given = {'coordinator': coordinator, 'process': process}
   if processes in (None, 'auto'):

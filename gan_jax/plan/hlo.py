@@ -30,10 +30,17 @@ _COLLECTIVE = re.compile(
 )
 _CONVOLUTION = re.compile(r' = (\S+) convolution\(')
 _ARRAY = re.compile(r'\b([a-z]+\d*\w*)\[([\d,<=]*)\](?:\{([^{}]*)\})?')
-_COMPUTATION = re.compile(r'(?:ENTRY )?%?([\w.-]+) .*\{$')
-_LOOP = re.compile(r' while\(.*\bbody=%?([\w.-]+)')
-_CALLED = re.compile(r'(?:body|calls|to_apply|_computations?)=\{?%?([\w.-]+)')
-_HEAVY = re.compile(rf' (?:convolution|dot|{"|".join(KINDS)})(?:-start)?\(')
+_COMPUTATION = re.compile(r'(ENTRY )?%?([\w.-]+) .*\{$')
+_INSTRUCTION = re.compile(r'\s+(?:ROOT )?%?([\w.-]+) = (.*)')
+_OPERATION = re.compile(r' ?([a-z][\w-]*)\(')
+_COMMENT = re.compile(r'/\*.*?\*/')
+_NAME = re.compile(r'%?([\w.-]+)$')
+_CALLS = re.compile(
+  r'\b(?:body|condition|calls|to_apply|true_computation|false_computation)'
+  r'=%?([\w.-]+)'
+)
+_BRANCHES = re.compile(r'\bbranch_computations=\{([^}]*)\}')
+_HEAVY = ('convolution', 'dot', *KINDS)
 _BITS = re.compile(r'(\d+)')
 
 
@@ -130,29 +137,91 @@ def to_come(kind: str, made: list[Array]) -> list[Array]:
   return made[len(made) // 2 :]
 
 
+class Instruction(NamedTuple):
+  """A line of a computation.
+
+  Attributes:
+    result: its arrays.
+    operation: such as 'fusion', 'copy-start'.
+    operands: names; of a parameter, its number.
+    called: computations that it runs, by name.
+  """
+
+  result: list[Array]
+  operation: str
+  operands: list[str]
+  called: list[str]
+
+
+Computation = dict[str, Instruction]
+
+
+def parse(text: str) -> tuple[dict[str, Computation], str]:
+  """The computations by name, and the name of the one that is run."""
+  computations, entry, inside = {}, '', {}
+  for line in text.splitlines():
+    if begins := _COMPUTATION.match(line):
+      inside = computations[begins[2]] = {}
+      entry = begins[2] if begins[1] else entry
+    elif made := _INSTRUCTION.match(line):
+      inside[made[1]] = _instruction(made[2])
+  return computations, entry
+
+
+def _instruction(text: str) -> Instruction:
+  """Of what follows the equals sign."""
+  kind, rest = _split(_COMMENT.sub('', text))
+  operation = _OPERATION.match(rest)
+  if not operation:
+    return Instruction(arrays(kind), '', [], [])
+  inner, attributes = _split(rest[operation.end() - 1 :])
+  words = [word.strip().split(' ')[-1] for word in inner[1:-1].split(',')]
+  operands = [m[1] for m in map(_NAME.match, words) if m]
+  attributes = attributes.partition(', metadata=')[0]
+  called = _CALLS.findall(attributes)
+  for names in _BRANCHES.findall(attributes):
+    called += [name.strip().lstrip('%') for name in names.split(',')]
+  return Instruction(arrays(kind), operation[1], operands, called)
+
+
+def _split(text: str) -> tuple[str, str]:
+  """A text's first word or bracketed group, and the rest."""
+  if not text.startswith('('):
+    word, space, rest = text.partition(' ')
+    return word, space + rest
+  depth = 0
+  for place, letter in enumerate(text):
+    depth += (letter == '(') - (letter == ')')
+    if not depth:
+      return text[: place + 1], text[place + 1 :]
+  return text, ''
+
+
 def loops(text: str) -> int:
   """Loops with convolutions, products or collectives inside.
 
   Compilers count their operations as those of one round, as `collectives` does.
   Loops that XLA makes itself, of gathers, have none.
   """
-  lines, name = {'': []}, ''
-  for line in text.splitlines():
-    if begins := _COMPUTATION.match(line):
-      name = begins[1]
-    lines.setdefault(name, []).append(line)
+  computations, _ = parse(text)
   heavy = {}
 
   def is_heavy(name: str) -> bool:
     if name not in heavy:
       heavy[name] = False
       heavy[name] = any(
-        _HEAVY.search(line) or any(map(is_heavy, _CALLED.findall(line)))
-        for line in lines.get(name, ())
+        line.operation.removesuffix('-start') in _HEAVY
+        or any(map(is_heavy, line.called))
+        for line in computations.get(name, {}).values()
       )
     return heavy[name]
 
-  return sum(is_heavy(body) for body in _LOOP.findall(text))
+  return sum(
+    any(map(is_heavy, line.called))
+    for inside in computations.values()
+    for line in inside.values()
+    if line.operation == 'while'
+  )
 
 
 def padding(text: str) -> float:

@@ -2,26 +2,20 @@
 
 The compiler's own 'bytes accessed' takes what it keeps on the chip (on a TPU
 in VMEM, `S(1)` in the text) for memory as well, and counts what is brought
-there twice: of a DCGAN of 32 px it has half as much again. So each
+there twice: of a DCGAN of 32 px on v5e:2x4 it has 349 MB, and 52 pass. So each
 instruction's operands and results are counted here from the text, those that
 lie in the device's memory alone, with the padding of their tiles.
 """
 
-import re
-from typing import NamedTuple
-
-from gan_jax.plan.hlo import KINDS, Array, arrays, to_come
-
-_COMPUTATION = re.compile(r'(ENTRY )?%?([\w.-]+) .*\{$')
-_INSTRUCTION = re.compile(r'\s+(?:ROOT )?%?([\w.-]+) = (.*)')
-_OPERATION = re.compile(r' ?([a-z][\w-]*)\(')
-_COMMENT = re.compile(r'/\*.*?\*/')
-_NAME = re.compile(r'%?([\w.-]+)$')
-_CALLS = re.compile(
-  r'\b(?:body|condition|calls|to_apply|true_computation|false_computation)'
-  r'=%?([\w.-]+)'
+from gan_jax.plan.hlo import (
+  KINDS,
+  Array,
+  Computation,
+  Instruction,
+  parse,
+  to_come,
 )
-_BRANCHES = re.compile(r'\bbranch_computations=\{([^}]*)\}')
+
 # These say where something is, and move nothing.
 _NOTHING = (
   'parameter',
@@ -37,25 +31,6 @@ _NOTHING = (
 _PARTS = ('slice', 'dynamic-slice', 'gather')
 
 
-class Instruction(NamedTuple):
-  """A line of a computation.
-
-  Attributes:
-    result: its arrays.
-    operation: such as 'fusion', 'copy-start'.
-    operands: names; of a parameter, its number.
-    called: computations that it runs, by name.
-  """
-
-  result: list[Array]
-  operation: str
-  operands: list[str]
-  called: list[str]
-
-
-Computation = dict[str, Instruction]
-
-
 def traffic(text: str) -> float:
   """Bytes read from and written to a device's memory in a step.
 
@@ -64,7 +39,7 @@ def traffic(text: str) -> float:
   Args:
     text: `compiled.as_text()`.
   """
-  computations, entry = _parse(text)
+  computations, entry = parse(text)
   found = {}
 
   def moved(name: str) -> float:
@@ -151,44 +126,3 @@ def _uses(fused: Computation, name: str) -> list[tuple[Instruction, int]]:
 def _bytes(made: list[Array]) -> float:
   """Of the arrays that lie in the device's memory."""
   return sum(array.padded for array in made if not array.space)
-
-
-def _parse(text: str) -> tuple[dict[str, Computation], str]:
-  """The computations by name, and the name of the one that is run."""
-  computations, entry, inside = {}, '', {}
-  for line in text.splitlines():
-    if begins := _COMPUTATION.match(line):
-      inside = computations[begins[2]] = {}
-      entry = begins[2] if begins[1] else entry
-    elif made := _INSTRUCTION.match(line):
-      inside[made[1]] = _instruction(made[2])
-  return computations, entry
-
-
-def _instruction(text: str) -> Instruction:
-  """Of what follows the equals sign."""
-  kind, rest = _split(_COMMENT.sub('', text))
-  operation = _OPERATION.match(rest)
-  if not operation:
-    return Instruction(arrays(kind), '', [], [])
-  inner, attributes = _split(rest[operation.end() - 1 :])
-  words = [word.strip().split(' ')[-1] for word in inner[1:-1].split(',')]
-  operands = [m[1] for m in map(_NAME.match, words) if m]
-  attributes = attributes.partition(', metadata=')[0]
-  called = _CALLS.findall(attributes)
-  for names in _BRANCHES.findall(attributes):
-    called += [name.strip().lstrip('%') for name in names.split(',')]
-  return Instruction(arrays(kind), operation[1], operands, called)
-
-
-def _split(text: str) -> tuple[str, str]:
-  """A text's first word or bracketed group, and the rest."""
-  if not text.startswith('('):
-    word, space, rest = text.partition(' ')
-    return word, space + rest
-  depth = 0
-  for place, letter in enumerate(text):
-    depth += (letter == '(') - (letter == ')')
-    if not depth:
-      return text[: place + 1], text[place + 1 :]
-  return text, ''
